@@ -1,0 +1,164 @@
+/* dgl.c - see dgl.h */
+#include "lua/dgl.h"
+
+#include <string.h>
+
+void dgl_check(lua_State *L, dgam_status s) {
+  if (s == DGAM_OK) return;
+  const char *text = dgam_error();
+  if (*text) luaL_error(L, "%s", text);
+  luaL_error(L, "%s", dgam_status_name(s));
+}
+
+static const dgl_tensor_api *api(lua_State *L, int load) {
+  if (lua_getfield(L, LUA_REGISTRYINDEX, DGL_TENSOR_API) == LUA_TNIL && load) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "torch");
+    lua_call(L, 1, 0);
+    lua_pop(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, DGL_TENSOR_API);
+  }
+  const dgl_tensor_api *a = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return a;
+}
+
+int dgl_testtensor(lua_State *L, int idx, dgl_view *out) {
+  const dgl_tensor_api *a = api(L, 0); /* no tensor exists before torch is loaded */
+  if (!a || !a->test(L, idx)) return 0;
+  a->view(L, idx, out);
+  return 1;
+}
+
+void dgl_checktensor(lua_State *L, int idx, dgl_dtype dtype, int ndim, const char *what, dgl_view *out) {
+  if (!dgl_testtensor(L, idx, out)) luaL_error(L, "%s is a %s, expected a tensor", what, luaL_typename(L, idx));
+  if (dtype != DGL_ANY && out->dtype != dtype)
+    luaL_error(L, "%s has dtype %s, expected %s", what, dgl_dtype_name(out->dtype), dgl_dtype_name(dtype));
+  if (ndim >= 0 && out->ndim != ndim) luaL_error(L, "%s has %d dimensions, expected %d", what, out->ndim, ndim);
+}
+
+void dgl_newtensor(lua_State *L, dgl_dtype dtype, int ndim, const int64_t *sizes, dgl_view *out) {
+  const dgl_tensor_api *a = api(L, 1);
+  if (!a) luaL_error(L, "torch was loaded but gave no tensors; is dgamtorch.so from the same build?");
+  else a->create(L, dtype, ndim, sizes, out);
+}
+
+size_t dgl_dtype_size(dgl_dtype dtype) {
+  switch (dtype) {
+    case DGL_U8: case DGL_I8: case DGL_BOOL: return 1;
+    case DGL_I16: case DGL_F16: case DGL_BF16: return 2;
+    case DGL_I32: case DGL_F32: return 4;
+    case DGL_I64: case DGL_F64: return 8;
+    default: return 0;
+  }
+}
+
+const char *dgl_dtype_name(dgl_dtype dtype) {
+  switch (dtype) {
+    case DGL_U8: return "uint8";
+    case DGL_I8: return "int8";
+    case DGL_I16: return "int16";
+    case DGL_I32: return "int32";
+    case DGL_I64: return "int64";
+    case DGL_F16: return "float16";
+    case DGL_F32: return "float32";
+    case DGL_F64: return "float64";
+    case DGL_BOOL: return "bool";
+    case DGL_BF16: return "bfloat16";
+    default: return "unknown";
+  }
+}
+
+/* Pushes the field and returns its type, LUA_TNIL if there is no table. */
+static int field(lua_State *L, int idx, const char *name) {
+  if (lua_isnoneornil(L, idx)) {
+    lua_pushnil(L);
+    return LUA_TNIL;
+  }
+  luaL_checktype(L, idx, LUA_TTABLE);
+  return lua_getfield(L, idx, name);
+}
+
+static void wrong_field(lua_State *L, const char *name, const char *expected) {
+  luaL_error(L, "option '%s' is %s, expected %s", name, luaL_tolstring(L, -1, NULL), expected);
+}
+
+lua_Integer dgl_optfield_integer(lua_State *L, int idx, const char *name, lua_Integer def) {
+  if (field(L, idx, name) != LUA_TNIL) {
+    int ok;
+    def = lua_tointegerx(L, -1, &ok);
+    if (!ok || lua_type(L, -1) != LUA_TNUMBER) wrong_field(L, name, "a whole number");
+  }
+  lua_pop(L, 1);
+  return def;
+}
+
+lua_Number dgl_optfield_number(lua_State *L, int idx, const char *name, lua_Number def) {
+  int type = field(L, idx, name);
+  if (type != LUA_TNIL) {
+    if (type != LUA_TNUMBER) wrong_field(L, name, "a number");
+    def = lua_tonumber(L, -1);
+  }
+  lua_pop(L, 1);
+  return def;
+}
+
+int dgl_optfield_boolean(lua_State *L, int idx, const char *name, int def) {
+  int type = field(L, idx, name);
+  if (type != LUA_TNIL) {
+    if (type != LUA_TBOOLEAN) wrong_field(L, name, "true or false");
+    def = lua_toboolean(L, -1);
+  }
+  lua_pop(L, 1);
+  return def;
+}
+
+const char *dgl_optfield_string(lua_State *L, int idx, const char *name, const char *def) {
+  int type = field(L, idx, name);
+  if (type != LUA_TNIL) {
+    if (type != LUA_TSTRING) wrong_field(L, name, "a string");
+    def = lua_tostring(L, -1); /* stays alive: the table still holds it */
+  }
+  lua_pop(L, 1);
+  return def;
+}
+
+/* Edit distance for did-you-mean; words longer than 31 count as far. */
+static int distance(const char *a, const char *b) {
+  size_t n = strlen(a), m = strlen(b);
+  int row[32];
+  if (n > 31 || m > 31) return 99;
+  for (size_t j = 0; j <= m; j++) row[j] = (int)j;
+  for (size_t i = 1; i <= n; i++) {
+    int diagonal = row[0];
+    row[0] = (int)i;
+    for (size_t j = 1; j <= m; j++) {
+      int best = diagonal + (a[i - 1] != b[j - 1]);
+      if (row[j] + 1 < best) best = row[j] + 1;
+      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+      diagonal = row[j];
+      row[j] = best;
+    }
+  }
+  return row[m];
+}
+
+void dgl_checkfields(lua_State *L, int idx, const char *const *known) {
+  if (lua_isnoneornil(L, idx)) return;
+  luaL_checktype(L, idx, LUA_TTABLE);
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "option %s is not a name", luaL_tolstring(L, -1, NULL));
+    const char *key = lua_tostring(L, -1), *nearest = NULL;
+    int best = 4;
+    const char *const *k = known;
+    for (; *k && strcmp(*k, key) != 0; k++) {
+      int d = distance(key, *k);
+      if (d < best) best = d, nearest = *k;
+    }
+    if (*k) continue;
+    if (nearest) luaL_error(L, "unknown option '%s'; did you mean '%s'?", key, nearest);
+    luaL_error(L, "unknown option '%s'; the first known one is '%s'", key, *known);
+  }
+}

@@ -1,0 +1,75 @@
+/* dgl.h - what every file of bindings/lua shares: errors from the core, and tensors as plain memory.
+ *
+ * A file NAME.c here exports luaopen_dgamnative_NAME; Lua reaches it with require "dgamnative.NAME". It checks its
+ * arguments, calls the core, and turns a status into a Lua error with dgl_check. It never raises a Lua error from
+ * inside a parallel region and never while it holds something the error would leak.
+ *
+ * Tensors belong to libtorch, which this library does not link. dgl_newtensor loads it (require "torch") when the
+ * first tensor is made, so that a module which only reads a header or a results file starts at once.
+ */
+#ifndef DGL_H
+#define DGL_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define DGL_EXPORT __attribute__((visibility("default")))
+
+/* Element types, numbered as libtorch's ScalarType is. */
+typedef enum dgl_dtype {
+  DGL_U8 = 0, DGL_I8 = 1, DGL_I16 = 2, DGL_I32 = 3, DGL_I64 = 4,
+  DGL_F16 = 5, DGL_F32 = 6, DGL_F64 = 7, DGL_BOOL = 11, DGL_BF16 = 15,
+  DGL_ANY = -1
+} dgl_dtype;
+
+enum { DGL_MAXDIM = 12 };
+
+/* A contiguous CPU tensor as the core sees it. Valid while the Lua value is. */
+typedef struct dgl_view {
+  void *data;
+  dgl_dtype dtype;
+  int ndim;
+  int64_t sizes[DGL_MAXDIM];
+  size_t count; /* elements */
+} dgl_view;
+
+/* Filled in by dgamtorch when it is loaded; in the registry under DGL_TENSOR_API as a light userdata. */
+typedef struct dgl_tensor_api {
+  int (*test)(lua_State *L, int idx);                      /* 1 if the value is a tensor */
+  void (*view)(lua_State *L, int idx, dgl_view *out);      /* Lua error unless it is a contiguous CPU tensor */
+  void (*create)(lua_State *L, dgl_dtype dtype, int ndim, const int64_t *sizes, dgl_view *out); /* pushes it */
+} dgl_tensor_api;
+#define DGL_TENSOR_API "dgam.tensor_api"
+
+/* Registry key of the light userdata with the program's interrupt flag (volatile sig_atomic_t *). */
+#define DGL_INTERRUPT "dgam.interrupt"
+
+/* Raises the core's message as a Lua error unless s is DGAM_OK. */
+void dgl_check(lua_State *L, dgam_status s);
+
+/* Argument idx as a tensor of `dtype` (or DGL_ANY) with `ndim` dimensions (or -1), called `what` in errors. */
+void dgl_checktensor(lua_State *L, int idx, dgl_dtype dtype, int ndim, const char *what, dgl_view *out);
+
+/* 1 and *out filled if argument idx is a tensor, 0 otherwise. */
+int dgl_testtensor(lua_State *L, int idx, dgl_view *out);
+
+/* Pushes a new, uninitialised tensor. */
+void dgl_newtensor(lua_State *L, dgl_dtype dtype, int ndim, const int64_t *sizes, dgl_view *out);
+
+size_t dgl_dtype_size(dgl_dtype dtype);
+const char *dgl_dtype_name(dgl_dtype dtype);
+
+/* Fields of an options table at idx (nil or absent: the default). A wrong type is an error that names the field. */
+lua_Integer dgl_optfield_integer(lua_State *L, int idx, const char *field, lua_Integer def);
+lua_Number dgl_optfield_number(lua_State *L, int idx, const char *field, lua_Number def);
+int dgl_optfield_boolean(lua_State *L, int idx, const char *field, int def);
+const char *dgl_optfield_string(lua_State *L, int idx, const char *field, const char *def);
+
+/* Every key of the table at idx must be one of `known` (ended by NULL); else an error with a did-you-mean. */
+void dgl_checkfields(lua_State *L, int idx, const char *const *known);
+
+#endif

@@ -1,0 +1,38 @@
+/* parallel.h - the one way the core uses threads.
+ *
+ * dgam_parallel(n, fn, ctx) splits 0 .. n-1 into one contiguous range per thread (OpenMP, the pool that oneDNN and
+ * libtorch use too) and calls fn(ctx, begin, end, ith, nth) once in each. The split depends only on n and the thread
+ * count, so sums that are combined in the order of `ith` are bit-identical from run to run. Inside fn nothing spawns
+ * threads again. Called from inside a parallel region it runs fn once, on the calling thread.
+ */
+#ifndef DGAM_BASE_PARALLEL_H
+#define DGAM_BASE_PARALLEL_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef dgam_status (*dgam_parallel_fn)(void *ctx, size_t begin, size_t end, int ith, int nth);
+
+/* Threads the core uses: $DGAMLUA_THREADS, else OpenMP's number (OMP_NUM_THREADS, else all processors). */
+DGAM_API int dgam_threads(void);
+DGAM_API void dgam_set_threads(int n); /* n < 1: back to the default */
+
+/* Runs fn over [0, n). The first failing thread's status and message are handed to the caller. n = 0 does nothing. */
+DGAM_API dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx);
+
+/* The share of [0, n) that belongs to thread ith of nth; every thread's differs by at most one item. */
+static inline void dgam_partition(size_t n, int ith, int nth, size_t *begin, size_t *end) {
+  size_t each = n / (size_t)nth, extra = n % (size_t)nth, i = (size_t)ith;
+  *begin = i * each + (i < extra ? i : extra);
+  *end = *begin + each + (i < extra ? 1 : 0);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
