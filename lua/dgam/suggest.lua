@@ -1,0 +1,59 @@
+--- Error messages for names nobody knows: what was given, and what was probably meant.
+local suggest = {}
+
+--- Edit distance between two words (insert, delete, replace, swap of neighbours).
+function suggest.distance(a, b)
+  local n, m = #a, #b
+  local before, previous, row = {}, {}, {}
+  for j = 0, m do previous[j] = j end
+  for i = 1, n do
+    row = { [0] = i }
+    for j = 1, m do
+      local same = a:byte(i) == b:byte(j)
+      local best = math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        best = math.min(best, before[j - 2] + 1)
+      end
+      row[j] = best
+    end
+    before, previous = previous, row
+  end
+  return previous[m]
+end
+
+--- The word of `known` nearest to `name`, or nil if none is near.
+function suggest.nearest(name, known)
+  local best, word = math.max(1, #name // 3) + 1, nil
+  for _, k in ipairs(known) do
+    if math.abs(#k - #name) < best then
+      local d = suggest.distance(name:lower(), k:lower())
+      if d < best then best, word = d, k end
+    end
+  end
+  return word
+end
+
+--- "unknown option 'x'; did you mean 'y'?" or with the list of what is known, if it is short.
+function suggest.unknown(what, name, known)
+  local near = suggest.nearest(name, known)
+  if near then return ("unknown %s '%s'; did you mean '%s'?"):format(what, name, near) end
+  if #known > 0 and #known <= 16 then
+    return ("unknown %s '%s'; expected one of %s"):format(what, name, table.concat(known, ", "))
+  end
+  return ("unknown %s '%s'"):format(what, name)
+end
+
+--- Every key of `options` must be in the list `known`; raises an error at the caller's caller otherwise.
+function suggest.check_options(where, options, known)
+  if type(options) ~= "table" then
+    error(("%s: options are a %s, expected a table"):format(where, type(options)), 3)
+  end
+  for key in pairs(options) do
+    local ok = false
+    for _, k in ipairs(known) do ok = ok or k == key end
+    if not ok then error(where .. ": " .. suggest.unknown("option", tostring(key), known), 3) end
+  end
+  return options
+end
+
+return suggest

@@ -1,0 +1,184 @@
+--- torch: libtorch's tensors, operators and autograd in Lua.
+--
+-- Every operator libtorch knows is a function here and a method of tensors: `torch.matmul(a, b)`, `a:sum(1)`. Arguments
+-- are given in the order of the operator's schema, or by name in a table at the end: `x:sum(2, {keepdim = true})`.
+-- `torch.help "sum"` prints the schemas. Dimensions and indices count from 1; -1 is the last.
+--
+--     local torch = require "torch"
+--     local x = torch.randn(2, 3)
+--     print(x[1], x[{ {}, {1, 2} }], (x * 2 + 1):mean():item())
+--
+-- Data types and devices are strings: "float32", "cpu". A missing value in a list is torch.none.
+local native = require "dgamtorch"
+local show = require "torch.show"
+local suggest = require "dgam.suggest"
+
+local torch = {
+  Tensor = native.metatable,
+  none = native.none,
+  version = native.version,
+  --- torch.grad(outputs, inputs, grad_outputs|nil, {retain_graph=, create_graph=, allow_unused=})
+  -- @return list of gradients, false for an input that was not used (allow_unused)
+  grad = native.grad,
+  --- torch.frombytes(string, dtype, shape): the bytes as they are, copied.
+  frombytes = native.frombytes,
+  is_tensor = native.is_tensor,
+  --- Seeds libtorch's generator (dropout, torch.randn ...). Data loading and drawing experts do not use it.
+  manual_seed = native.manual_seed,
+  rng_state = native.rng_state,
+  set_rng_state = native.set_rng_state,
+  --- torch.threads([n]): sets and returns the number of threads.
+  threads = native.threads,
+  --- torch.memory([reset_peak]) -> bytes of CPU tensors alive, most bytes alive at once.
+  memory = native.memory,
+}
+local methods = native.methods
+
+-- Operators that libtorch keeps outside its main namespace of names, or under another name than its documentation.
+local ALIASES = { cross_entropy = "cross_entropy_loss", concat = "cat", bmm_ = "bmm" }
+
+local DTYPES = { "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" }
+for _, name in ipairs(DTYPES) do torch[name] = name end
+
+local all_names
+--- Every operator name, sorted, without "aten::" (others keep their namespace).
+function torch.names()
+  if not all_names then
+    all_names = {}
+    for _, n in ipairs(native.names()) do
+      local bare = n:match "^aten::([%a][%w_]*)$"
+      if bare then all_names[#all_names + 1] = bare end
+    end
+  end
+  return all_names
+end
+
+--- The schemas of an operator, as text, one a line.
+function torch.help(name)
+  local text = native.schemas(name:find "::" and name or "aten::" .. (ALIASES[name] or name))
+  if not text then error(suggest.unknown("operator", name, torch.names()), 2) end
+  return text
+end
+
+--- Operators of other namespaces: torch.ops.dgam.gic(...).
+torch.ops = setmetatable({}, {
+  __index = function(ops, namespace)
+    local space = setmetatable({}, {
+      __index = function(self, name)
+        local f = native.op(namespace .. "::" .. name)
+        if not f then
+          local known = {}
+          for _, n in ipairs(native.names()) do
+            local ns, bare = n:match "^([^:]+)::(.+)$"
+            if ns == namespace then known[#known + 1] = bare end
+          end
+          error(suggest.unknown("operator of " .. namespace, name, known), 2)
+        end
+        rawset(self, name, f)
+        return f
+      end,
+    })
+    rawset(ops, namespace, space)
+    return space
+  end,
+})
+
+setmetatable(torch, {
+  __index = function(_, name)
+    if type(name) ~= "string" then return nil end
+    local f = native.op("aten::" .. (ALIASES[name] or name))
+    if not f then error(suggest.unknown("function of torch", name, torch.names()), 2) end
+    rawset(torch, name, f)
+    return f
+  end,
+})
+
+methods.__missing = function(name)
+  error(suggest.unknown("method or field of a tensor", tostring(name), torch.names()), 3)
+end
+
+--- torch.tensor(value[, {dtype=, device=, requires_grad=}]): from a number or a nested table. Whole numbers give
+-- int64, other numbers float32, true/false bool.
+function torch.tensor(value, options)
+  options = options or {}
+  suggest.check_options("torch.tensor", options, { "dtype", "device", "requires_grad" })
+  local t = native.is_tensor(value) and value:detach():clone() or native.tensor(value)
+  local dtype = options.dtype or (not native.is_tensor(value) and t.dtype == "float64" and "float32") or t.dtype
+  if dtype ~= t.dtype then t = t:to(dtype) end
+  if options.device then t = t:to(options.device) end
+  if options.requires_grad then t.requires_grad = true end
+  return t
+end
+
+--- torch.no_grad(f, ...): calls f with gradients off and gives back what it returns, also after an error.
+function torch.no_grad(f, ...)
+  local before = native.grad_mode(false)
+  local function restore(ok, ...)
+    native.grad_mode(before)
+    if not ok then error((...), 0) end
+    return ...
+  end
+  return restore(pcall(f, ...))
+end
+
+--- torch.enable_grad(f, ...): the same with gradients on.
+function torch.enable_grad(f, ...)
+  local before = native.grad_mode(true)
+  local function restore(ok, ...)
+    native.grad_mode(before)
+    if not ok then error((...), 0) end
+    return ...
+  end
+  return restore(pcall(f, ...))
+end
+
+function torch.is_grad_enabled() return native.grad_mode() end
+
+-- --- methods that are more than one operator ---
+
+local to = native.op "aten::to"
+local cast = native.op "aten::_to_copy"
+
+--- x:to("float16"), x:to("cuda:0"), x:to{dtype=, device=}: itself if nothing changes.
+function methods:to(what, more)
+  if type(what) == "string" then
+    for _, name in ipairs(DTYPES) do
+      if what == name then
+        if self.dtype == what then return self end
+        return cast(self, { dtype = what })
+      end
+    end
+    if not pcall(function() return torch.empty(0, { device = what }) end) then
+      error(("to: '%s' is neither a dtype (%s) nor a device this build knows"):format(what, table.concat(DTYPES, ", ")), 2)
+    end
+    if self.device == what then return self end
+    return cast(self, { device = what })
+  elseif type(what) == "table" and not native.is_tensor(what) then
+    return cast(self, what)
+  end
+  return to(self, what, more)
+end
+
+function methods:cpu() return self:to "cpu" end
+function methods:float() return self:to "float32" end
+function methods:double() return self:to "float64" end
+function methods:half() return self:to "float16" end
+function methods:bfloat16() return self:to "bfloat16" end
+function methods:long() return self:to "int64" end
+function methods:int() return self:to "int32" end
+function methods:byte() return self:to "uint8" end
+function methods:bool() return self:to "bool" end
+
+--- Nested Lua tables of numbers (true/false for bool).
+function methods:totable() return methods.totable_(self:detach():cpu():contiguous()) end
+--- The elements' bytes in row-major order.
+function methods:tobytes() return methods.tobytes_(self:detach():cpu():contiguous()) end
+
+function methods:cross_entropy(...) return torch.cross_entropy(self, ...) end
+function methods:dim() return self.ndim end
+methods.zero_grad = function(self) self.grad = nil end
+
+torch.Tensor.__tostring = function(t) return show.tensor(t) end
+torch.Tensor.__name = "tensor"
+
+return torch

@@ -1,0 +1,122 @@
+--- How tensors print: values aligned, never more than a screenful, and a footer with type and shape.
+local show = {}
+
+local ROWS, COLUMNS, EDGE = 24, 10, 3 -- more rows or columns than this are cut to EDGE at each end
+
+local function format_all(values, dtype)
+  if dtype == "bool" then
+    for i, v in ipairs(values) do values[i] = tostring(v) end
+  elseif dtype:find "int" then
+    for i, v in ipairs(values) do values[i] = ("%d"):format(v) end
+  else
+    local low, high, whole = math.huge, 0, true
+    for _, v in ipairs(values) do
+      local a = math.abs(v)
+      if a == a and a < math.huge then
+        if a > high then high = a end
+        if a > 0 and a < low then low = a end
+        if v ~= math.floor(v) then whole = false end
+      end
+    end
+    local form = "%.4f"
+    if whole and high < 1e7 then form = "%.0f."
+    elseif high >= 1e5 or (high > 0 and high < 1e-3) or high / low > 1e6 then form = "%.4e" end
+    for i, v in ipairs(values) do
+      values[i] = v ~= v and "nan" or v == math.huge and "inf" or v == -math.huge and "-inf" or form:format(v)
+    end
+  end
+  local width = 0
+  for _, s in ipairs(values) do width = math.max(width, #s) end
+  for i, s in ipairs(values) do values[i] = (" "):rep(width - #s) .. s end
+  return values, width
+end
+
+-- The positions of 1..n that are shown; 0 stands for the gap.
+local function shown(n, most)
+  local list = {}
+  if n <= most then
+    for i = 1, n do list[i] = i end
+    return list
+  end
+  for i = 1, EDGE do list[i] = i end
+  list[EDGE + 1] = 0
+  for i = n - EDGE + 1, n do list[#list + 1] = i end
+  return list
+end
+
+local function join_shape(shape)
+  local parts = {}
+  for i, n in ipairs(shape) do parts[i] = ("%d"):format(n) end
+  return table.concat(parts, "x")
+end
+
+--- The footer: [float32 2x3] or [float32 2x3, cuda:0, requires_grad].
+function show.footer(t)
+  local shape = t.shape
+  local text = t.dtype .. " " .. (#shape == 0 and "scalar" or join_shape(shape))
+  if t.device ~= "cpu" then text = text .. ", " .. t.device end
+  if t.requires_grad then text = text .. ", requires_grad" end
+  return "[" .. text .. "]"
+end
+
+--- The text of a tensor. Beyond two dimensions: as many leading 2-D slices as fit a screen.
+function show.tensor(t)
+  local footer = show.footer(t)
+  local x = t:detach()
+  if x:numel() == 0 then return footer end
+  if x.dtype:find "complex" then return footer end
+  if x.ndim == 0 then
+    local values = format_all({ x:item() }, x.dtype)
+    return values[1] .. " " .. footer
+  end
+  local shape = x.shape
+  local rows = #shape > 1 and shape[#shape - 1] or 1
+  local columns = shape[#shape]
+  local slices = 1
+  for i = 1, #shape - 2 do slices = slices * shape[i] end
+  local row_list, column_list = shown(rows, ROWS), shown(columns, COLUMNS)
+  local fit = math.max(1, math.min(slices, (ROWS + 4) // (#row_list + 2)))
+  local flat = x:reshape(slices, rows, columns)
+
+  local values, at = {}, {}
+  for s = 1, fit do
+    for _, r in ipairs(row_list) do
+      if r > 0 then
+        local row = flat[s][r]
+        for _, c in ipairs(column_list) do
+          if c > 0 then
+            values[#values + 1] = row[c]:item()
+            at[s * 1e8 + r * 1e4 + c] = #values
+          end
+        end
+      end
+    end
+  end
+  local texts, width = format_all(values, x.dtype)
+
+  local lines = {}
+  for s = 1, fit do
+    if #shape > 2 then
+      local index, rest = {}, s - 1
+      for i = #shape - 2, 1, -1 do
+        table.insert(index, 1, ("%d"):format(rest % shape[i] + 1))
+        rest = rest // shape[i]
+      end
+      lines[#lines + 1] = ("(%s, .., ..)"):format(table.concat(index, ", "))
+    end
+    for _, r in ipairs(row_list) do
+      local cells = {}
+      for i, c in ipairs(column_list) do
+        if r == 0 then cells[i] = (" "):rep(width - 1) .. ":"
+        elseif c == 0 then cells[i] = "..."
+        else cells[i] = texts[at[s * 1e8 + r * 1e4 + c]] end
+      end
+      lines[#lines + 1] = " " .. table.concat(cells, " ")
+    end
+  end
+  if fit < slices then lines[#lines + 1] = ("... %d more slices"):format(slices - fit) end
+  lines[#lines + 1] = footer
+  return table.concat(lines, "\n")
+end
+
+return show
