@@ -1,0 +1,19 @@
+// ops.cpp - see ops.h
+#include "torch/ops.h"
+
+#include <torch/library.h>
+
+#include <atomic>
+
+namespace dgam {
+
+static std::atomic<bool> forced{false};
+
+bool composite_forced() { return forced.load(std::memory_order_relaxed); }
+
+// Returns the old setting.
+static bool use_composite(bool on) { return forced.exchange(on); }
+
+}  // namespace dgam
+
+TORCH_LIBRARY_FRAGMENT(dgam, m) { m.def("use_composite(bool on) -> bool", &dgam::use_composite); }

@@ -1,0 +1,31 @@
+// ops.h - what the files that register core kernels as operators share.
+//
+// An operator NAME of the library `dgam` has a twin NAME_composite with the same schema, written in ATen operators
+// only. NAME runs the C kernel where there is one (CPU tensors, and the types the kernel takes) and its twin
+// everywhere else; with `composite_forced()` it runs the twin always, so that a test can hold one against the other
+// through the same model code.
+#ifndef DGAM_TORCH_OPS_H
+#define DGAM_TORCH_OPS_H
+
+#include <c10/util/Exception.h>
+
+#include "base/status.h"
+
+namespace dgam {
+
+// True after torch.ops.dgam.use_composite(true). Process-wide.
+bool composite_forced();
+
+// A status of the core as a C++ exception that carries the core's message, led by the operator's name.
+inline void check(const char *op, dgam_status s) {
+  if (s == DGAM_OK) return;
+  const char *text = dgam_error();
+  TORCH_CHECK(false, "dgam::", op, ": ", *text ? text : dgam_status_name(s));
+}
+
+}  // namespace dgam
+
+// The same for wrong arguments: DGAM_CHECK("gic", clip.dim() == 5, "clip has ", clip.dim(), " dimensions, expected 5").
+#define DGAM_CHECK(op, cond, ...) TORCH_CHECK(cond, "dgam::", op, ": ", __VA_ARGS__)
+
+#endif
