@@ -4,10 +4,10 @@ local suggest = {}
 --- Edit distance between two words (insert, delete, replace, swap of neighbours).
 function suggest.distance(a, b)
   local n, m = #a, #b
-  local before, previous, row = {}, {}, {}
+  local before, previous = {}, {}
   for j = 0, m do previous[j] = j end
   for i = 1, n do
-    row = { [0] = i }
+    local row = { [0] = i }
     for j = 1, m do
       local same = a:byte(i) == b:byte(j)
       local best = math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (same and 0 or 1))

@@ -1,0 +1,180 @@
+--- dgam.optim: AdamW and SGD with parameter groups chosen by name, and learning-rate schedules.
+--
+--     local opt = optim.AdamW(model, { lr = 3e-4, weight_decay = 0.05, rules = {
+--       { "^backbone%.", lr = 0.1 },                 -- a Lua pattern on the parameter's name; factors multiply
+--       { "norm", "bias_table", decay = 0 },         -- several patterns, one rule
+--     } })
+--     opt:step(factor)                               -- factor from a schedule, times every lr
+local torch = require "torch"
+local suggest = require "dgam.suggest"
+
+local optim = {}
+
+local function number(where, name, value, low, high)
+  if type(value) ~= "number" or not (value >= low and value <= high) then
+    error(("%s: %s is %s, expected a number from %g to %g"):format(where, name, tostring(value), low, high), 4)
+  end
+  return value
+end
+
+--- Pairs every trainable parameter with its lr and decay factor. A rule that matches nothing is an error: it is a typo.
+local function entries(where, model, rules)
+  local list, used = {}, {}
+  for name, t in model:named_parameters() do
+    if t.requires_grad then
+      local e = { name = name, tensor = t, lr = 1, decay = 1 }
+      for r, rule in ipairs(rules) do
+        for _, pattern in ipairs(rule) do
+          if name:find(pattern) then
+            e.lr, e.decay = e.lr * (rule.lr or 1), e.decay * (rule.decay or 1)
+            used[r] = true
+            break
+          end
+        end
+      end
+      list[#list + 1] = e
+    end
+  end
+  for r, rule in ipairs(rules) do
+    for key in pairs(rule) do
+      if type(key) ~= "number" and key ~= "lr" and key ~= "decay" and key ~= "optional" then
+        error(("%s: rule %d: %s"):format(where, r, suggest.unknown("field", tostring(key), { "lr", "decay", "optional" })), 3)
+      end
+    end
+    if not used[r] and not rule.optional then
+      error(("%s: rule %d ('%s') matches no trainable parameter"):format(where, r, table.concat(rule, "', '")), 3)
+    end
+  end
+  if #list == 0 then error(where .. ": the model has no trainable parameter", 3) end
+  return list
+end
+
+local Optimizer = {}
+Optimizer.__index = Optimizer
+
+--- Clears all gradients.
+function Optimizer:zero_grad()
+  for _, e in ipairs(self.entries) do e.tensor.grad = nil end
+end
+
+--- Scales gradients so that their joint 2-norm is at most `limit`; returns the norm before.
+function Optimizer:clip_grad_norm(limit)
+  local norms = {}
+  for _, e in ipairs(self.entries) do
+    local g = e.tensor.grad
+    if g then norms[#norms + 1] = g:norm() end
+  end
+  if #norms == 0 then return 0 end
+  local total = torch.stack(norms):norm():item()
+  if total > limit then
+    for _, e in ipairs(self.entries) do
+      local g = e.tensor.grad
+      if g then g:mul_(limit / (total + 1e-6)) end
+    end
+  end
+  return total
+end
+
+--- name -> tensor (and step count) of everything needed to go on after a restart.
+function Optimizer:state_dict()
+  local state = { step = torch.tensor(self.steps) }
+  for _, e in ipairs(self.entries) do
+    for _, slot in ipairs(self.slots) do
+      if e[slot] then state[slot .. "/" .. e.name] = e[slot] end
+    end
+  end
+  return state
+end
+
+function Optimizer:load_state_dict(state)
+  self.steps = state.step:item()
+  for _, e in ipairs(self.entries) do
+    for _, slot in ipairs(self.slots) do
+      local t = state[slot .. "/" .. e.name]
+      if t then e[slot] = t:clone() end
+    end
+  end
+end
+
+local function new(where, model, options, slots)
+  return setmetatable({ entries = entries(where, model, options.rules or {}), steps = 0, slots = slots, lr = options.lr },
+    Optimizer)
+end
+
+--- AdamW (Loshchilov & Hutter 2019), as torch.optim.AdamW computes it.
+-- @param model nn.Module
+-- @param options lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, rules
+function optim.AdamW(model, options)
+  options = suggest.check_options("AdamW", options or {}, { "lr", "betas", "eps", "weight_decay", "rules" })
+  options.lr = number("AdamW", "lr", options.lr or 1e-3, 0, math.huge)
+  local betas = options.betas or { 0.9, 0.999 }
+  number("AdamW", "betas[1]", betas[1], 0, 1)
+  number("AdamW", "betas[2]", betas[2], 0, 1)
+  local eps = number("AdamW", "eps", options.eps or 1e-8, 0, 1)
+  local decay = number("AdamW", "weight_decay", options.weight_decay or 0.01, 0, math.huge)
+  local opt = new("AdamW", model, options, { "m", "v" })
+  local adamw_ = torch.ops.dgam.adamw_
+
+  --- One update with every learning rate times `factor` (default 1).
+  function opt:step(factor)
+    self.steps = self.steps + 1
+    torch.no_grad(function()
+      for _, e in ipairs(self.entries) do
+        local g = e.tensor.grad
+        if g then
+          e.m = e.m or torch.zeros_like(e.tensor)
+          e.v = e.v or torch.zeros_like(e.tensor)
+          adamw_(e.tensor, g, e.m, e.v, self.lr * e.lr * (factor or 1), betas[1], betas[2], eps, decay * e.decay, self.steps)
+        end
+      end
+    end)
+  end
+  return opt
+end
+
+--- SGD with momentum, as torch.optim.SGD (dampening 0).
+-- @param options lr = 1e-2, momentum = 0, weight_decay = 0, nesterov = false, rules
+function optim.SGD(model, options)
+  options = suggest.check_options("SGD", options or {}, { "lr", "momentum", "weight_decay", "nesterov", "rules" })
+  options.lr = number("SGD", "lr", options.lr or 1e-2, 0, math.huge)
+  local momentum = number("SGD", "momentum", options.momentum or 0, 0, 1)
+  local decay = number("SGD", "weight_decay", options.weight_decay or 0, 0, math.huge)
+  local opt = new("SGD", model, options, { "velocity" })
+
+  function opt:step(factor)
+    self.steps = self.steps + 1
+    torch.no_grad(function()
+      for _, e in ipairs(self.entries) do
+        local g = e.tensor.grad
+        if g then
+          if decay * e.decay > 0 then g = g + e.tensor * (decay * e.decay) end
+          if momentum > 0 then
+            e.velocity = e.velocity and e.velocity:mul_(momentum):add_(g) or g:clone()
+            g = options.nesterov and g + e.velocity * momentum or e.velocity
+          end
+          e.tensor:add_(g, { alpha = -self.lr * e.lr * (factor or 1) })
+        end
+      end
+    end)
+  end
+  return opt
+end
+
+--- Linear warm-up per iteration from `ratio`, then cosine per epoch to 0 (mmcv's CosineAnnealing with by_epoch).
+-- @param options epochs, steps_per_epoch, warmup_epochs = 2.5, ratio = 0.1
+-- @return function(step) -> factor; step counts from 0
+function optim.warmup_cosine(options)
+  suggest.check_options("warmup_cosine", options, { "epochs", "steps_per_epoch", "warmup_epochs", "ratio" })
+  local epochs = number("warmup_cosine", "epochs", options.epochs, 1e-9, math.huge)
+  local per_epoch = number("warmup_cosine", "steps_per_epoch", options.steps_per_epoch, 1, math.huge)
+  local warmup = (options.warmup_epochs or 2.5) * per_epoch
+  local ratio = options.ratio or 0.1
+  return function(step)
+    local epoch = step // per_epoch
+    local factor = 0.5 * (1 + math.cos(math.pi * math.min(1, epoch / epochs)))
+    if step < warmup then factor = factor * (1 - (1 - step / warmup) * (1 - ratio)) end
+    return factor
+  end
+end
+
+return optim

@@ -1,0 +1,186 @@
+--- Video Swin Transformer (Liu et al., CVPR 2022): windowed attention over space and time, in four sizes and a micro one.
+--
+--     local swin = require "models.video_swin"
+--     local net = swin.new("swin-t")
+--     local features = net(x)        -- x float32 [N, 3, T, H, W] -> [N, T/2, H/32, W/32, 8*embed], after the last norm
+--
+-- Parameter names are those of the public checkpoints (below "backbone.").
+local torch = require "torch"
+local nn = require "dgam.nn"
+local suggest = require "dgam.suggest"
+local ops = torch.ops.dgam
+
+local swin = {}
+
+--- The sizes. window and shift are in tokens (time, height, width); drop_path grows linearly over the blocks to this.
+swin.sizes = {
+  ["swin-t"] = { embed = 96, depths = { 2, 2, 6, 2 }, heads = { 3, 6, 12, 24 } },
+  ["swin-s"] = { embed = 96, depths = { 2, 2, 18, 2 }, heads = { 3, 6, 12, 24 } },
+  ["swin-b"] = { embed = 128, depths = { 2, 2, 18, 2 }, heads = { 4, 8, 16, 32 } },
+  ["swin-l"] = { embed = 192, depths = { 2, 2, 18, 2 }, heads = { 6, 12, 24, 48 } },
+  -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.7 M parameters, windows that tile 16 x 16 tokens.
+  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05 },
+}
+local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4 }
+
+-- --- one block ---
+
+local Block = nn.class "SwinBlock"
+local Attention, Mlp = nn.class "WindowAttention", nn.class "Mlp"
+
+-- Attention and Mlp hold parameters under their public names; the block's operator computes all of it at once.
+function Attention:init(channels, heads, window)
+  local w = window
+  local table_rows = (2 * w[1] - 1) * (2 * w[2] - 1) * (2 * w[3] - 1)
+  self:parameter("relative_position_bias_table", nn.init.trunc_normal({ table_rows, heads }, 0.02))
+  self:add("qkv", nn.Linear(channels, 3 * channels))
+  self:add("proj", nn.Linear(channels, channels))
+end
+
+function Mlp:init(channels, hidden)
+  self:add("fc1", nn.Linear(channels, hidden))
+  self:add("fc2", nn.Linear(hidden, channels))
+end
+
+function Block:init(channels, heads, window, shifted, drop_path, mlp_ratio)
+  self.heads, self.window, self.drop_path = heads, window, drop_path
+  self.shift = shifted and { window[1] // 2, window[2] // 2, window[3] // 2 } or { 0, 0, 0 }
+  self:add("norm1", nn.LayerNorm(channels))
+  self:add("attn", Attention(channels, heads, window))
+  self:add("norm2", nn.LayerNorm(channels))
+  self:add("mlp", Mlp(channels, channels * mlp_ratio))
+end
+
+function Block:forward(x) -- x [N, D, H, W, C]
+  local scale = torch.none
+  if self.training and self.drop_path > 0 then
+    -- Stochastic depth: per clip, both residual branches drawn on their own; [2, N] factors 0 or 1/(1-p).
+    local keep = 1 - self.drop_path
+    scale = torch.no_grad(function() return torch.rand(2, x:size(1)):lt(keep):float():div_(keep):to(x.device) end)
+  end
+  local a, m = self.attn, self.mlp
+  return ops.swin_block(x, self.norm1.weight, self.norm1.bias, a.qkv.weight, a.qkv.bias, a.proj.weight, a.proj.bias,
+    a.relative_position_bias_table, self.norm2.weight, self.norm2.bias, m.fc1.weight, m.fc1.bias, m.fc2.weight,
+    m.fc2.bias, self.heads, self.window, self.shift, scale, swin.bf16)
+end
+
+function Block:describe()
+  return ("%d heads, window %s%s"):format(self.heads, table.concat(self.window, "x"), self.shift[1] > 0 and ", shifted" or "")
+end
+
+-- --- stages ---
+
+local Merging = nn.class "PatchMerging"
+function Merging:init(channels)
+  self:add("norm", nn.LayerNorm(4 * channels))
+  self:add("reduction", nn.Linear(4 * channels, 2 * channels, { bias = false }))
+end
+function Merging:forward(x) -- [N, D, H, W, C] -> [N, D, ceil(H/2), ceil(W/2), 2C]
+  return ops.patch_merge(x, self.norm.weight, self.norm.bias, self.reduction.weight, swin.bf16)
+end
+
+local PatchEmbed = nn.class "PatchEmbed"
+function PatchEmbed:init(channels, patch)
+  self.patch = patch
+  self:add("proj", nn.Conv3d(3, channels, patch, { stride = patch }))
+  self:add("norm", nn.LayerNorm(channels))
+end
+function PatchEmbed:forward(x, shape) -- clip [N, 3, T, H, W], or patches [N, L, 96] of a clip of `shape` -> [N, D, H, W, C]
+  return ops.patch_embed(x, self.proj.weight, self.proj.bias, self.norm.weight, self.norm.bias,
+    { shape[1], shape[2], shape[3] }, swin.bf16)
+end
+
+local Stage = nn.class "SwinStage"
+function Stage:init(channels, depth, heads, window, drop_paths, mlp_ratio, merge)
+  local blocks = self:add("blocks", nn.Sequential())
+  for i = 1, depth do
+    blocks:append(Block(channels, heads, window, i % 2 == 0, drop_paths[i], mlp_ratio))
+  end
+  if merge then self:add("downsample", Merging(channels)) end
+end
+function Stage:forward(x, trace)
+  for i = 1, self.blocks:length() do
+    x = self.blocks:get(i)(x)
+    if trace then trace(("%s_block%d"):format("layer" .. self._name, i - 1), x) end
+  end
+  if self.downsample then x = self.downsample(x) end
+  if trace then trace("layer" .. self._name, x) end
+  return x
+end
+
+-- --- the whole ---
+
+local VideoSwin = nn.class "VideoSwin"
+swin.VideoSwin = VideoSwin
+
+--- A backbone: a name of swin.sizes, or a table with embed, depths, heads and optionally patch, window, drop_path,
+-- mlp_ratio. `changes` overrides fields of a named size.
+function swin.new(size, changes)
+  local config = {}
+  for k, v in pairs(DEFAULTS) do config[k] = v end
+  if type(size) == "string" then
+    local known = {}
+    for name in pairs(swin.sizes) do known[#known + 1] = name end
+    table.sort(known)
+    if not swin.sizes[size] then error(suggest.unknown("backbone", size, known), 2) end
+    for k, v in pairs(swin.sizes[size]) do config[k] = v end
+  else
+    changes = size
+  end
+  suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio" })
+  for k, v in pairs(changes or {}) do config[k] = v end
+  return VideoSwin(config)
+end
+
+function VideoSwin:init(config)
+  local depths, heads = config.depths, config.heads
+  if type(depths) ~= "table" or type(heads) ~= "table" or #depths ~= #heads or #depths < 1 then
+    error("video_swin: depths and heads must be lists of the same length", 4)
+  end
+  self.config = config
+  self.channels = config.embed * 2 ^ (#depths - 1) // 1 | 0
+  self:add("patch_embed", PatchEmbed(config.embed, config.patch))
+  local layers = self:add("layers", nn.Sequential())
+  local blocks, at = 0, 0
+  for _, d in ipairs(depths) do blocks = blocks + d end
+  for i, depth in ipairs(depths) do
+    local channels = config.embed << (i - 1)
+    if channels % heads[i] ~= 0 then
+      error(("video_swin: stage %d has %d channels, not a multiple of its %d heads"):format(i, channels, heads[i]), 4)
+    end
+    local drop = {}
+    for b = 1, depth do drop[b] = blocks > 1 and config.drop_path * (at + b - 1) / (blocks - 1) or 0 end
+    at = at + depth
+    layers:append(Stage(channels, depth, heads[i], config.window, drop, config.mlp_ratio, i < #depths))
+  end
+  self:add("norm", nn.LayerNorm(self.channels))
+  -- The published initialisation: truncated normal weights, zero biases.
+  torch.no_grad(function()
+    self:apply(function(m)
+      if m.class_name == "Linear" then
+        m.weight:copy_(nn.init.trunc_normal(m.weight.shape, 0.02))
+        if m.bias then m.bias:zero_() end
+      end
+    end)
+  end)
+end
+
+--- @param x float32 clip [N, 3, T, H, W], or patches [N, L, 3*2*4*4] as the gamma kernel writes them
+-- @param options {shape = {T, H, W} of the clip, when x is patches; trace = function(name, tensor)}
+-- @return features [N, D, H, W, C] after the final norm
+function VideoSwin:forward(x, options)
+  options = options or {}
+  local trace = options.trace
+  local shape = options.shape or { x:size(3), x:size(4), x:size(5) }
+  x = self.patch_embed(x, shape)
+  if trace then trace("patch_embed", x) end
+  for i = 1, self.layers:length() do x = self.layers:get(i)(x, trace) end
+  x = self.norm(x)
+  if trace then trace("norm", x) end
+  return x
+end
+
+--- Computes in bfloat16 where the device's kernels can; parameters stay float32.
+swin.bf16 = false
+
+return swin
