@@ -167,7 +167,7 @@ static void push_value(lua_State *L, dgt_value *v) {
 
 /* Calls op on stack values first .. top. */
 static int call(lua_State *L, dgt_op *op, int first) {
-  int top = lua_gettop(L), last = top, nnamed = 0;
+  int last = lua_gettop(L), nnamed = 0, requires_grad = 0;
   dgt_value args[DGT_MAXARGS];
   dgt_named named[DGT_MAXARGS];
   luaL_checkstack(L, 2 * DGT_MAXARGS + 16, "operator arguments");
@@ -178,6 +178,11 @@ static int call(lua_State *L, dgt_op *op, int first) {
       if (nnamed == DGT_MAXARGS || lua_type(L, at - 1) != LUA_TSTRING)
         return luaL_error(L, "named arguments must have names, got a key of type %s", luaL_typename(L, at - 1));
       named[nnamed].name = lua_tostring(L, at - 1);
+      if (strcmp(named[nnamed].name, "requires_grad") == 0 && lua_isboolean(L, at)) { /* no operator's, but everyone's habit */
+        requires_grad = lua_toboolean(L, at);
+        lua_pop(L, 1);
+        continue;
+      }
       if (!to_value(L, at, &named[nnamed].value, 0))
         return luaL_error(L, "argument '%s' is a %s, which no operator takes", named[nnamed].name, luaL_typename(L, at));
       nnamed++;
@@ -203,6 +208,7 @@ static int call(lua_State *L, dgt_op *op, int first) {
     push_value(L, &results[i]);
     dgt_value_free(&results[i]);
   }
+  if (requires_grad && dgt_set_requires_grad(check_tensor(L, -n), 1) < 0) return luaL_error(L, "%s", dgt_error());
   collect_if_due(L);
   return n;
 }
@@ -481,6 +487,7 @@ static int tensor_backward(lua_State *L) {
 /* grad(outputs, inputs, grad_outputs|nil, {retain_graph=, create_graph=, allow_unused=}) -> list of tensors (false: unused) */
 static int lua_grad(lua_State *L) {
   enum { MAX = 4096 };
+  lua_settop(L, 4);
   for (int i = 1; i <= 2; i++) luaL_checktype(L, i, LUA_TTABLE);
   size_t n[3] = {lua_rawlen(L, 1), lua_rawlen(L, 2), lua_istable(L, 3) ? lua_rawlen(L, 3) : 0};
   if (n[0] < 1 || n[0] > MAX || n[1] < 1 || n[1] > MAX) return luaL_error(L, "grad: needs 1 to %d outputs and inputs", MAX);
@@ -638,8 +645,8 @@ static void scan(lua_State *L, int idx, int depth, int64_t *sizes, int *ndim, in
   if (depth > DGL_MAXDIM) luaL_error(L, "a table nested deeper than %d", DGL_MAXDIM);
   if (lua_istable(L, idx)) {
     int64_t n = (int64_t)lua_rawlen(L, idx);
-    if (depth == *ndim) sizes[(*ndim)++] = n;
-    else if (depth > *ndim || sizes[depth] != n)
+    if (depth == *ndim && *kind < 0) sizes[(*ndim)++] = n;
+    else if (depth >= *ndim || sizes[depth] != n)
       luaL_error(L, "the table is ragged: %d items where %d were expected at depth %d", (int)n,
                  depth < *ndim ? (int)sizes[depth] : 0, depth + 1);
     luaL_checkstack(L, 4, "nested table");
@@ -647,7 +654,6 @@ static void scan(lua_State *L, int idx, int depth, int64_t *sizes, int *ndim, in
       lua_rawgeti(L, idx, i);
       scan(L, lua_gettop(L), depth + 1, sizes, ndim, kind);
       lua_pop(L, 1);
-      if (i == 1 && depth + 1 > *ndim) break;
     }
     return;
   }

@@ -1,0 +1,253 @@
+--- DGAM (ELLAR, ACCV 2024): a gate reads the light of a clip, picks a gamma-correction expert, a backbone encodes the
+-- corrected clip and the head that belongs to the expert classifies it. Every part can be replaced.
+--
+--     local dgam = require "models.dgam"
+--     local model = dgam { backbone = "swin-micro", gammas = { 1, 1.5, 2, 2.5, 3 }, heads = "per-expert",
+--                          classes = 12, frames = 8 }
+--     local logits, info = model(clip)            -- clip uint8 [N, 3, T, H, W]; info.expert [N] from 1, info.lambda [N, E]
+--
+-- A custom gate is any table with forward(self, stats) -> scores [N, E] (softmax is taken if they do not sum to one), and
+-- optionally parameters(); see examples/custom_gate.lua.
+local torch = require "torch"
+local nn = require "dgam.nn"
+local suggest = require "dgam.suggest"
+local swin = require "models.video_swin"
+local ops = torch.ops.dgam
+
+local MEAN, STD = { 123.675, 116.28, 103.53 }, { 58.395, 57.12, 57.375 } -- ImageNet, RGB
+
+-- --- the paper's gate: 3T statistics -> 128 -> 256 -> N experts ---
+
+local Gate = nn.class "Gate"
+
+function Gate:init(inputs, experts)
+  self:add("linear1", nn.Linear(inputs, 128))
+  self:add("batchnorm1", nn.BatchNorm(128))
+  self:add("linear2", nn.Linear(128, 256))
+  self:add("batchnorm2", nn.BatchNorm(256))
+  self:add("linear3", nn.Linear(256, experts))
+  self:add("activation", nn.LeakyReLU(0.01))
+  self:add("dropout", nn.Dropout(0.1))
+end
+
+--- @param stats [N, 3T] -> lambda [N, E], rows sum to one
+function Gate:forward(stats)
+  local x = self.dropout(self.activation(self.batchnorm1(self.linear1(stats))))
+  x = self.dropout(self.activation(self.batchnorm2(self.linear2(x))))
+  return self.linear3(x):softmax(2)
+end
+
+-- A table with forward becomes a module; what its parameters() returns is trained.
+local Custom = nn.class "CustomGate"
+function Custom:init(gate)
+  self.gate = gate
+  local list = gate.parameters and gate:parameters() or {}
+  for i, t in ipairs(list) do self:parameter("p" .. i, t) end
+end
+function Custom:forward(stats) return self.gate:forward(stats) end
+
+-- --- heads: pooled features -> logits, one linear layer per expert or one for all ---
+
+local Heads = nn.class "Heads"
+
+function Heads:init(channels, classes, count, dropout)
+  self:add("dropout", nn.Dropout(dropout))
+  for e = 1, count do self:add(e - 1, nn.Linear(channels, classes)) end
+  self.shared = count == 1
+  torch.no_grad(function()
+    local first = self["0"]
+    first.weight:copy_(nn.init.trunc_normal(first.weight.shape, 0.02))
+    first.bias:zero_()
+  end)
+  self:copy_first()
+end
+
+--- Makes every head a copy of the first, as training starts from the single-head model.
+function Heads:copy_first()
+  torch.no_grad(function()
+    for _, name in ipairs(self._children) do
+      if name ~= "dropout" and name ~= "0" then
+        self[name].weight:copy_(self["0"].weight)
+        self[name].bias:copy_(self["0"].bias)
+      end
+    end
+  end)
+end
+
+--- @param pooled [N, C]; expert int64 [N] from 1 -> logits [N, classes]
+function Heads:forward(pooled, expert)
+  pooled = self.dropout(pooled)
+  if self.shared then return self["0"](pooled) end
+  local weights, biases = {}, {}
+  for _, name in ipairs(self._children) do
+    if name ~= "dropout" then
+      weights[#weights + 1] = self[name].weight
+      biases[#biases + 1] = self[name].bias
+    end
+  end
+  local w = torch.index_select(torch.stack(weights), 1, expert) -- [N, classes, C]
+  local b = torch.index_select(torch.stack(biases), 1, expert)
+  return torch.baddbmm(b:unsqueeze(3), w, pooled:unsqueeze(3)):squeeze(3)
+end
+
+-- --- the model ---
+
+local DGAM = nn.class "DGAM"
+
+local function check_gammas(gammas)
+  if type(gammas) ~= "table" or #gammas == 0 then
+    error(("dgam: gammas is %s, expected a list such as {1.0, 1.5, 2.0}"):format(tostring(gammas)), 4)
+  end
+  for i, g in ipairs(gammas) do
+    if type(g) ~= "number" or not (g > 0 and g < math.huge) then
+      error(("dgam: gammas[%d] is %s, expected a number greater than 0"):format(i, tostring(g)), 4)
+    end
+  end
+  return gammas
+end
+
+local function check_choice(name, value, choices)
+  for _, c in ipairs(choices) do
+    if value == c then return value end
+  end
+  error("dgam: " .. suggest.unknown(name, tostring(value), choices), 4)
+end
+
+--- @param options table with
+--   backbone    a name of models.video_swin.sizes, a table for video_swin.new, or a module (default "swin-b")
+--   gammas      the experts (default 1, 1.5, 2, 2.5, 3)
+--   heads       "per-expert" (default) or "shared"
+--   gate        "paper" (default), or a table with forward(self, stats); without effect when there is one gamma
+--   classes     number of classes
+--   frames      T, frames in a clip: the gate reads 3T statistics (default 32)
+--   domain      "normalised" (default, as the official code) or "pixel" (equation 6)
+--   temperature of the softmax over lambda that mixes experts (default 1e-6: in effect one expert)
+--   dropout     before the heads (default 0.5)
+function DGAM:init(options)
+  suggest.check_options("dgam", options, { "backbone", "gammas", "heads", "gate", "classes", "frames", "domain",
+    "temperature", "dropout" })
+  local gammas = check_gammas(options.gammas or { 1.0, 1.5, 2.0, 2.5, 3.0 })
+  local classes = options.classes
+  if math.type(classes) ~= "integer" or classes < 1 then
+    error(("dgam: classes is %s, expected a whole number of 1 or more"):format(tostring(classes)), 3)
+  end
+  self.gammas, self.classes, self.frames = gammas, classes, options.frames or 32
+  self.domain = check_choice("domain", options.domain or "normalised", { "normalised", "pixel" })
+  self.temperature = options.temperature or 1e-6
+  local heads = check_choice("heads", options.heads or "per-expert", { "per-expert", "shared" })
+
+  local backbone = options.backbone or "swin-b"
+  if type(backbone) ~= "table" or not backbone._children then backbone = swin.new(backbone) end
+  self:add("backbone", backbone)
+  if #gammas > 1 then
+    local gate = options.gate or "paper"
+    if gate == "paper" then
+      gate = Gate(3 * self.frames, #gammas)
+    elseif type(gate) ~= "table" or not gate.forward then
+      error(("dgam: gate is %s, expected \"paper\" or a table with forward(self, stats)"):format(tostring(gate)), 3)
+    elseif not gate._children then
+      gate = Custom(gate)
+    end
+    self:add("gate", gate)
+  end
+  self:add("heads", Heads(backbone.channels, classes, heads == "shared" and 1 or #gammas, options.dropout or 0.5))
+  self:buffer("gamma", torch.tensor(gammas, { dtype = "float32" }))
+end
+
+--- The light statistics of a clip: mean, unbiased deviation, entropy of every frame.
+-- @param clip uint8 [N, 3, T, H, W] -> float [N, 3T]
+function DGAM:stats(clip)
+  return torch.no_grad(function() return ops.frame_stats(clip, self.domain, MEAN, STD):float() end)
+end
+
+--- The gate's weights for statistics: [N, 3T] -> lambda [N, E].
+function DGAM:lambda(stats)
+  if not self.gate then return torch.ones(stats:size(1), 1, { device = stats.device }) end
+  local scores = self.gate(stats)
+  if not torch.is_tensor(scores) or scores.ndim ~= 2 or scores:size(2) ~= #self.gammas or scores:size(1) ~= stats:size(1) then
+    error(("the gate returned %s, expected scores of shape [%d, %d]"):format(
+      torch.is_tensor(scores) and "shape [" .. table.concat(scores.shape, ", ") .. "]" or type(scores), stats:size(1),
+      #self.gammas), 0)
+  end
+  local sums = scores:detach():sum(2)
+  local is_distribution = sums:sub(1):abs():max():item() < 1e-3 and scores:detach():min():item() >= 0
+  return is_distribution and scores or scores:softmax(2)
+end
+
+--- Pooled features of a clip seen through mixture weights.
+-- @param clip uint8 [N, 3, T, H, W]; weights [N, E] -> [N, C]
+function DGAM:encode(clip, weights, trace)
+  local patches = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, "patches", swin.bf16)
+  local features = self.backbone(patches, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })
+  local pooled = features:flatten(2, 4):mean(2)
+  if trace then trace("pooled", pooled) end
+  return pooled
+end
+
+--- One-hot mixture weights for a chosen expert per clip.
+function DGAM:one_hot(expert) return torch.one_hot(expert, #self.gammas):float() end
+
+--- @param clip uint8 [N, 3, T, H, W]
+-- @param options expert = int64 [N] from 1 (else the gate decides), lambda = [N, E] known already, trace = function
+-- @return logits [N, classes], {expert = [N], lambda = [N, E] or nil}
+function DGAM:forward(clip, options)
+  options = options or {}
+  if not torch.is_tensor(clip) or clip.ndim ~= 5 or clip:size(2) ~= 3 then
+    error(("the clip is %s, expected a tensor [N, 3, T, H, W]"):format(
+      torch.is_tensor(clip) and "of shape [" .. table.concat(clip.shape, ", ") .. "]" or "a " .. type(clip)), 0)
+  end
+  local expert, lambda, weights = options.expert, options.lambda, nil
+  if expert then
+    weights = self:one_hot(expert)
+  else
+    lambda = lambda or self:lambda(self:stats(clip))
+    weights = (lambda / self.temperature):softmax(2)
+    expert = lambda:argmax(2)
+  end
+  local pooled = self:encode(clip, weights, options.trace)
+  return self.heads(pooled, expert), { expert = expert, lambda = lambda }
+end
+
+--- Logits of every expert for every clip: [N, E, classes]. With backbone and heads frozen this is all a gate needs.
+function DGAM:expert_logits(clip)
+  local n, list = clip:size(1), {}
+  for e = 1, #self.gammas do
+    list[e] = self(clip, { expert = torch.full({ n }, e, { dtype = "int64" }) })
+  end
+  return torch.stack(list, 2)
+end
+
+-- --- published checkpoints ---
+
+--- The names of the official ELLAR code for this model's: "backbone.my_MoE.gating.linear1.weight" for
+-- "gate.linear1.weight", "cls_head.fc_cls_15.weight" for "heads.1.weight" with gamma 1.5.
+function DGAM:official_name(name)
+  local head, rest = name:match "^heads%.(%d+)%.(.+)$"
+  if head then
+    local g = self.gammas[tonumber(head) + 1]
+    return "cls_head.fc_cls" .. (head == "0" and "" or ("_%.0f"):format(g * 10)) .. "." .. rest
+  end
+  return (name:gsub("^gate%.", "backbone.my_MoE.gating."))
+end
+
+--- Loads a state dict with the official names (keys this model does not have are an error, gammas are not stored).
+function DGAM:load_official(state)
+  local mine = {}
+  for name, t in pairs(self:state_dict()) do
+    mine[name] = name == "gamma" and t or state[self:official_name(name)]
+  end
+  return self:load_state_dict(mine)
+end
+
+--- Takes backbone and head from a trained model with one head; every head of this one starts as a copy of it.
+function DGAM:start_from(single)
+  self.backbone:load_state_dict(single.backbone:state_dict())
+  torch.no_grad(function()
+    self.heads["0"].weight:copy_(single.heads["0"].weight)
+    self.heads["0"].bias:copy_(single.heads["0"].bias)
+  end)
+  self.heads:copy_first()
+  return self
+end
+
+return DGAM

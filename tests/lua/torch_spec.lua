@@ -1,0 +1,250 @@
+-- The dispatcher binding: overloads, named arguments, counting from one, indexing, autograd, memory, errors.
+local torch = require "torch"
+
+local function values(t) return t:totable() end
+
+local function message(f, ...)
+  local ok, e = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(e)
+end
+
+describe("tensors and Lua values", function()
+  it("come from nested tables with the type of their numbers", function()
+    assert.equal("int64", torch.tensor({ 1, 2 }).dtype)
+    assert.equal("float32", torch.tensor({ 1, 2.5 }).dtype)
+    assert.equal("bool", torch.tensor({ true, false }).dtype)
+    assert.equal("float64", torch.tensor({ 1, 2 }, { dtype = "float64" }).dtype)
+    assert.same({ 2, 1, 3 }, torch.tensor({ { { 1, 2, 3 } }, { { 4, 5, 6 } } }).shape)
+    assert.same({}, torch.tensor(3).shape)
+  end)
+
+  it("go back to tables and bytes unchanged", function()
+    local rows = { { 1.5, -2 }, { 0.25, 1e10 } }
+    assert.same(rows, values(torch.tensor(rows)))
+    local x = torch.tensor { 1, 256, -1 }
+    assert.equal(string.pack("<i8i8i8", 1, 256, -1), x:tobytes())
+    assert.same({ 1, 256, -1 }, values(torch.frombytes(x:tobytes(), "int64", { 3 })))
+    assert.same({ { true, false } }, values(torch.tensor { { true, false } }))
+    for _, dtype in ipairs { "float16", "bfloat16", "float64", "int8", "int16", "int32", "uint8" } do
+      assert.same({ 1, 2, 100 }, values(torch.tensor({ 1, 2, 100 }, { dtype = dtype })))
+    end
+    assert.equal(-math.huge, torch.tensor({ -math.huge }, { dtype = "float16" })[1]:item())
+  end)
+
+  it("refuse what is not a rectangle of numbers", function()
+    assert.matches("ragged", message(torch.tensor, { { 1, 2 }, { 3 } }))
+    assert.matches("ragged", message(torch.tensor, { { 1, 2 }, 3 }))
+    assert.matches("ragged", message(torch.tensor, { 1, { 2 } }))
+    assert.matches("mixes", message(torch.tensor, { 1, true }))
+    assert.matches("string", message(torch.tensor, { "a" }))
+    assert.matches("unknown option 'dtyp'; did you mean 'dtype'", message(torch.tensor, 1, { dtyp = "float32" }))
+    assert.matches("needs 8", message(torch.frombytes, "abc", "float32", { 2 }))
+    local cyclic = {}
+    cyclic[1] = cyclic
+    assert.matches("nested deeper", message(torch.tensor, cyclic))
+  end)
+end)
+
+describe("operators", function()
+  it("are found by name, with overloads, defaults and named arguments", function()
+    local x = torch.tensor { { 1, 2, 3 }, { 4, 5, 6 } }
+    assert.equal(21, x:sum():item())
+    assert.same({ 6, 15 }, values(x:sum(2)))
+    assert.same({ { 6 }, { 15 } }, values(x:sum(2, { keepdim = true })))
+    assert.same({ { 6 }, { 15 } }, values(torch.sum(x, { dim = -1, keepdim = true })))
+    assert.same({ 3, 2 }, x:view(3, 2).shape)
+    assert.same({ 3, 2 }, x:view({ 3, 2 }).shape)
+    assert.same({ 3, 2 }, x:permute(2, 1).shape)
+    assert.same({ 4, 3 }, torch.cat({ x, x }, 1).shape)
+    assert.same({ 2, 2, 3 }, torch.stack { x, x }.shape)
+    assert.equal("float64", torch.zeros(2, { dtype = "float64" }).dtype)
+  end)
+
+  it("do arithmetic with numbers on either side, keeping the tensor's type", function()
+    local x = torch.tensor { 1.0, 2.0, 4.0 }
+    assert.same({ 3, 5, 9 }, values(2 * x + 1))
+    assert.same({ 1, 0, -2 }, values(2 - x))
+    assert.same({ 1, 0.5, 0.25 }, values(1 / x))
+    assert.same({ 1, 4, 16 }, values(x ^ 2))
+    assert.same({ -1, -2, -4 }, values(-x))
+    assert.same({ 1, 0, 0 }, values(x % 2))
+    assert.equal("float32", (x * 2.5).dtype)
+    assert.equal("int64", (torch.tensor { 1, 2 } + 1).dtype)
+    assert.same({ false, true, true }, values(x:gt(1)))
+    assert.same({ true, false, false }, values(~x:gt(1)))
+  end)
+
+  it("count dimensions and indices from one, also in tensors of indices", function()
+    local x = torch.tensor { { 3, 9, 1 }, { 7, 2, 8 } }
+    assert.same({ 2, 3 }, values(x:argmax(2)))
+    local top, at = x:topk(2, 2)
+    assert.same({ { 9, 3 }, { 8, 7 } }, values(top))
+    assert.same({ { 2, 1 }, { 3, 1 } }, values(at))
+    assert.same(values(top), values(x:gather(2, at)))
+    assert.same({ 7, 2, 8 }, values(x:select(1, 2)))
+    assert.same({ { 9, 1 }, { 2, 8 } }, values(x:narrow(2, 2, 2)))
+    assert.same({ { 1, 3 }, { 8, 7 } }, values(x:index_select(2, torch.tensor { 3, 1 })))
+    assert.same({ { 0, 1 }, { 1, 0 } }, values(torch.one_hot(torch.tensor { 2, 1 }, 2)))
+    assert.same({ { 1, 2 }, { 2, 1 } }, values(torch.tensor({ { 0, 1 }, { 1, 0 } }):nonzero()))
+    local p = values(torch.randperm(5))
+    table.sort(p)
+    assert.same({ 1, 2, 3, 4, 5 }, p)
+    local logits = torch.tensor { { 5.0, 0.0, 0.0 }, { 0.0, 0.0, 5.0 } }
+    assert.is_true(torch.cross_entropy(logits, torch.tensor { 1, 3 }):item() < 0.02)
+    assert.near(torch.cross_entropy(logits, torch.tensor { 1, 3 }):item(),
+      torch.cross_entropy(torch.cat({ logits, logits }, 1), torch.tensor { 1, 3, -100, -100 }):item(), 1e-6)
+  end)
+
+  it("refuse index 0 and positions past the end", function()
+    local x = torch.zeros(2, 3)
+    assert.matches("out of range", message(function() return x[3] end))
+    assert.matches("count from 1", message(function() return x:sum(0) end))
+    assert.matches("count from 1", message(function() return x[{ torch.tensor { 0 } }] end))
+    assert.matches("count from 1", message(function() return x:select(1, 0) end))
+    assert.matches("out of", message(torch.embedding, x, torch.tensor { 0 }))
+    assert.matches("out of bounds", message(torch.cross_entropy, x, torch.tensor { 0, 1 }))
+  end)
+
+  it("say which form expects what", function()
+    assert.matches("did you mean 'matmul'", message(function() return torch.matmull end))
+    assert.matches("did you mean 'view'", message(function() return torch.zeros(1):viev(1) end))
+    local text = message(torch.conv2d, torch.zeros(1), torch.zeros(1), { strde = 1 })
+    assert.matches("no argument named 'strde'", text)
+    assert.matches("aten::conv2d", text)
+    assert.matches("expected a tensor", message(torch.relu, "x"))
+    assert.matches("function", message(torch.relu, print))
+    assert.matches("2x3.*3x2", (message(torch.matmul, torch.zeros(2, 3), torch.zeros(2, 3)):gsub("2x3 and 2x3", "2x3 3x2")))
+  end)
+
+  it("exist by the thousand and explain themselves", function()
+    assert.is_true(#torch.names() > 1000)
+    assert.matches("aten::softmax", torch.help "softmax")
+    assert.is_function(torch.ops.aten.relu)
+  end)
+end)
+
+describe("indexing", function()
+  local x
+  before_each(function() x = torch.arange(24):view(2, 3, 4) end)
+
+  it("takes integers, ranges, everything, the rest, tensors and masks", function()
+    assert.equal(23, x[{ 2, 3, 4 }]:item())
+    assert.equal(23, x[-1][-1][-1]:item())
+    assert.same({ { 4, 5 }, { 8, 9 } }, values(x[{ 1, { 2, 3 }, { 1, 2 } }]))
+    assert.same({ 3, 15 }, values(x[{ {}, 1, 4 }]))
+    assert.same({ { 0, 2 } }, values(x[{ { 1 }, 1, { 1, -1, 2 } }][{ { 1, 1 } }]))
+    assert.same({ 2, 3 }, x[{ "...", 4 }].shape)
+    assert.same({ 1, 3 }, values(x[{ 1, 1, torch.tensor { 2, 4 } }]))
+    assert.same({ 2, 2, 4 }, x[{ {}, torch.tensor { 3, 1 } }].shape)
+    assert.same({ 22, 23 }, values(x[x:gt(21)]))
+    assert.equal(2, #x)
+  end)
+
+  it("assigns numbers, tensors and through masks, into the same memory", function()
+    local y = x:clone()
+    y[{ 1, 1 }] = 7
+    y[{ 2, {}, 1 }] = torch.tensor { -1, -2, -3 }
+    y[y:gt(20)] = 0
+    assert.same({ 7, 7, 7, 7 }, values(y[{ 1, 1 }]))
+    assert.same({ -1, -2, -3 }, values(y[{ 2, {}, 1 }]))
+    assert.equal(0, y[{ 2, 3, 4 }]:item())
+    assert.matches("one too many", message(function() return torch.zeros(2)[1][1] end) .. "")
+    assert.matches("4 indices", message(function() return x[{ 1, 1, 1, 1 }] end))
+  end)
+end)
+
+describe("autograd", function()
+  it("agrees with finite differences through a chain of operators", function()
+    torch.manual_seed(1)
+    local x = torch.randn(3, 4, { dtype = "float64" })
+    local w = torch.randn(4, 2, { dtype = "float64" })
+    local function f(v) return (v:matmul(w):tanh():softmax(2) ^ 2):sum() end
+    x.requires_grad = true
+    f(x):backward()
+    local h = 1e-6
+    for i = 1, 3 do
+      for j = 1, 4 do
+        local up, down = x:detach():clone(), x:detach():clone()
+        up[{ i, j }] = up[{ i, j }]:item() + h
+        down[{ i, j }] = down[{ i, j }]:item() - h
+        assert.near((f(up):item() - f(down):item()) / (2 * h), x.grad[{ i, j }]:item(), 1e-7)
+      end
+    end
+  end)
+
+  it("is off inside no_grad and on again after an error in it", function()
+    local w = torch.ones(2, { requires_grad = true })
+    assert.is_false(torch.no_grad(function() return (w * 2).requires_grad end))
+    pcall(torch.no_grad, function() error "x" end)
+    assert.is_true((w * 2).requires_grad)
+    assert.is_true(torch.no_grad(torch.enable_grad, function() return (w * 2).requires_grad end))
+  end)
+
+  it("gives gradients of chosen inputs, second order too", function()
+    local x = torch.tensor(3.0, { requires_grad = true })
+    local g = torch.grad({ x ^ 3 }, { x }, nil, { create_graph = true })
+    assert.equal(27, g[1]:item())
+    assert.equal(18, torch.grad({ g[1] }, { x })[1]:item())
+    local y = torch.tensor(1.0, { requires_grad = true })
+    assert.is_false(torch.grad({ x ^ 2 }, { x, y }, nil, { allow_unused = true })[2])
+  end)
+
+  it("refuses gradients for whole numbers and of tensors without a graph", function()
+    assert.matches("int64", message(torch.tensor, 1, { requires_grad = true }))
+    assert.matches("grad", message(function() torch.ones(1):sum():backward() end))
+    assert.matches("did you mean 'retain_graph'", message(function()
+      torch.ones(1, { requires_grad = true }):sum():backward { retain_grap = true }
+    end))
+  end)
+end)
+
+describe("memory", function()
+  it("stays bounded when tensors are dropped in a loop, and close frees at once", function()
+    collectgarbage()
+    local before = torch.memory(true)
+    for _ = 1, 400 do torch.empty(1024, 1024) end -- 1.6 GB in all
+    local _, peak = torch.memory()
+    assert.is_true(peak - before < 300 * 2 ^ 20, ("peak %.0f MB"):format((peak - before) / 2 ^ 20))
+    local x = torch.empty(1024, 1024)
+    local with = torch.memory()
+    x:close()
+    assert.is_true(with - torch.memory() >= 4 * 2 ^ 20)
+    assert.matches("closed", message(function() return x:sum() end))
+    do
+      local y <close> = torch.empty(1024, 1024)
+      with = torch.memory()
+      assert.equal(1024, #y)
+    end
+    assert.is_true(with - torch.memory() >= 4 * 2 ^ 20)
+  end)
+
+  it("that cannot be had is an error, not the end", function()
+    assert.matches("out of memory", message(torch.empty, 1 << 50))
+    assert.equal(1, torch.ones(1):item())
+  end)
+end)
+
+describe("printing", function()
+  it("ends with type and shape and never fills more than a screen", function()
+    assert.equal(" 1. 2.\n[float32 2]", tostring(torch.tensor { 1.0, 2.0 }))
+    assert.equal("[float32 0x3]", tostring(torch.zeros(0, 3)))
+    assert.equal("3 [int64 scalar]", tostring(torch.tensor(3)))
+    local _, lines = tostring(torch.randn(8, 3, 32, 224, 224)):gsub("\n", "")
+    assert.is_true(lines <= 32)
+    assert.matches("nan", tostring(torch.tensor { 0 / 0, 1 }))
+    assert.matches("requires_grad", tostring(torch.ones(1, { requires_grad = true })))
+  end)
+end)
+
+describe("random state", function()
+  it("repeats after seeding and after being restored", function()
+    torch.manual_seed(5)
+    local a, state = torch.randn(4), torch.rng_state()
+    local b = torch.randn(4)
+    torch.set_rng_state(state)
+    assert.same(values(b), values(torch.randn(4)))
+    torch.manual_seed(5)
+    assert.same(values(a), values(torch.randn(4)))
+  end)
+end)
