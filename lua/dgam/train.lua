@@ -1,0 +1,319 @@
+--- dgam.train: the paper's training procedure, stage by stage, and its evaluation.
+--
+-- Stage 0 (train.fit, one expert) fine-tunes backbone and head. Stage 1 (train.fit, experts = "uniform") trains backbone
+-- and heads with an expert drawn uniformly for every clip, the gate frozen. Stage 2 (train.gate) freezes backbone and
+-- heads and trains the gate on the logits every expert gives (train.expert_logits, computed once).
+--
+-- Everything drawn depends on (seed, epoch, clip) only, and a checkpoint is written at the end of every epoch, so a run
+-- that was killed ends with the numbers it would have had.
+local torch = require "torch"
+local optim = require "dgam.optim"
+local metrics = require "dgam.metrics"
+local progress = require "dgam.progress"
+local checkpoint = require "dgam.checkpoint"
+local data = require "dgam.data"
+local rng = require "dgam.rng"
+
+local train = {}
+
+--- What a training run is told, with the paper's values. Experiments override what they change.
+train.defaults = {
+  seed = 1,
+  epochs = 30,          -- at most
+  batch = 16,           -- clips a step
+  lr = 3e-4,
+  weight_decay = 0.05,  -- 0 for norms, biases and position tables
+  backbone_lr = 0.1,    -- factor on the backbone's learning rate
+  gate_lr = 10,         -- factor on the gate's
+  warmup_epochs = 2.5,
+  val_every = 2,        -- epochs between validations
+  patience = 5,         -- epochs without a better validation before stopping
+  clip_len = 32, interval = 2, size = 224, -- frames, frame step, pixels
+  test_clips = 4, test_crops = 3,
+  threads = 2,          -- decoding threads
+  experts = "first",    -- "uniform": drawn for every clip
+  gate_epochs = 60, gate_batch = 128,
+  gate_objective = "mixture", -- see train.gate
+}
+
+local NO_DECAY = { "norm", "%.bias$", "relative_position_bias_table", decay = 0, optional = true }
+
+--- cfg with train.defaults behind it.
+local function complete(cfg)
+  return setmetatable({}, { __index = function(_, k)
+    local v = cfg[k]
+    if v == nil then v = train.defaults[k] end
+    return v
+  end })
+end
+
+local function loader_options(cfg, split)
+  return { split = split, batch = cfg.batch, clip_len = cfg.clip_len, interval = cfg.interval, size = cfg.size,
+    seed = cfg.seed, threads = cfg.threads }
+end
+
+--- The loader that trains: random start, random resized crop, flip.
+function train.train_loader(dataset, cfg)
+  local options = loader_options(cfg, "train")
+  options.train = true
+  return data.loader(dataset, options)
+end
+
+--- The loader that measures: `clips` x `crops` views of every video, in the order of the list.
+function train.test_loader(dataset, cfg, split, clips, crops)
+  local options = loader_options(cfg, split)
+  options.views = { clips = clips, crops = crops }
+  return data.loader(dataset, options)
+end
+
+-- --- evaluation ---
+
+--- Calls f(views) -> scores [N * V, ...] for every batch of a split and averages the views.
+-- @param f function(clip uint8 [N * V, 3, T, H, W], batch) -> float [N * V, ...]
+-- @return scores [clips, ...], labels [clips], index [clips] (positions in dataset.items)
+local function over_split(dataset, cfg, split, clips, crops, f)
+  local loader = train.test_loader(dataset, cfg, split, clips, crops)
+  local scores, labels, index = {}, {}, {}
+  for batch in loader:epoch(0) do
+    local s = torch.no_grad(f, batch.clip, batch)
+    local n = batch.label:size(1)
+    local shape = s.shape
+    scores[#scores + 1] = s:reshape({ n, shape[1] // n, table.unpack(shape, 2) }):mean(2)
+    labels[#labels + 1], index[#index + 1] = batch.label, batch.index
+  end
+  if #scores == 0 then error(("the list '%s' gave no readable clip"):format(split), 0) end
+  return torch.cat(scores, 1), torch.cat(labels, 1), torch.cat(index, 1)
+end
+
+--- Softmax scores of a model on a split, averaged over views.
+-- @return probabilities [clips, classes], labels [clips], index [clips]
+function train.predict(model, dataset, cfg, split)
+  cfg = complete(cfg)
+  model:eval()
+  return over_split(dataset, cfg, split, cfg.test_clips, cfg.test_crops, function(clip) return (model(clip)):softmax(2) end)
+end
+
+--- Top-1, top-5 and mean class accuracy on a split, also by dataset field (`by = "light"` gives top1_ll, top1_ell).
+function train.evaluate(model, dataset, cfg, split, by)
+  local scores, labels, index = train.predict(model, dataset, cfg, split)
+  return train.score(dataset, scores, labels, index, by)
+end
+
+--- The same from scores known already.
+function train.score(dataset, scores, labels, index, by)
+  if not by then return metrics.accuracy(scores, labels) end
+  local groups = {}
+  for i, at in ipairs(index:totable()) do groups[i] = tostring(dataset.items[at][by] or "none") end
+  return metrics.by_group(scores, labels, groups)
+end
+
+-- --- stages 0 and 1 ---
+
+-- One expert per clip: a fixed one, or uniform by (seed, epoch, clip).
+local function draw_experts(cfg, epoch, index, count)
+  local list = index:totable()
+  for i, at in ipairs(list) do
+    list[i] = cfg.experts == "uniform" and 1 + rng.below(count, cfg.seed, epoch, at) or 1
+  end
+  return torch.tensor(list)
+end
+
+local function validate(model, dataset, cfg)
+  model:eval()
+  local count = #model.gammas
+  local scores, labels = over_split(dataset, cfg, "val", 1, 1, function(clip, batch)
+    return model(clip, { expert = draw_experts(cfg, 0, batch.index, count) }):softmax(2)
+  end)
+  local result = metrics.accuracy(scores, labels)
+  result.loss = torch.nll_loss(scores:clamp(1e-12, 1):log(), labels):item()
+  return result
+end
+
+local function clone_state(state)
+  local copy = {}
+  for k, t in pairs(state) do copy[k] = t:clone() end
+  return copy
+end
+
+local function add_prefix(into, prefix, state)
+  for k, t in pairs(state) do into[prefix .. k] = t end
+end
+
+local function take_prefix(from, prefix)
+  local state = {}
+  for k, t in pairs(from) do
+    if k:sub(1, #prefix) == prefix then state[k:sub(#prefix + 1)] = t end
+  end
+  return state
+end
+
+--- Trains backbone and heads; the gate, if there is one, keeps still. The model ends with the weights of its best
+-- validation.
+-- @param model models.dgam
+-- @param dataset dgam.data dataset with lists "train" and "val"
+-- @param cfg see train.defaults; also checkpoint = path (resume from and write to), label = name for the progress bar
+-- @return history: list of { epoch, loss, accuracy, val_top1, val_top5, val_loss }
+function train.fit(model, dataset, cfg)
+  cfg = complete(cfg)
+  local loader = train.train_loader(dataset, cfg)
+  local steps = loader:batches()
+  if model.gate then model.gate:requires_grad_(false) end
+  local opt = optim.AdamW(model, { lr = cfg.lr, weight_decay = cfg.weight_decay,
+    rules = { { "^backbone%.", lr = cfg.backbone_lr }, NO_DECAY } })
+  local schedule = optim.warmup_cosine { epochs = cfg.epochs, steps_per_epoch = steps, warmup_epochs = cfg.warmup_epochs }
+  torch.manual_seed(cfg.seed)
+
+  local history, best, first = {}, { top1 = -1, loss = math.huge, epoch = 0 }, 1
+  if cfg.checkpoint and checkpoint.exists(cfg.checkpoint) then
+    local state, meta = checkpoint.load(cfg.checkpoint)
+    model:load_state_dict(take_prefix(state, "model/"))
+    opt:load_state_dict(take_prefix(state, "optimizer/"))
+    torch.set_rng_state(state.rng)
+    history, best, first = meta.history, meta.best, meta.epoch + 1
+    best.state = take_prefix(state, "best/")
+    if not next(best.state) then best.state = nil end
+  end
+
+  local function save(epoch)
+    if not cfg.checkpoint then return end
+    local state = { rng = torch.rng_state() }
+    add_prefix(state, "model/", model:state_dict())
+    add_prefix(state, "optimizer/", opt:state_dict())
+    add_prefix(state, "best/", best.state or {})
+    checkpoint.save(cfg.checkpoint, state, { epoch = epoch, history = history,
+      best = { top1 = best.top1, loss = best.loss, epoch = best.epoch } })
+  end
+
+  for epoch = first, cfg.epochs do
+    if epoch - 1 - best.epoch >= cfg.patience and best.state then break end
+    model:train()
+    local bar = progress.new(("%s epoch %d/%d"):format(cfg.label or "training", epoch, cfg.epochs), steps)
+    local loss_sum, right, seen, step = 0, 0, 0, (epoch - 1) * steps
+    for batch in loader:epoch(epoch) do
+      local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
+      local logits = model(batch.clip, { expert = expert })
+      local loss = torch.cross_entropy(logits, batch.label)
+      opt:zero_grad()
+      loss:backward()
+      opt:step(schedule(step))
+      step = step + 1
+      local n = batch.label:size(1)
+      local value = loss:item()
+      if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, step), 0) end
+      loss_sum, seen = loss_sum + value * n, seen + n
+      right = right + logits:detach():argmax(2):eq(batch.label):sum():item()
+      bar:advance(1, { loss = loss_sum / seen, accuracy = right / seen }, n)
+      if dgamlua.interrupted() then error("interrupted", 0) end -- the last epoch's checkpoint stands
+    end
+    if seen == 0 then error("the training list gave no readable clip", 0) end
+    local record = { epoch = epoch, loss = loss_sum / seen, accuracy = right / seen }
+    history[#history + 1] = record
+    local note
+    if epoch % cfg.val_every == 0 or epoch == cfg.epochs then
+      local v = validate(model, dataset, cfg)
+      record.val_top1, record.val_top5, record.val_loss = v.top1, v.top5, v.loss
+      note = ("validation top-1 %.1f%%"):format(v.top1)
+      if v.top1 > best.top1 or (v.top1 == best.top1 and v.loss < best.loss) then
+        best = { top1 = v.top1, loss = v.loss, epoch = epoch, state = clone_state(model:state_dict()) }
+      end
+    end
+    bar:finish(note)
+    save(epoch)
+  end
+  if best.state then model:load_state_dict(best.state) end
+  if model.gate then model.gate:requires_grad_(true) end
+  return history
+end
+
+-- --- stage 2 ---
+
+--- What a gate needs to know of a split when backbone and heads are frozen.
+-- @return { stats = [n, 3T], logits = [n, E, classes], labels = [n], index = [n] }, averaged over `clips` x `crops` views
+function train.expert_logits(model, dataset, cfg, split, clips, crops)
+  cfg = complete(cfg)
+  model:eval()
+  local stats
+  local logits, labels, index = over_split(dataset, cfg, split, clips or 1, crops or 1, function(clip)
+    local l = model:expert_logits(clip):log_softmax(3):exp()
+    local s = model:stats(clip)
+    -- Both travel as one tensor through the averaging over views: [n, E * K + 3T].
+    stats = s:size(2)
+    return torch.cat({ l:flatten(2), s }, 2)
+  end)
+  local e, k = #model.gammas, model.classes
+  return {
+    logits = logits:narrow(2, 1, e * k):reshape(-1, e, k):clamp(1e-12, 1):log(),
+    stats = logits:narrow(2, e * k + 1, stats):contiguous(),
+    labels = labels,
+    index = index,
+  }
+end
+
+--- Log-probabilities when a gate's argmax picks the expert: [n, classes].
+function train.switch(known, lambda)
+  local expert = lambda:argmax(2)
+  local n, _, k = table.unpack(known.logits.shape)
+  return known.logits:gather(2, expert:view(n, 1, 1):expand(n, 1, k)):squeeze(2)
+end
+
+--- Trains the gate on known logits.
+--
+-- objective "mixture": the negative log of the lambda-weighted probability of the right class, sum_e lambda_e p_e(y);
+-- its gradient reaches every expert. objective "official": the softmax at temperature 1e-6 of the official code, whose
+-- gradient is zero unless two lambdas nearly tie; there to be measured.
+-- @param known, val what train.expert_logits gave for the training and the validation list
+-- @return history
+function train.gate(model, known, val, cfg)
+  cfg = complete(cfg)
+  local gate = model.gate
+  if not gate then return {} end
+  if not gate:parameters()[1] then return {} end -- nothing to train in this gate
+  local n = known.labels:size(1)
+  local steps = math.max(1, math.ceil(n / cfg.gate_batch))
+  torch.manual_seed(cfg.seed)
+  local opt = optim.AdamW(gate, { lr = cfg.lr * cfg.gate_lr, weight_decay = cfg.weight_decay, rules = { NO_DECAY } })
+  local schedule = optim.warmup_cosine { epochs = cfg.gate_epochs, steps_per_epoch = steps, warmup_epochs = cfg.warmup_epochs }
+  local history, best = {}, { score = -math.huge }
+
+  for epoch = 1, cfg.gate_epochs do
+    gate:train()
+    local order = torch.tensor(rng.permutation(n, cfg.seed, epoch))
+    local total = 0
+    for s = 1, steps do
+      local rows = order:narrow(1, (s - 1) * cfg.gate_batch + 1, math.min(cfg.gate_batch, n - (s - 1) * cfg.gate_batch))
+      if #rows > 1 then -- batch norm needs two
+        local lambda = model:lambda(known.stats:index_select(1, rows))
+        local logits, labels = known.logits:index_select(1, rows), known.labels:index_select(1, rows)
+        local weights = cfg.gate_objective == "official" and (lambda / model.temperature):softmax(2) or lambda
+        local mixed = (logits + weights:clamp(1e-12, 1):log():unsqueeze(3)):logsumexp(2)
+        local loss = torch.nll_loss(mixed, labels)
+        opt:zero_grad()
+        loss:backward()
+        opt:step(schedule((epoch - 1) * steps + s - 1))
+        total = total + loss:item() * #rows
+      end
+    end
+    gate:eval()
+    local scores = torch.no_grad(function() return train.switch(val, model:lambda(val.stats)) end)
+    local v = metrics.accuracy(scores, val.labels)
+    local score = v.top1 - 1e-3 * torch.nll_loss(scores, val.labels):item() -- ties go to the lower loss
+    history[epoch] = { epoch = epoch, loss = total / n, val_top1 = v.top1 }
+    if score > best.score then best = { score = score, state = clone_state(gate:state_dict()) } end
+    if dgamlua.interrupted() then error("interrupted", 0) end
+  end
+  gate:load_state_dict(best.state)
+  return history
+end
+
+--- Stages 1 and 2 on a model that starts from stage 0, as the paper trains its switching models.
+-- @return { history =, gate_history = }
+function train.switching(model, dataset, cfg)
+  local stage1 = setmetatable({ experts = "uniform" }, { __index = cfg })
+  local history = train.fit(model, dataset, stage1)
+  if not model.gate then return { history = history, gate_history = {} } end
+  local known = train.expert_logits(model, dataset, cfg, "train")
+  local val = train.expert_logits(model, dataset, cfg, "val")
+  return { history = history, gate_history = train.gate(model, known, val, cfg) }
+end
+
+return train
