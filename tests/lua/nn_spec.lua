@@ -1,0 +1,180 @@
+-- Modules, layers, optimisers and schedules.
+local torch = require "torch"
+local nn = require "dgam.nn"
+local optim = require "dgam.optim"
+
+local function message(f, ...)
+  local ok, e = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(e)
+end
+
+local function largest(a, b) return (a - b):abs():max():item() end
+
+describe("modules", function()
+  local Net = nn.class "Net"
+  function Net:init()
+    self:add("body", nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.ReLU()))
+    self:add("head", nn.Linear(4, 2, { bias = false }))
+  end
+  function Net:forward(x) return self.head(self.body(x)) end
+
+  it("name parameters and buffers as PyTorch does", function()
+    local names = {}
+    for name in Net():named_parameters() do names[#names + 1] = name end
+    assert.same({ "body.0.weight", "body.0.bias", "body.1.weight", "body.1.bias", "head.weight" }, names)
+    assert.equal(3 * 4 + 4 + 4 + 4 + 8, Net():count())
+    assert.is_not_nil(Net():state_dict()["body.1.running_mean"])
+  end)
+
+  it("give their state to another and refuse one that does not fit", function()
+    local a, b = Net(), Net()
+    a(torch.randn(8, 3)) -- moves the running statistics
+    b:load_state_dict(a:state_dict())
+    local x = torch.randn(2, 3)
+    a:eval()
+    b:eval()
+    assert.equal(0, largest(a(x), b(x)))
+    local state = a:state_dict()
+    state["head.weight"] = torch.zeros(2, 5)
+    assert.matches("head.weight is 2x5, expected 2x4", message(b.load_state_dict, b, state))
+    state["head.weight"], state.extra = nil, torch.zeros(1)
+    assert.matches("missing: head.weight; not known: extra", message(b.load_state_dict, b, state))
+    local missing, unused = b:load_state_dict(state, { strict = false })
+    assert.same({ { "head.weight" }, { "extra" } }, { missing, unused })
+  end)
+
+  it("say where an error happened, and recover", function()
+    local net = Net()
+    assert.matches("in Net > body > 0", message(net, torch.randn(2, 7)))
+    assert.same({ 2, 2 }, net(torch.randn(2, 3)).shape)
+    assert.matches("in Net > body > 0", message(net, torch.randn(2, 7)))
+  end)
+
+  it("switch mode, freeze and print", function()
+    local net = Net():eval()
+    assert.is_false(net.body:get(2).training)
+    net.body:requires_grad_(false)
+    net(torch.randn(2, 3)):sum():backward()
+    assert.is_nil(net.body:get(1).weight.grad)
+    assert.is_not_nil(net.head.weight.grad)
+    assert.matches("0: Linear%(3 %-> 4%)", tostring(net))
+    assert.matches("%[32 parameters%]", tostring(net))
+    assert.equal("float64", net:to("float64").head.weight.dtype)
+  end)
+end)
+
+describe("layers", function()
+  it("compute what their formula says", function()
+    local x = torch.randn(5, 6)
+    local linear = nn.Linear(6, 3)
+    assert.is_true(largest(linear(x), x:matmul(linear.weight:t()) + linear.bias) < 1e-5)
+    local norm = nn.LayerNorm(6)
+    local mean, var = x:mean({ 2 }, { keepdim = true }), x:var({ 2 }, { unbiased = false, keepdim = true })
+    assert.is_true(largest(norm(x), (x - mean) / (var + 1e-5):sqrt()) < 1e-5)
+    local bn = nn.BatchNorm(6)
+    local m, v = x:mean(1), x:var({ 1 }, { unbiased = false })
+    assert.is_true(largest(bn(x), (x - m) / (v + 1e-5):sqrt()) < 1e-5)
+    assert.is_true(largest(bn.running_mean, m * 0.1) < 1e-6)
+    local conv = nn.Conv3d(2, 3, { 1, 2, 2 }, { stride = { 1, 2, 2 } })
+    local clip = torch.randn(1, 2, 1, 2, 2)
+    assert.is_true(largest(conv(clip):view(1, 3), conv.weight:view(3, 8):matmul(clip:view(8)) + conv.bias) < 1e-5)
+    assert.same({ 1, 2 }, nn.GlobalAvgPool()(torch.ones(1, 2, 3, 4, 5)).shape)
+  end)
+
+  it("drop only while training, keeping the mean", function()
+    local drop = nn.Dropout(0.25)
+    local x = torch.ones(100000)
+    assert.near(1, drop(x):mean():item(), 0.02)
+    assert.near(0.25, drop(x):eq(0):float():mean():item(), 0.01)
+    drop:eval()
+    assert.equal(1, drop(x):min():item())
+    assert.matches("p is 1", message(nn.Dropout, 1))
+  end)
+end)
+
+describe("optimisers", function()
+  -- One weight, gradient = weight: AdamW and SGD worked out by hand in double precision.
+  local function single(value)
+    local m = nn.Linear(1, 1, { bias = false })
+    torch.no_grad(function() m.weight:fill_(value) end)
+    return m
+  end
+
+  it("AdamW follows its formula", function()
+    local m = single(2)
+    local opt = optim.AdamW(m, { lr = 0.1, betas = { 0.9, 0.99 }, eps = 1e-8, weight_decay = 0.05 })
+    local p, mm, v = 2, 0, 0
+    for t = 1, 5 do
+      opt:zero_grad()
+      (m.weight ^ 2 / 2):sum():backward()
+      opt:step(0.5)
+      local g, lr = p, 0.05
+      p = p * (1 - lr * 0.05)
+      mm, v = 0.9 * mm + 0.1 * g, 0.99 * v + 0.01 * g * g
+      p = p - lr * (mm / (1 - 0.9 ^ t)) / (math.sqrt(v / (1 - 0.99 ^ t)) + 1e-8)
+      assert.near(p, m.weight:item(), 1e-5)
+    end
+  end)
+
+  it("SGD with momentum follows its formula", function()
+    local m = single(2)
+    local opt = optim.SGD(m, { lr = 0.1, momentum = 0.9, weight_decay = 0.01 })
+    local p, u = 2, 0
+    for _ = 1, 5 do
+      opt:zero_grad()
+      (m.weight ^ 2 / 2):sum():backward()
+      opt:step()
+      u = 0.9 * u + p + 0.01 * p
+      p = p - 0.1 * u
+      assert.near(p, m.weight:item(), 1e-5)
+    end
+  end)
+
+  it("match groups by name and refuse a rule that matches nothing", function()
+    local net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    local opt = optim.AdamW(net, { lr = 1, weight_decay = 0.5, rules = { { "^0%.", lr = 0 }, { "bias$", decay = 0 } } })
+    local by_name = {}
+    for _, e in ipairs(opt.entries) do by_name[e.name] = { e.lr, e.decay } end
+    assert.same({ ["0.weight"] = { 0, 1 }, ["0.bias"] = { 0, 0 }, ["1.weight"] = { 1, 1 }, ["1.bias"] = { 1, 0 } }, by_name)
+    assert.matches("rule 1 %('nothing'%) matches no", message(optim.AdamW, net, { rules = { { "nothing", lr = 1 } } }))
+    assert.matches("did you mean 'weight_decay'", message(optim.AdamW, net, { weigth_decay = 1 }))
+    assert.matches("lr is %-1", message(optim.AdamW, net, { lr = -1 }))
+  end)
+
+  it("go on from their state as if never stopped", function()
+    local a, b = single(2), single(2)
+    local oa, ob = optim.AdamW(a), optim.AdamW(b)
+    local function step(m, opt)
+      opt:zero_grad()
+      (m.weight ^ 2 / 2):sum():backward()
+      opt:step()
+    end
+    step(a, oa)
+    step(a, oa)
+    step(b, ob)
+    local again = optim.AdamW(b)
+    again:load_state_dict(ob:state_dict())
+    step(b, again)
+    assert.equal(a.weight:item(), b.weight:item())
+  end)
+
+  it("clip the joint norm", function()
+    local m = single(3)
+    local opt = optim.SGD(m)
+    m.weight.grad = torch.full({ 1, 1 }, 10)
+    assert.equal(10, opt:clip_grad_norm(1))
+    assert.near(1, m.weight.grad:item(), 1e-5)
+  end)
+end)
+
+describe("the schedule", function()
+  it("warms up by iteration and falls as a cosine by epoch", function()
+    local f = optim.warmup_cosine { epochs = 10, steps_per_epoch = 4, warmup_epochs = 2.5, ratio = 0.1 }
+    assert.near(0.1, f(0), 1e-12)
+    assert.near(0.5 * (1 + math.cos(math.pi * 1 / 10)) * (1 - 0.6 * 0.9), f(4), 1e-12)
+    assert.near(0.5 * (1 + math.cos(math.pi * 5 / 10)), f(20), 1e-12)
+    assert.equal(f(36), f(39))
+    assert.near(0, f(40), 1e-12)
+  end)
+end)
