@@ -2,6 +2,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/GradMode.h>
 #include <malloc.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
@@ -212,8 +213,8 @@ int dgt_autograd_grad(dgt_tensor *const *outputs, int noutputs, dgt_tensor *cons
 }
 
 int dgt_grad_mode(int on) {
-  bool old = at::GradMode::is_enabled();
-  if (on >= 0) at::GradMode::set_enabled(on != 0);
+  bool old = c10::GradMode::is_enabled();
+  if (on >= 0) c10::GradMode::set_enabled(on != 0);
   return old;
 }
 
