@@ -1,0 +1,6 @@
+/* gamma_avx2.c - see gamma_kernels.h */
+#include "light/gamma_kernels.h"
+
+#if defined(__AVX2__)
+void dgam_pow_avx2(const float *logs, float scale, float *p) { dgam_pow_loop(logs, scale, p); }
+#endif
