@@ -1,0 +1,35 @@
+/* ffmpeg.c - see ffmpeg.h */
+#include "video/ffmpeg.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <libavutil/error.h>
+#include <libavutil/log.h>
+
+void dgam_ffmpeg_quiet(void) { av_log_set_level(getenv("DGAMLUA_FFMPEG_LOG") ? AV_LOG_INFO : AV_LOG_QUIET); }
+
+static dgam_status status_of(int code) {
+  switch (code) {
+    case AVERROR(ENOMEM): return DGAM_ENOMEM;
+    case AVERROR_INVALIDDATA: case AVERROR_EOF: case AVERROR_STREAM_NOT_FOUND: return DGAM_EFORMAT;
+    case AVERROR_PATCHWELCOME: case AVERROR_DECODER_NOT_FOUND: case AVERROR_ENCODER_NOT_FOUND:
+    case AVERROR_DEMUXER_NOT_FOUND: case AVERROR_MUXER_NOT_FOUND: case AVERROR(ENOSYS): return DGAM_EUNSUPPORTED;
+    case AVERROR_EXIT: return DGAM_EINTERRUPTED;
+    case AVERROR(EINVAL): return DGAM_EINVAL;
+    case AVERROR_BUG: case AVERROR_BUG2: case AVERROR_EXTERNAL: case AVERROR_UNKNOWN: return DGAM_EINTERNAL;
+    default: return DGAM_EIO;
+  }
+}
+
+dgam_status dgam_ffmpeg_fail(int code, const char *fmt, ...) {
+  char message[1024], words[AV_ERROR_MAX_STRING_SIZE];
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(message, sizeof message, fmt, args);
+  va_end(args);
+  av_make_error_string(words, sizeof words, code);
+  return dgam_fail(status_of(code), "%s: %s", message, words);
+}
