@@ -134,6 +134,7 @@ function DGAM:init(options)
   self.gammas, self.classes, self.frames = gammas, classes, options.frames or 32
   self.domain = check_choice("domain", options.domain or "normalised", { "normalised", "pixel" })
   self.temperature = options.temperature or 1e-6
+  self.mean, self.std = MEAN, STD
   local heads = check_choice("heads", options.heads or "per-expert", { "per-expert", "shared" })
 
   local backbone = options.backbone or "swin-b"
