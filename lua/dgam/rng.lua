@@ -1,0 +1,12 @@
+--- dgam.rng: random numbers that depend on what they are for, not on the order in which they are drawn (Philox4x32-10).
+--
+-- Every function takes a seed and any whole numbers that name the purpose: epoch, clip, view. The same numbers give the
+-- same draws on any machine, with any number of threads, after any restart.
+--
+--     rng.below(5, seed, epoch, clip)        -- 0..4
+--     rng.permutation(n, seed, epoch)        -- the numbers 1..n in random order
+--     local r = rng.new(seed, epoch, clip)
+--     r:uniform()                            -- [0, 1)
+--     r:below(n)                             -- 0..n-1
+--     r:normal()                             -- mean 0, variance 1
+return require "dgamnative.rng"
