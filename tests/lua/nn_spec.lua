@@ -101,13 +101,15 @@ describe("optimisers", function()
     return m
   end
 
+  local function half_square(m) return (m.weight ^ 2 / 2):sum() end
+
   it("AdamW follows its formula", function()
     local m = single(2)
     local opt = optim.AdamW(m, { lr = 0.1, betas = { 0.9, 0.99 }, eps = 1e-8, weight_decay = 0.05 })
     local p, mm, v = 2, 0, 0
     for t = 1, 5 do
       opt:zero_grad()
-      (m.weight ^ 2 / 2):sum():backward()
+      half_square(m):backward()
       opt:step(0.5)
       local g, lr = p, 0.05
       p = p * (1 - lr * 0.05)
@@ -123,7 +125,7 @@ describe("optimisers", function()
     local p, u = 2, 0
     for _ = 1, 5 do
       opt:zero_grad()
-      (m.weight ^ 2 / 2):sum():backward()
+      half_square(m):backward()
       opt:step()
       u = 0.9 * u + p + 0.01 * p
       p = p - 0.1 * u
@@ -147,7 +149,7 @@ describe("optimisers", function()
     local oa, ob = optim.AdamW(a), optim.AdamW(b)
     local function step(m, opt)
       opt:zero_grad()
-      (m.weight ^ 2 / 2):sum():backward()
+      half_square(m):backward()
       opt:step()
     end
     step(a, oa)
@@ -162,7 +164,7 @@ describe("optimisers", function()
   it("clip the joint norm", function()
     local m = single(3)
     local opt = optim.SGD(m)
-    m.weight.grad = torch.full({ 1, 1 }, 10)
+    m.weight.grad = torch.full({ 1, 1 }, 10.0)
     assert.equal(10, opt:clip_grad_norm(1))
     assert.near(1, m.weight.grad:item(), 1e-5)
   end)
