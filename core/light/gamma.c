@@ -23,7 +23,9 @@ static dgam_status check(const dgam_gic *gic, size_t n) {
 
 /* --- tables --- */
 
-static void pow_plain(const float *logs, float scale, float *p) { dgam_pow_loop(logs, scale, p); }
+static void pow_plain(const float *logs, float scale, size_t count, float *p) {
+  dgam_pow_loop(logs, scale, count, p);
+}
 
 static dgam_pow_fn choose_pow(void) {
 #if defined(__x86_64__)
@@ -88,10 +90,11 @@ static dgam_status make_tables(void *ctx, size_t begin, size_t end, int ith, int
     for (size_t e = 0; e < gic->experts; e++) total += weights[e];
     for (int c = 0; c < 3; c++) {
       float *out = job->table + 768 * i + 256 * c;
+      size_t low = (size_t)f.first[c] / 16 * 16, count = (size_t)f.last[c] / 16 * 16 + 16 - low;
       memset(sum, 0, sizeof sum);
       for (size_t e = 0; e < gic->experts; e++) {
-        power(f.logs[c], 1.0f / gammas[e], p);
-        for (int v = 0; v < 256; v++) sum[v] += weights[e] * p[v];
+        power(f.logs[c] + low, 1.0f / gammas[e], count, p + low);
+        for (size_t v = low; v < low + count; v++) sum[v] += weights[e] * p[v];
       }
       memset(out, 0, 256 * sizeof *out);
       for (int v = f.first[c]; v <= f.last[c]; v++) out[v] = sum[v] * f.gain[c] + (total * f.add[c] + f.shift[c]);
@@ -149,7 +152,7 @@ static dgam_status contract_tables(void *ctx, size_t begin, size_t end, int ith,
           for (size_t e = 0; e < count; e++) {
             float p[256];
             double plain, logged;
-            power(f.logs[c], 1.0f / gammas[e], p);
+            power(f.logs[c], 1.0f / gammas[e], 256, p);
             contract(s, p, f.logs[c], &plain, &logged);
             dweight[e] += plain * (double)f.gain[c] + all * (double)f.add[c];
             dgamma[e] += logged * (double)f.gain[c];

@@ -223,12 +223,12 @@ static void power_is_accurate(void **state) {
   logs[255] = -1e30f;
   const float scales[] = {1.0f, 1.0f / 3.0f, 4.0f, 1e-3f};
   for (int g = 0; g < 4; g++) {
-    dgam_pow_loop(logs, scales[g], p);
+    dgam_pow_loop(logs, scales[g], 256, p);
     for (int i = 0; i < 255; i++) {
       double want = exp2((double)(logs[i] * scales[g]));
       assert_true(fabs((double)p[i] - want) <= 2.5e-7 * want);
     }
-    assert_true(p[255] < 1.2e-38f);
+    assert_true(p[255] == 0);
   }
 }
 
