@@ -144,16 +144,16 @@ const dgam_outfit dgam_scene_outfits[DGAM_OUTFITS] = {
 };
 
 const dgam_location dgam_scene_locations[DGAM_LOCATIONS] = {
-    {.name = "street", .outdoor = 1, .ground = {.14f, .14f, .14f}, .wall = {.30f, .22f, .18f}, .sky = {.02f, .025f, .04f},
+    {.name = "street", .outdoor = 1, .ground = {.20f, .20f, .20f}, .wall = {.42f, .31f, .25f}, .sky = {.02f, .025f, .04f},
      .tile = 0, .grain = .35, .contrast = .45, .wall_distance = 5, .wall_height = 4.5, .panel = .5,
      .lamp = {-2.6, -.8, 4.6}, .light = {1.25f, 1.0f, .62f}, .ambient = .35, .boxes = 4,
      .box = {{-3.4, 1, 1.2, 1.6, {.05f, .06f, .09f}}, {-.8, 0, 1.0, 2.1, {.10f, .07f, .05f}},
              {1.4, 1, 1.3, 1.6, {.06f, .07f, .10f}}, {4.2, 1, 1.2, 1.6, {.05f, .06f, .09f}}}},
-    {.name = "park", .outdoor = 1, .ground = {.10f, .15f, .07f}, .wall = {.07f, .10f, .05f}, .sky = {.03f, .035f, .05f},
+    {.name = "park", .outdoor = 1, .ground = {.14f, .21f, .10f}, .wall = {.10f, .14f, .07f}, .sky = {.03f, .035f, .05f},
      .tile = 0, .grain = .18, .contrast = .7, .wall_distance = 7, .wall_height = 2.6, .panel = .25,
      .lamp = {2.4, -1.4, 3.8}, .light = {1.1f, 1.05f, .78f}, .ambient = .45, .boxes = 3,
      .box = {{-3.2, 0, .5, 6, {.12f, .09f, .06f}}, {1.9, 0, .4, 6, {.10f, .08f, .06f}}, {4.6, 0, .6, 6, {.12f, .09f, .07f}}}},
-    {.name = "yard", .outdoor = 1, .ground = {.26f, .25f, .23f}, .wall = {.20f, .21f, .22f}, .sky = {.02f, .02f, .03f},
+    {.name = "yard", .outdoor = 1, .ground = {.36f, .35f, .32f}, .wall = {.28f, .29f, .31f}, .sky = {.02f, .02f, .03f},
      .tile = .6, .grain = .5, .contrast = .3, .wall_distance = 3.6, .wall_height = 3.2, .panel = 1.2,
      .lamp = {.8, -2.2, 4.2}, .light = {.95f, 1.02f, 1.05f}, .ambient = .3, .boxes = 2,
      .box = {{-2.2, 0, 1.8, 2.3, {.32f, .33f, .34f}}, {2.6, 0, 1.1, 1.1, {.10f, .16f, .10f}}}},
