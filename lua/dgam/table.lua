@@ -1,0 +1,150 @@
+--- dgam.table: a table of results: rows are variants, cells the values of every seed. Prints, and writes CSV, JSON, HTML
+-- and a bar chart.
+local json = require "dkjson"
+local intervals = require "dgam.intervals"
+
+local Table = {}
+Table.__index = Table
+
+-- How metric names are shown.
+local TITLES = { top1 = "top-1", top5 = "top-5", mean_class = "mean class" }
+local function title(column)
+  local base, group = column:match "^(top%d)_(.+)$"
+  if not base then base, group = column:match "^(mean_class)_(.+)$" end
+  base = base or column
+  return (TITLES[base] or base:gsub("_", " ")) .. (group and " " .. group:upper() or "")
+end
+
+--- @param columns list of metric names
+-- @param rows list of { label =, values = { column = list over seeds } }
+-- @param note text under the table
+function Table.new(columns, rows, note) return setmetatable({ columns = columns, rows = rows, note = note }, Table) end
+
+--- Mean and half width of the 95% interval of one cell; nil where there is no value.
+function Table:cell(row, column)
+  local values = self.rows[row].values[column]
+  if not values or #values == 0 then return nil end
+  return intervals.mean(values)
+end
+
+local function cell_text(mean, half)
+  if not mean then return "-" end
+  return half and ("%.2f ± %.2f"):format(mean, half) or ("%.2f"):format(mean)
+end
+
+--- The table as aligned text.
+function Table:__tostring()
+  local lines, grid, widths = {}, {}, {}
+  grid[1] = { "" }
+  for _, c in ipairs(self.columns) do table.insert(grid[1], title(c)) end
+  for r, row in ipairs(self.rows) do
+    grid[r + 1] = { row.label }
+    for _, c in ipairs(self.columns) do table.insert(grid[r + 1], cell_text(self:cell(r, c))) end
+  end
+  for _, row in ipairs(grid) do
+    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(text)) end
+  end
+  local function line(row)
+    local parts = {}
+    for i, text in ipairs(row) do
+      local pad = (" "):rep(widths[i] - utf8.len(text))
+      parts[i] = i == 1 and text .. pad or pad .. text
+    end
+    return (table.concat(parts, "  "):gsub("%s+$", ""))
+  end
+  local total = 2 * (#widths - 1)
+  for _, w in ipairs(widths) do total = total + w end
+  lines[1] = line(grid[1])
+  lines[2] = ("-"):rep(total)
+  for r = 2, #grid do
+    if self.rows[r - 1].rule then lines[#lines + 1] = lines[2] end
+    lines[#lines + 1] = line(grid[r])
+  end
+  if self.note then lines[#lines + 1] = self.note end
+  return table.concat(lines, "\n")
+end
+
+function Table:print()
+  print(tostring(self))
+  return self
+end
+
+local function csv_field(text)
+  if text:find '[,"\n]' then return '"' .. text:gsub('"', '""') .. '"' end
+  return text
+end
+
+--- Comma-separated: label, then mean and half width of every column.
+function Table:csv()
+  local head = { "variant" }
+  for _, c in ipairs(self.columns) do
+    head[#head + 1] = c
+    head[#head + 1] = c .. "_ci95"
+  end
+  local lines = { table.concat(head, ",") }
+  for r, row in ipairs(self.rows) do
+    local fields = { csv_field(row.label) }
+    for _, c in ipairs(self.columns) do
+      local mean, half = self:cell(r, c)
+      fields[#fields + 1] = mean and ("%.6g"):format(mean) or ""
+      fields[#fields + 1] = half and ("%.6g"):format(half) or ""
+    end
+    lines[#lines + 1] = table.concat(fields, ",")
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- JSON: a list of rows with mean, ci95 and the values of every seed.
+function Table:json()
+  local list = {}
+  for r, row in ipairs(self.rows) do
+    local cells = {}
+    for _, c in ipairs(self.columns) do
+      local mean, half = self:cell(r, c)
+      if mean then cells[c] = { mean = mean, ci95 = half, values = row.values[c] } end
+    end
+    list[r] = { variant = row.label, metrics = cells }
+  end
+  return json.encode(list, { indent = true }) .. "\n"
+end
+
+local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+local function escape(text) return (text:gsub('[&<>"]', ESCAPES)) end
+
+--- A table element, without a page around it.
+function Table:html()
+  local parts = { "<table>\n<tr><th></th>" }
+  for _, c in ipairs(self.columns) do parts[#parts + 1] = "<th>" .. escape(title(c)) .. "</th>" end
+  parts[#parts + 1] = "</tr>\n"
+  for r, row in ipairs(self.rows) do
+    parts[#parts + 1] = "<tr><td>" .. escape(row.label) .. "</td>"
+    for _, c in ipairs(self.columns) do
+      parts[#parts + 1] = "<td>" .. escape(cell_text(self:cell(r, c))) .. "</td>"
+    end
+    parts[#parts + 1] = "</tr>\n"
+  end
+  parts[#parts + 1] = "</table>\n"
+  return table.concat(parts)
+end
+
+--- A bar chart with error bars as BASE.svg and BASE.png.
+-- @param base path without ending
+-- @param options title, columns (default: all), ylabel, chance = a value to draw a line at
+function Table:chart(base, options)
+  options = options or {}
+  local series = {}
+  for _, c in ipairs(options.columns or self.columns) do
+    local s = { name = title(c), values = {}, errors = {} }
+    for r in ipairs(self.rows) do
+      local mean, half = self:cell(r, c)
+      s.values[r], s.errors[r] = mean or 0 / 0, half or 0
+    end
+    series[#series + 1] = s
+  end
+  local groups = {}
+  for r, row in ipairs(self.rows) do groups[r] = row.label end
+  return require("dgam.plot").bars { file = base, title = options.title, ylabel = options.ylabel or "accuracy, %",
+    groups = groups, series = series, line = options.chance and { value = options.chance, label = "chance" } }
+end
+
+return Table
