@@ -1,0 +1,284 @@
+--- dgamlua test [pattern]: the whole test suite. Its last line is exactly `N passed, N failed`.
+--
+-- C tests are the cmocka programs in build/tests; Lua tests are the busted specs tests/lua/*_spec.lua, each run inside a
+-- dgamlua of its own, so that one that crashes or hangs fails alone; luacheck over all Lua sources is one more test.
+-- A test counts as passed only if its own report says so: what was announced and did not report, failed.
+local M = {}
+
+local USAGE = [[
+usage: dgamlua test [PATTERN]
+  PATTERN   only the files whose name has it in them; if there are none, only the tests whose name has it
+
+environment:
+  DGAMLUA_TEST_TIMEOUT   seconds that one file of tests may take (600)
+]]
+
+--- Text as one word of a shell command.
+local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+--- Runs a shell command. Returns all it printed, its exit status (128 + n after signal n) and the seconds it took.
+local function capture(command)
+  local start = os.time()
+  local pipe = assert(io.popen("{ " .. command .. "; } 2>&1", "r"))
+  local chunks = {}
+  while true do
+    if dgamlua.interrupted() then break end
+    local chunk = pipe:read(65536)
+    if not chunk then break end
+    chunks[#chunks + 1] = chunk
+  end
+  local _, how, code = pipe:close()
+  if dgamlua.interrupted() then error("interrupted", 0) end
+  return table.concat(chunks), how == "signal" and 128 + code or code or 0, os.time() - start
+end
+
+--- The same for a test program, which gets a limited time. A second result of 124 or 137 means that it ran out.
+local function capture_test(command)
+  local limit = tonumber(os.getenv("DGAMLUA_TEST_TIMEOUT") or "") or 600
+  return capture(("exec timeout --foreground -k 5 %d %s < /dev/null"):format(limit, command))
+end
+
+--- What an exit status tells, for a person.
+local function ending(code)
+  if code == 124 or code == 137 then return "ran out of time" end
+  if code > 128 then return ("was killed by signal %d"):format(code - 128) end
+  return ("ended with status %d"):format(code)
+end
+
+--- Sorted paths that match a shell pattern; `folder` is taken literally.
+local function glob(folder, pattern)
+  local list = {}
+  for path in capture(("cd %s 2>/dev/null && ls -1d %s 2>/dev/null"):format(quote(folder), pattern)):gmatch("[^\n]+") do
+    list[#list + 1] = folder .. "/" .. path
+  end
+  return list
+end
+
+local function stem(path) return (path:match("([^/]*)$"):gsub("%.lua$", "")) end
+
+local function keep(names, wanted)
+  local kept = {}
+  for _, name in ipairs(names) do
+    if not wanted or name:find(wanted, 1, true) then kept[#kept + 1] = name end
+  end
+  return kept
+end
+
+-- A result is { name =, passed = count, failed = { {name =, why =} ... }, pending = { names }, seconds = }.
+
+--- Runs one cmocka program and reads its report.
+-- @tparam string path the program
+-- @tparam ?string wanted count only tests whose name has this in it
+-- @treturn table result
+function M.run_c(path, wanted)
+  local output, code, seconds = capture_test(quote(path))
+  return M.read_cmocka(stem(path), output, code, seconds, wanted)
+end
+
+local VERDICTS = { OK = true, FAILED = true, ERROR = true, SKIPPED = true } -- cmocka's
+
+--- The result in what a cmocka program printed, and its exit status. What a test printed before it failed is its `why`.
+function M.read_cmocka(name, output, code, seconds, wanted)
+  local result = { name = name, passed = 0, failed = {}, pending = {}, seconds = seconds }
+  local function counts(test) return not wanted or test:find(wanted, 1, true) end
+  local announced, started, current, said = 0, 0, nil, {}
+  local function fail(test, why)
+    if counts(test) then result.failed[#result.failed + 1] = { name = test, why = why } end
+  end
+  local reported = 0
+  for line in output:gmatch("[^\n]*") do
+    -- A test's own output may lack a final newline, so cmocka's mark can stand anywhere in a line.
+    local mark, rest = line:match("%[ *(%u+) *%] ([%w_%-%. ]+)")
+    local count = line:match("%[==========%].-Running (%d+) test")
+    if count then announced = announced + tonumber(count) end
+    if mark == "RUN" then
+      if current then fail(current, table.concat(said, "\n")) end
+      current, said = rest, {}
+      started = started + 1
+    elseif current and rest == current and VERDICTS[mark] then
+      if mark == "OK" then
+        if counts(current) then result.passed = result.passed + 1 end
+      elseif mark == "SKIPPED" then
+        if counts(current) then result.pending[#result.pending + 1] = current end
+      else
+        fail(current, table.concat(said, "\n"))
+        reported = reported + 1
+      end
+      current = nil
+    elseif current then
+      said[#said + 1] = line
+    end
+  end
+  if current then
+    fail(current, table.concat(said, "\n") .. "\nthe program " .. ending(code))
+  elseif code ~= 0 and reported == 0 then
+    fail(result.name, ("the program %s:\n%s"):format(ending(code), output:sub(-4000)))
+  end
+  for _ = started + 1, announced do
+    if not wanted then fail(result.name, "announced and never run") end
+  end
+  if announced == 0 and code == 0 then fail(result.name, "no test in it") end
+  return result
+end
+
+-- The lines by which a spec's process reports to this one; they can't occur in a test's own output by accident.
+local MARK = "\1dgamlua test\1"
+
+--- One spec in this process: `dgamlua test --spec FILE [PATTERN]`. Reports a line per test.
+local function run_spec_here(path, wanted)
+  package.path = M.root .. "/tests/lua/?.lua;" .. package.path
+  local busted = require("busted.core")()
+  require("busted")(busted)
+  local function full_name(element)
+    local names = {}
+    while element and element.descriptor ~= "file" and (element.name or element.descriptor) do
+      table.insert(names, 1, element.name or element.descriptor)
+      element = busted.context.parent(element)
+    end
+    return table.concat(names, " ")
+  end
+  local function report(what, name, why)
+    io.stdout:write("\n", MARK, what, "\1", name, "\1", (tostring(why or ""):gsub("\1", "")), "\1end\n")
+    io.stdout:flush()
+  end
+  local why = {}
+  local function failed(element, _, message, trace)
+    local text = type(message) == "string" and message or require("pl.pretty").write(message or "no message")
+    local place = trace and trace.short_src and ("%s:%s: "):format(trace.short_src, trace.currentline or "?") or ""
+    if place ~= "" and text:find(place, 1, true) then place = "" end
+    text = place .. text
+    if element.descriptor == "it" then
+      why[element] = (why[element] and why[element] .. "\n" or "") .. text
+    else
+      report("failed", full_name(element) .. " (" .. tostring(element.descriptor) .. ")", text)
+    end
+    return nil, true
+  end
+  busted.subscribe({ "failure" }, failed)
+  busted.subscribe({ "error" }, failed)
+  busted.subscribe({ "pending" }, function(element, _, message)
+    why[element] = type(message) == "string" and message or nil
+    return nil, true
+  end)
+  busted.subscribe({ "test", "start" }, function(element)
+    report("start", full_name(element))
+    return nil, true
+  end)
+  busted.subscribe({ "test", "end" }, function(element, _, status)
+    report(status == "success" and "passed" or status == "pending" and "pending" or "failed", full_name(element), why[element])
+    return nil, true
+  end)
+  if wanted then
+    require("busted.modules.filter_loader")()(busted, {
+      filter = { (wanted:gsub("%W", "%%%0")) }, name = {}, filterOut = {}, tags = {}, excludeTags = {},
+    })
+  end
+  busted.randomseed = 1
+  local load_files = require("busted.modules.test_file_loader")(busted, { "lua" })
+  load_files({ path }, { "_spec" }, { excludes = {}, verbose = false, recursive = false })
+  require("busted.execute")(busted)(1, { sort = false, shuffle = false, seed = 1 })
+  busted.publish { "exit" }
+  report("finished", "")
+  return 0
+end
+
+--- Runs one spec in a process of its own and reads its report.
+function M.run_spec(path, wanted)
+  local output, code, seconds = capture_test(("%s test --spec %s %s"):format(quote(M.executable), quote(path),
+    wanted and quote(wanted) or ""))
+  return M.read_spec(stem(path), output, code, seconds, wanted)
+end
+
+--- The result in what a spec's process printed, and its exit status.
+function M.read_spec(name, output, code, seconds, wanted)
+  local result = { name = name, passed = 0, failed = {}, pending = {}, seconds = seconds }
+  local current, finished
+  for what, test, why in output:gmatch(MARK .. "(%a+)\1([^\1]*)\1([^\1]*)\1end\n") do
+    if what == "start" then current = test else current = what ~= "failed" and current or nil end
+    if what == "passed" then
+      result.passed, current = result.passed + 1, nil
+    elseif what == "pending" then
+      result.pending[#result.pending + 1], current = test .. (why ~= "" and ": " .. why or ""), nil
+    elseif what == "failed" then
+      result.failed[#result.failed + 1] = { name = test, why = why }
+    elseif what == "finished" then
+      finished = true
+    end
+  end
+  if not finished or code ~= 0 then
+    local printed = output:gsub("\n" .. MARK .. "[^\1]*\1[^\1]*\1[^\1]*\1end\n", "")
+    result.failed[#result.failed + 1] = {
+      name = current or name,
+      why = ("the process %s:\n%s"):format(ending(code), printed:sub(-4000)),
+    }
+  elseif result.passed + #result.failed + #result.pending == 0 and not wanted then
+    result.failed[1] = { name = name, why = "no test in it" }
+  end
+  return result
+end
+
+--- luacheck over every Lua source, as one test; nil if it is not installed.
+function M.run_luacheck()
+  if capture("command -v luacheck") == "" then return nil end
+  local output, code, seconds = capture_test(("sh -c %s"):format(quote(
+    ("cd %s && exec luacheck --no-color -q lua tests/lua"):format(quote(M.root)))))
+  local failed = code ~= 0 and { { name = "luacheck", why = output } } or {}
+  return { name = "luacheck", passed = code == 0 and 1 or 0, failed = failed, pending = {}, seconds = seconds }
+end
+
+local function show(result)
+  local total = result.passed + #result.failed
+  io.stdout:write(("%-4s %-32s %4d of %d%s%s\n"):format(#result.failed == 0 and "ok" or "FAIL", result.name, result.passed,
+    total, result.seconds >= 2 and ("  %d s"):format(result.seconds) or "",
+    #result.pending > 0 and ("  (%d pending)"):format(#result.pending) or ""))
+  for _, name in ipairs(result.pending) do io.stdout:write("     pending: ", name, "\n") end
+  for _, f in ipairs(result.failed) do
+    io.stdout:write("     failed: ", f.name, "\n")
+    for line in f.why:gmatch("[^\n]+") do io.stdout:write("         ", line, "\n") end
+  end
+  io.stdout:flush()
+end
+
+--- The command.
+-- @tparam {string} args what follows `dgamlua test`
+-- @treturn integer exit status: 0 only if something ran and nothing failed
+function M.run(args)
+  M.root = dgamlua.root
+  if args[1] == "--help" or args[1] == "-h" then
+    io.stdout:write(USAGE)
+    return 0
+  elseif args[1] == "--spec" then
+    return run_spec_here(args[2], args[3])
+  elseif #args > 1 or (args[1] or ""):match("^%-") then
+    io.stderr:write(("dgamlua test: cannot make sense of '%s'\n%s"):format(args[#args > 1 and 2 or 1], USAGE))
+    return 1
+  end
+  local pattern = args[1]
+  M.executable = capture("readlink /proc/$PPID/exe"):gsub("\n$", "")
+  local programs = glob(M.executable:match("^(.*)/") .. "/tests", "test_*")
+  local specs = glob(M.root .. "/tests/lua", "*_spec.lua")
+  if #programs + #specs == 0 then
+    io.stderr:write(("dgamlua test: no tests beside %s; they come with the source tree\n"):format(M.executable))
+    return 1
+  end
+
+  local by_file = not pattern or #keep(programs, pattern) + #keep(specs, pattern) > 0 or pattern == "luacheck"
+  local wanted = not by_file and pattern or nil
+  local passed, failed, pending = 0, 0, 0
+  local function add(result)
+    if not result or (wanted and result.passed + #result.failed + #result.pending == 0) then return end
+    show(result)
+    passed, failed, pending = passed + result.passed, failed + #result.failed, pending + #result.pending
+  end
+  if by_file then programs, specs = keep(programs, pattern), keep(specs, pattern) end
+  for _, path in ipairs(programs) do add(M.run_c(path, wanted)) end
+  for _, path in ipairs(specs) do add(M.run_spec(path, wanted)) end
+  if not pattern or pattern == "luacheck" then add(M.run_luacheck()) end
+
+  if passed + failed + pending == 0 then io.stdout:write(("no test matches '%s'\n"):format(pattern)) end
+  if pending > 0 then io.stdout:write(("%d pending\n"):format(pending)) end
+  io.stdout:write(("%d passed, %d failed\n"):format(passed, failed))
+  return failed == 0 and passed > 0 and 0 or 1
+end
+
+return M
