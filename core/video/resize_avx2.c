@@ -45,7 +45,7 @@ void dgam_resize_down_avx2(const int16_t *h0, const int16_t *h1, int b0, int b1,
     p = _mm256_permutevar8x32_epi32(p, planes);
     __m128i rg = _mm256_castsi256_si128(p);
     _mm_storel_epi64((__m128i *)(r + i), rg);
-    _mm_storeh_pd((double *)(g + i), _mm_castsi128_pd(rg));
+    _mm_storel_epi64((__m128i *)(g + i), _mm_unpackhi_epi64(rg, rg)); /* unlike storeh_pd, for any address */
     _mm_storel_epi64((__m128i *)(b + i), _mm256_extracti128_si256(p, 1));
   }
   for (; i < n; i++) {

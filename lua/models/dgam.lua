@@ -197,7 +197,8 @@ function DGAM:forward(clip, options)
     error(("the clip is %s, expected a tensor [N, 3, T, H, W]"):format(
       torch.is_tensor(clip) and "of shape [" .. table.concat(clip.shape, ", ") .. "]" or "a " .. type(clip)), 0)
   end
-  local expert, lambda, weights = options.expert, options.lambda, nil
+  local expert, lambda = options.expert, options.lambda
+  local weights
   if expert then
     weights = self:one_hot(expert)
   else
