@@ -43,7 +43,7 @@ local function render(options, body, width, height)
     "set border 3 lc rgb '#444444'",
     "set tics nomirror out scale 0.5 textcolor rgb '#222222'",
     "set grid ytics lc rgb '#dddddd' lw 1",
-    "set key outside bottom center horizontal Left reverse samplen 1",
+    "set key outside top right horizontal Left reverse samplen 1",
     options.title and ("set title %s noenhanced"):format(quoted(options.title)) or "",
     options.ylabel and ("set ylabel %s noenhanced"):format(quoted(options.ylabel)) or "",
     options.xlabel and ("set xlabel %s noenhanced"):format(quoted(options.xlabel)) or "",
@@ -64,13 +64,15 @@ end
 function plot.bars(options)
   suggest.check_options("plot.bars", options, { "file", "groups", "series", "title", "ylabel", "line" })
   local body = { "$data << END" }
-  local top = options.line and options.line.value or 0
+  local top, lines = options.line and options.line.value or 0, 1
   for g, label in ipairs(options.groups) do
     -- Long labels break at spaces, in at most three lines.
     local text, row = "", ""
     for word in label:gmatch "%S+" do
       if #row > 0 and #row + #word > 12 then text, row = text .. row .. "\\n", word else row = #row > 0 and row .. " " .. word or word end
     end
+    local _, breaks = text:gsub("\\n", "")
+    lines = math.max(lines, breaks + 1)
     local cells = { '"' .. (text .. row):gsub('"', "") .. '"' }
     for _, s in ipairs(options.series) do
       cells[#cells + 1] = number(s.values[g])
@@ -81,7 +83,8 @@ function plot.bars(options)
     body[#body + 1] = table.concat(cells, " ")
   end
   body[#body + 1] = "END"
-  body[#body + 1] = "set style data histogram\nset style histogram errorbars gap 1.5 lw 1.2\nset style fill solid 0.9 noborder"
+  body[#body + 1] = "set style data histogram\nset style histogram errorbars gap 1.5 lw 1.2\nset style fill solid 1.0 border rgb '#333333'"
+  body[#body + 1] = "set bmargin " .. number(lines + 1.5)
   body[#body + 1] = "set boxwidth 0.9\nset xtics noenhanced scale 0\nset yrange [0:" .. number(math.max(top * 1.06, 1e-9)) .. "]"
   if options.line then
     body[#body + 1] = ("set arrow from graph 0, first %s to graph 1, first %s nohead dt 2 lc rgb '#666666'"):format(

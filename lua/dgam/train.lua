@@ -313,7 +313,71 @@ function train.switching(model, dataset, cfg)
   if not model.gate then return { history = history, gate_history = {} } end
   local known = train.expert_logits(model, dataset, cfg, "train")
   local val = train.expert_logits(model, dataset, cfg, "val")
-  return { history = history, gate_history = train.gate(model, known, val, cfg) }
+  return { history = history, gate_history = train.gate(model, known, val, cfg), val = val }
+end
+
+local function curves_of(history, prefix)
+  local curves = {}
+  for _, record in ipairs(history) do
+    for name, value in pairs(record) do
+      curves[prefix .. name] = curves[prefix .. name] or {}
+      table.insert(curves[prefix .. name], value)
+    end
+  end
+  return curves
+end
+
+--- What an experiment stores of a trained model: its accuracy on the test list, and, where there are several experts,
+-- that of other ways to choose among them: fixed_ (the single expert that is best on the validation list), random_ (drawn
+-- for every view), oracle_ (per clip the expert that gives the right class most).
+-- @param trained what train.switching returned
+-- @param by dataset field to split by, such as "light"
+-- @return { metrics =, curves =, arrays = } as experiment trials return
+function train.report(model, dataset, cfg, trained, by)
+  cfg = complete(cfg)
+  model:eval()
+  local e, k = #model.gammas, model.classes
+  -- Gating is per view: the gated and the random choice are made before views are averaged.
+  local scores, labels, index = over_split(dataset, cfg, "test", cfg.test_clips, cfg.test_crops, function(clip, batch)
+    local p = model:expert_logits(clip):softmax(3) -- [N * V, E, K]
+    local rows = p:size(1)
+    local lambda = model:lambda(model:stats(clip))
+    local function pick(expert) return p:gather(2, expert:view(rows, 1, 1):expand(rows, 1, k)):squeeze(2) end
+    local views, drawn = rows // batch.label:size(1), {}
+    for _, at in ipairs(batch.index:totable()) do
+      for v = 1, views do drawn[#drawn + 1] = 1 + rng.below(e, cfg.seed, at, v) end
+    end
+    return torch.cat({ pick(lambda:argmax(2)), pick(torch.tensor(drawn)), p:flatten(2), lambda }, 2)
+  end)
+  local at = 1
+  local function take(n)
+    at = at + n
+    return scores:narrow(2, at - n, n)
+  end
+  local gated, random, experts, lambda = take(k), take(k), take(e * k):reshape(-1, e, k), take(e)
+
+  local metrics_of = {}
+  local function add(prefix, s)
+    for name, value in pairs(train.score(dataset, s, labels, index, by)) do metrics_of[prefix .. name] = value end
+  end
+  add("", gated)
+  if e > 1 then
+    local best, best_top1
+    for i = 1, e do
+      local top1 = metrics.accuracy(trained.val.logits[{ {}, i }], trained.val.labels).top1
+      if not best or top1 > best_top1 then best, best_top1 = i, top1 end
+    end
+    metrics_of.fixed_gamma = model.gammas[best]
+    add("fixed_", experts[{ {}, best }])
+    add("random_", random)
+    local n = labels:size(1)
+    local right = experts:gather(3, labels:view(n, 1, 1):expand(n, e, 1)):squeeze(3)
+    add("oracle_", experts:gather(2, right:argmax(2):view(n, 1, 1):expand(n, 1, k)):squeeze(2))
+  end
+  local curves = curves_of(trained.history, "")
+  for name, list in pairs(curves_of(trained.gate_history, "gate_")) do curves[name] = list end
+  return { metrics = metrics_of, curves = curves,
+    arrays = { scores = gated, experts = experts, lambda = lambda, labels = labels, index = index } }
 end
 
 return train

@@ -49,9 +49,14 @@ end
 -- Stage 0, trained once for each seed and kept beside the results.
 local function stage0(cfg)
   local model = single(cfg)
-  exp:artifact("stage0", cfg, model, function(path)
+  local names = { "backbone", "pretrained", "clip_len", "interval", "size", "batch", "stage0_epochs", "lr", "backbone_lr",
+    "weight_decay", "warmup_epochs", "patience", "seed" }
+  local depends = {}
+  for _, name in ipairs(names) do depends[name] = cfg[name] end
+  model:load_state_dict(exp:artifact("stage0", depends, function(path)
     train.fit(model, data, cfg { epochs = cfg.stage0_epochs, checkpoint = path, label = "stage 0, seed " .. cfg.seed })
-  end)
+    return model:state_dict()
+  end))
   return model
 end
 
@@ -67,9 +72,16 @@ for _, v in ipairs(variants) do
       frames = cfg.clip_len }
     model:start_from(stage0(cfg))
     local trained = train.switching(model, data, cfg { epochs = cfg.stage1_epochs, label = v[1] .. ", seed " .. cfg.seed })
-    return train.report(model, data, cfg, trained)
+    return train.report(model, data, cfg, trained, "light")
   end)
 end
 
+exp:rule()
+exp:row("best fixed gamma", "dual", "fixed_")
+exp:row("random gate", "dual", "random_")
+exp:row("oracle per clip", "dual", "oracle_")
+
 local table7 = exp:table { "top1", "top5", "top1_ll", "top1_ell", "top5_ll", "top5_ell" }
 table7:print()
+table7:chart(exp.folder .. "/ablation", { title = "Gate and heads on dark video", columns = { "top1", "top1_ll", "top1_ell" },
+  ylabel = "top-1 accuracy, %", chance = 100 / #data.classes })
