@@ -9,6 +9,8 @@
 
 #include <c10/util/Exception.h>
 
+#include <string>
+
 #include "base/status.h"
 
 namespace dgam {
@@ -16,11 +18,12 @@ namespace dgam {
 // True after torch.ops.dgam.use_composite(true). Process-wide.
 bool composite_forced();
 
-// A status of the core as a C++ exception that carries the core's message, led by the operator's name.
+// A status of the core as a C++ exception that carries the core's message, led by the operator's name (once).
 inline void check(const char *op, dgam_status s) {
   if (s == DGAM_OK) return;
-  const char *text = dgam_error();
-  TORCH_CHECK(false, "dgam::", op, ": ", *text ? text : dgam_status_name(s));
+  std::string text = dgam_error(), name = op;
+  if (text.compare(0, name.size() + 2, name + ": ") == 0) text.erase(0, name.size() + 2);
+  TORCH_CHECK(false, "dgam::", name, ": ", text.empty() ? dgam_status_name(s) : text.c_str());
 }
 
 }  // namespace dgam
