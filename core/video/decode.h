@@ -1,0 +1,84 @@
+/* decode.h - reads frames of a video file by number, decoding no more than it must.
+ *
+ * Frame n is the n-th frame that the decoder puts out, counted from 0, for every file and however it is reached:
+ * timestamps are never used to count. Opening a file reads its packets and works out from the bitstream (picture types,
+ * picture order, hidden frames) in which order frames will come out; decoding checks that against what does come out. If
+ * the two differ, the whole file is decoded once and frames are counted from the start from then on.
+ *
+ * What a frame is: the decoder's picture, turned to RGB by swscale (full or limited range, BT.601 unless the file says
+ * otherwise, chroma as the usual players do it), turned upright if the file holds a rotation, then cropped and resized as
+ * resize.h says. Only the part of the picture that is wanted is converted.
+ *
+ * A dgam_video belongs to one thread at a time; different ones may run in different threads.
+ */
+#ifndef DGAM_VIDEO_DECODE_H
+#define DGAM_VIDEO_DECODE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "video/resize.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dgam_video dgam_video;
+
+/* When to give up on a file. A field that is 0 takes the default. */
+typedef struct dgam_video_limits {
+  double seconds;         /* wall time of one call (60) */
+  size_t pixels;          /* width x height of a frame (2^26) */
+  size_t bytes;           /* packets held in memory; longer files are read again for each call (2^26) */
+  const atomic_int *stop; /* not 0 there: stop at once with DGAM_EINTERRUPTED; NULL: none */
+} dgam_video_limits;
+
+typedef struct dgam_video_info {
+  int width, height;        /* upright, in pixels */
+  int rotation;             /* degrees clockwise that the stored picture is turned by: 0, 90, 180, 270 */
+  int64_t frames;           /* how many the decoder puts out */
+  double fps;               /* 0 if the file does not say */
+  int intra;                /* 1: every frame can be decoded alone */
+  int counted;              /* 1: `frames` was counted by decoding the file, 0: from its packets */
+  char codec[32], pixels[32], format[32]; /* FFmpeg's names, e.g. "mjpeg", "yuvj420p", "avi" */
+} dgam_video_info;
+
+/* Opens a file and works out its frames. limits may be NULL. On failure *out is NULL and the message holds the path:
+ * DGAM_EIO (cannot be read), DGAM_EFORMAT (empty, not a video, no frame, damaged), DGAM_EUNSUPPORTED (no decoder),
+ * DGAM_EINVAL (over a limit), DGAM_EINTERRUPTED. */
+DGAM_API dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_limits *limits);
+DGAM_API void dgam_video_close(dgam_video *v); /* NULL is fine */
+
+/* What is known about the file. The pixel format of some files is known only once a frame was decoded; "" before. */
+DGAM_API void dgam_video_get_info(const dgam_video *v, dgam_video_info *info);
+
+/* Decodes every frame, corrects `frames` and fills in what get_info may miss. For `data check` and `info`. A file in
+ * which no frame can be decoded is DGAM_EFORMAT. */
+DGAM_API dgam_status dgam_video_count(dgam_video *v);
+
+/* One view: T frames, cropped and resized the same way. (x, y) is the upper left corner of a rectangle of resize.w x
+ * resize.h pixels of the upright picture. Pixel (c, t, row, column) goes to out[c plane + t frame + row resize.ow + column]:
+ * plane = T oh ow, frame = oh ow give [3,T,H,W]; plane = oh ow, frame = 3 oh ow give [T,3,H,W]. */
+typedef struct dgam_view {
+  const int64_t *frames;    /* T frame numbers in any order, repeats are fine */
+  size_t count;             /* T */
+  int x, y;
+  dgam_resize_spec resize;
+  uint8_t *out;
+  size_t plane, frame;      /* bytes */
+} dgam_view;
+
+/* Fills all views from one pass over the file. Frame numbers must be 0 .. frames-1 and rectangles inside the picture, else
+ * DGAM_EINVAL before anything is decoded. On failure the outputs are partly written. DGAM_EFORMAT: a wanted frame does not
+ * come out of the decoder, the file is damaged; info.frames was corrected if it was wrong. */
+DGAM_API dgam_status dgam_video_views(dgam_video *v, const dgam_view *views, size_t n);
+
+/* Whole frames at their own size, for n numbers: out is [n,3,H,W]. */
+DGAM_API dgam_status dgam_video_frames(dgam_video *v, const int64_t *frames, size_t n, uint8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
