@@ -24,7 +24,7 @@ const dgam_camera_model dgam_camera_models[DGAM_CAMERA_MODELS] = {
     {.name = "arducam", .sensitivity = 420, .dark = 60, .read = 2.6, .row = .35, .column = .2, .dsnu = .4, .k0 = .22, .gain_most = 12,
      .black_error = 1, .exposure_most = .033, .alpha = .8, .mix = .3, .quality = 75, .kappa = 2.5, .width = 640,
      .height = 480, COMMON},
-    {.name = "c920", .sensitivity = 330, .dark = 50, .read = 3.2, .row = .4, .column = .25, .dsnu = .5, .k0 = .20, .gain_most = 12,
+    {.name = "c920", .sensitivity = 330, .dark = 40, .read = 3.2, .row = .4, .column = .25, .dsnu = .5, .k0 = .20, .gain_most = 12,
      .black_error = 1, .exposure_most = .033, .alpha = .6, .mix = .6, .quality = 70, .kappa = 1.5, .width = 1280,
      .height = 720, COMMON},
 };

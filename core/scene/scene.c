@@ -83,7 +83,7 @@ static void place_camera(dgam_scene *s, dgam_rng *r) {
   double half = .5 * spec->width / v->focal * distance;
   s->motion.place[0] = half * ((spec->spot - 1) * .34 + between(r, -.06, .06));
   s->motion.place[1] = between(r, -.15, .15);
-  s->motion.travel_most = 1.25 * half;
+  s->motion.travel_most = 1.15 * half;
 }
 
 static void draw_lots(dgam_scene *s) {
@@ -184,11 +184,11 @@ static void dress(const dgam_scene *s, const dgam_pose *p, figure *f) {
   dgam_vec3 crown = {2 * p->head.x - p->face.x, 2 * p->head.y - p->face.y, 2 * p->head.z - p->face.z + .026 * h}; /* hair */
   add(s, f, crown, crown, .060 * h, .060 * h, who->hair, .021);
   for (int i = 0; i < 2; i++) {
-    add(s, f, p->shoulder[i], p->elbow[i], .033 * g, .027 * g, wears->top, 0);
-    add(s, f, p->elbow[i], p->wrist[i], .026 * g, .020 * g, sleeve, .01);
-    add(s, f, p->hand[i], p->hand[i], .026 * h, .026 * h, who->skin, .02);
-    add(s, f, p->hip[i], p->knee[i], .052 * g, .038 * g, wears->bottom, 0);
-    add(s, f, p->knee[i], p->ankle[i], .036 * g, .026 * g, leg, .005);
+    add(s, f, p->shoulder[i], p->elbow[i], .038 * g, .032 * g, wears->top, 0);
+    add(s, f, p->elbow[i], p->wrist[i], .030 * g, .024 * g, sleeve, .01);
+    add(s, f, p->hand[i], p->hand[i], .029 * h, .029 * h, who->skin, .02);
+    add(s, f, p->hip[i], p->knee[i], .056 * g, .043 * g, wears->bottom, 0);
+    add(s, f, p->knee[i], p->ankle[i], .041 * g, .030 * g, leg, .005);
     add(s, f, p->ankle[i], p->toe[i], .025 * h, .018 * h, wears->shoes, .01);
   }
   for (int i = 1; i < f->count; i++) { /* far ones first */

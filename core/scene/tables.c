@@ -157,13 +157,13 @@ const dgam_location dgam_scene_locations[DGAM_LOCATIONS] = {
      .tile = .6, .grain = .5, .contrast = .3, .wall_distance = 3.6, .wall_height = 3.2, .panel = 1.2,
      .lamp = {.8, -2.2, 4.2}, .light = {.95f, 1.02f, 1.05f}, .ambient = .3, .boxes = 2,
      .box = {{-2.2, 0, 1.8, 2.3, {.32f, .33f, .34f}}, {2.6, 0, 1.1, 1.1, {.10f, .16f, .10f}}}},
-    {.name = "office", .outdoor = 0, .ground = {.16f, .17f, .20f}, .wall = {.46f, .45f, .42f}, .sky = {.3f, .3f, .3f},
+    {.name = "office", .outdoor = 0, .ground = {.26f, .27f, .30f}, .wall = {.62f, .61f, .58f}, .sky = {.3f, .3f, .3f},
      .tile = .5, .grain = .2, .contrast = .2, .wall_distance = 2.6, .wall_height = 4, .panel = 2.4, .side = 3,
-     .lamp = {.6, -.6, 2.7}, .light = {.96f, 1.03f, 1.0f}, .ambient = .5, .boxes = 3,
+     .lamp = {.6, -1.2, 2.8}, .light = {.96f, 1.03f, 1.0f}, .ambient = .5, .boxes = 3,
      .box = {{-1.9, 0, .95, 2.05, {.25f, .18f, .11f}}, {.2, 1.1, 1.4, .9, {.62f, .62f, .60f}}, {2.3, 0, .9, 1.2, {.18f, .18f, .19f}}}},
-    {.name = "corridor", .outdoor = 0, .ground = {.30f, .26f, .20f}, .wall = {.34f, .36f, .33f}, .sky = {.3f, .3f, .3f},
+    {.name = "corridor", .outdoor = 0, .ground = {.38f, .34f, .28f}, .wall = {.50f, .52f, .48f}, .sky = {.3f, .3f, .3f},
      .tile = .3, .grain = .3, .contrast = .35, .wall_distance = 3.4, .wall_height = 4, .panel = 1, .side = 1.9,
-     .lamp = {-.4, -1.0, 2.5}, .light = {1.1f, 1.0f, .84f}, .ambient = .4, .boxes = 2,
+     .lamp = {-.4, -1.4, 2.7}, .light = {1.1f, 1.0f, .84f}, .ambient = .4, .boxes = 2,
      .box = {{.2, 0, 1.0, 2.1, {.14f, .12f, .11f}}, {-1.5, .6, .6, .9, {.55f, .12f, .10f}}}},
 };
 
