@@ -6,13 +6,13 @@ local torch = require "torch"
 local models = require "models"
 
 local gammas = { 1.0, 1.5, 2.0, 2.5, 3.0 }
-local gate = { slope = torch.tensor(4.0, { requires_grad = true }) }
+local gate = { slope = torch.tensor(3.6, { requires_grad = true }) }
 
 function gate:parameters() return { self.slope } end
 
 function gate:forward(stats)                              -- stats [N, 3T]: mean, deviation, entropy of every frame
   local mean = stats[{ {}, { 1, -1, 3 } }]:mean(2, { keepdim = true })
-  local wanted = -mean * self.slope / 2                   -- darker -> larger, in units of experts
+  local wanted = (-mean - 1.45) * self.slope              -- darker -> larger: -2 .. 2, as the experts' positions
   local position = torch.arange(#gammas):float() - 2
   return -(wanted - position) ^ 2                         -- one score per expert: nearest wins
 end

@@ -38,10 +38,10 @@ local function show(v)
 end
 
 -- Text of the command line as a value of the type of `default`.
-local function parse(name, text, default)
+local function parse(name, text, default, whole)
   local kind = type(default)
   local function wrong(expected)
-    error(("option %s=%s: expected %s"):format(name, text, expected), 0)
+    error(("option %s=%s: expected %s"):format(name, whole or text, expected), 0)
   end
   if kind == "number" then
     local n = tonumber(text)
@@ -59,7 +59,7 @@ local function parse(name, text, default)
     wrong "true or false"
   elseif kind == "table" then
     local list = {}
-    for item in (text .. ","):gmatch "([^,]*)," do list[#list + 1] = parse(name, item, default[1] or "") end
+    for item in (text .. ","):gmatch "([^,]*)," do list[#list + 1] = parse(name, item, default[1] or "", text) end
     return list
   end
   return text
