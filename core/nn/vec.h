@@ -1,0 +1,185 @@
+/* vec.h - one vector of floats, at the width of the instruction set this file is compiled for.
+ *
+ * Internal to core/nn: included only by kernels_impl.h, which kernels_plain.c, kernels_avx2.c and kernels_avx512.c
+ * compile at their own level. GCC's vector types carry the arithmetic, so the plain build is portable C; intrinsics
+ * stand only where the compiler finds no good instruction of its own.
+ */
+#ifndef DGAM_NN_VEC_H
+#define DGAM_NN_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define VL 16 /* floats in a vector */
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define VL 8
+#else
+#define VL 4
+#endif
+
+typedef float vf __attribute__((vector_size(VL * 4)));
+typedef int32_t vi __attribute__((vector_size(VL * 4)));
+typedef uint32_t vu __attribute__((vector_size(VL * 4)));
+typedef uint16_t vh __attribute__((vector_size(VL * 2)));
+typedef uint8_t vb __attribute__((vector_size(VL)));
+
+#define VEC static inline __attribute__((always_inline, unused))
+
+VEC vf vset(float x) { return x - (vf){0}; }
+VEC vf vload(const float *p) {
+  vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+VEC void vstore(float *p, vf v) { memcpy(p, &v, sizeof v); }
+
+/* The first n floats (0 <= n <= VL); the rest 0. */
+VEC vf vload_n(const float *p, size_t n) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+#else
+  vf v = {0};
+  memcpy(&v, p, n * sizeof *p);
+  return v;
+#endif
+}
+VEC void vstore_n(float *p, vf v, size_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+#else
+  memcpy(p, &v, n * sizeof *p);
+#endif
+}
+
+VEC vf vselect(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+
+VEC vf vmax(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return vselect(a > b, a, b);
+#endif
+}
+VEC vf vmin(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return vselect(a < b, a, b);
+#endif
+}
+
+VEC vf vsqrt(vf a) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_sqrt_ps((__m512)a);
+#elif defined(__AVX2__)
+  return (vf)_mm256_sqrt_ps((__m256)a);
+#else
+  for (int i = 0; i < VL; i++) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+#endif
+}
+
+/* Sums and maxima over the lanes, always in the same order: halves, quarters, ... */
+VEC float vsum(vf v) {
+  for (int w = VL / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; i++) v[i] += v[i + w];
+  return v[0];
+}
+VEC float vhmax(vf v) {
+  float m = v[0];
+  for (int i = 1; i < VL; i++) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+/* bfloat16: the upper half of a float. Rounded to nearest even; a NaN stays a NaN. */
+VEC vf vload_bf16(const uint16_t *p) {
+  vh h;
+  memcpy(&h, p, sizeof h);
+  return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+VEC vh vround_bf16(vf v) {
+  vu u = (vu)v, r = u + 0x7fffu + ((u >> 16) & 1u);
+  vu nan = (vu)(v != v);
+  r = (~nan & r) | (nan & 0x7fc00000u);
+  return __builtin_convertvector(r >> 16, vh);
+}
+VEC void vstore_bf16(uint16_t *p, vf v) {
+  vh h = vround_bf16(v);
+  memcpy(p, &h, sizeof h);
+}
+VEC vf vload_bf16_n(const uint16_t *p, size_t n) {
+  vh h = {0};
+  memcpy(&h, p, n * sizeof *p);
+  return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+VEC void vstore_bf16_n(uint16_t *p, vf v, size_t n) {
+  vh h = vround_bf16(v);
+  memcpy(p, &h, n * sizeof *p);
+}
+
+/* Elements of either type: `bf` is a constant at every call, so the test disappears. */
+VEC vf vget(const void *p, size_t i, int bf) {
+  return bf ? vload_bf16((const uint16_t *)p + i) : vload((const float *)p + i);
+}
+VEC vf vget_n(const void *p, size_t i, size_t n, int bf) {
+  return bf ? vload_bf16_n((const uint16_t *)p + i, n) : vload_n((const float *)p + i, n);
+}
+VEC void vput(void *p, size_t i, vf v, int bf) {
+  if (bf) vstore_bf16((uint16_t *)p + i, v);
+  else vstore((float *)p + i, v);
+}
+VEC void vput_n(void *p, size_t i, vf v, size_t n, int bf) {
+  if (bf) vstore_bf16_n((uint16_t *)p + i, v, n);
+  else vstore_n((float *)p + i, v, n);
+}
+
+/* e^x for x <= 88, within 2 ulp; exactly 0 below -87.3 so that no denormal is ever made. */
+VEC vf vexp(vf x) {
+  const vf floor_ = vset(-87.3f);
+  vf t = vmax(x, floor_);
+#if defined(__AVX512F__)
+  vf n = (vf)_mm512_roundscale_ps((__m512)(t * 1.44269504f), 0x08);
+#else
+  vf n = (t * 1.44269504f + 12582912.f) - 12582912.f;
+#endif
+  vf r = t - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + (r + 1.f);
+#if defined(__AVX512F__)
+  __mmask16 keep = _mm512_cmp_ps_mask((__m512)x, (__m512)floor_, _CMP_NLT_UQ);
+  return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)n);
+#else
+  vi e = __builtin_convertvector(n, vi) << 23;
+  return (vf)(((vi)p + e) & ~(vi)(x < floor_));
+#endif
+}
+
+/* erf(x) within 3e-7: a rational function of x^2 on [-4, 4], beyond which it is +-1 in fp32. */
+VEC vf verf(vf x) {
+  vf t = vmax(vmin(x, vset(4.f)), vset(-4.f)), s = t * t;
+  vf p = s * -2.72614225801306e-10f + 2.77068142495902e-08f;
+  p = p * s + -2.10102402082508e-06f;
+  p = p * s + -5.69250639462346e-05f;
+  p = p * s + -7.34990630326855e-04f;
+  p = p * s + -2.95459980854025e-03f;
+  p = p * s + -1.60960333262415e-02f;
+  vf q = s * -1.45660718464996e-05f + -2.13374055278905e-04f;
+  q = q * s + -1.68282697438203e-03f;
+  q = q * s + -7.37332916720468e-03f;
+  q = q * s + -1.42647390514189e-02f;
+  return t * p / q;
+}
+
+#endif
