@@ -1,0 +1,60 @@
+/* pool.h - decoding threads that work ahead of training.
+ *
+ * Jobs are handed in with dgam_pool_submit and come back from dgam_pool_next in the same order, whichever thread was done
+ * first. A job that fails comes back with its status and message and stops nothing. What a job gives depends only on the
+ * job, so thread count and timing change nothing. The caller bounds how far the pool works ahead by how many jobs it has
+ * submitted and not yet taken; each holds its views in memory from the moment a thread takes it.
+ *
+ * One thread calls submit, next, cancel and destroy. The threads ignore signals, so Ctrl-C reaches the main thread.
+ */
+#ifndef DGAM_VIDEO_POOL_H
+#define DGAM_VIDEO_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "video/decode.h"
+#include "video/sample.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dgam_pool dgam_pool;
+
+typedef struct dgam_pool_result {
+  dgam_status status;
+  char message[512];     /* "" if status is DGAM_OK */
+  dgam_video_info info;  /* of the file, if it could be opened */
+  uint8_t *views;        /* dgam_sampling_bytes bytes; NULL if the job failed */
+  size_t bytes;
+  double seconds;        /* wall time the job took a thread */
+} dgam_pool_result;
+
+/* Starts `threads` threads (1 .. 256). limits may be NULL; its `stop` is not used. */
+DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_limits *limits);
+
+/* Queues a job: open `path`, sample it. sampling == NULL: only count its frames by decoding it whole (dgam_video_count). */
+DGAM_API dgam_status dgam_pool_submit(dgam_pool *p, const char *path, const dgam_sampling *sampling);
+
+/* Waits for the oldest job. DGAM_EINVAL if none is under way, DGAM_EINTERRUPTED on Ctrl-C (the job stays). The result's
+ * views belong to the pool until dgam_pool_release. The returned status is about waiting; the job's is in the result. */
+DGAM_API dgam_status dgam_pool_next(dgam_pool *p, dgam_pool_result *result);
+
+/* Gives the views of a result back, so that the next job can use the memory. */
+DGAM_API void dgam_pool_release(dgam_pool *p, dgam_pool_result *result);
+
+/* How many jobs were submitted and not yet taken. */
+DGAM_API size_t dgam_pool_pending(const dgam_pool *p);
+
+/* Drops every job, stops those that are running (within one frame's decoding) and waits for that. */
+DGAM_API void dgam_pool_cancel(dgam_pool *p);
+
+/* Cancels and ends the threads. NULL is fine. */
+DGAM_API void dgam_pool_destroy(dgam_pool *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
