@@ -1,0 +1,156 @@
+/* Tests of core/light/enhance: OpenCV's and scipy's results (tests/golden/make_enhance.py), threads, strides, errors. */
+#include "test_light.h"
+
+#include "light/enhance.h"
+
+static void run(const dgam_enhance *e, const dgam_clip *clip, uint8_t *out) {
+  dgam_arena arena;
+  assert_ok(dgam_arena_init(&arena, dgam_enhance_scratch(e, clip)));
+  assert_ok(dgam_enhance_clip(e, clip, out, &arena));
+  dgam_arena_free(&arena);
+}
+
+/* (T,3,H,W) of the file is a clip of T frames whose result comes as (3,T,H,W): at most `share` of the values may be off
+ * by one level, none by more. */
+static void compare(const char *group, const char *name, size_t h, size_t w, const dgam_enhance *e, double share) {
+  char path[64];
+  snprintf(path, sizeof path, "%s/source", group);
+  uint8_t *source = golden_read("enhance.h5", path, H5T_NATIVE_UINT8, NULL);
+  snprintf(path, sizeof path, "%s/%s", group, name);
+  uint8_t *want = golden_read("enhance.h5", path, H5T_NATIVE_UINT8, NULL);
+  size_t plane = h * w, off = 0;
+  uint8_t *got = malloc(6 * plane);
+  dgam_clip clip = dgam_clip_ntchw(source, 1, 2, h, w);
+  run(e, &clip, got);
+  for (size_t t = 0; t < 2; t++)
+    for (size_t c = 0; c < 3; c++)
+      for (size_t i = 0; i < plane; i++) {
+        int a = got[(c * 2 + t) * plane + i], b = want[(t * 3 + c) * plane + i];
+        if (abs(a - b) > 1) fail_msg("%s: frame %zu channel %zu pixel %zu is %d, expected %d", path, t, c, i, a, b);
+        off += a != b;
+      }
+  if ((double)off > share * 6.0 * (double)plane) fail_msg("%s: %zu of %zu values are off by one", path, off, 6 * plane);
+  free(source), free(want), free(got);
+}
+
+static const struct {
+  const char *name;
+  size_t h, w;
+} cases[] = {{"even", 64, 80}, {"odd", 45, 61}};
+
+static void equalise_is_opencvs(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    dgam_enhance e = dgam_enhance_defaults(DGAM_EQUALISE);
+    compare(cases[i].name, "equalise_luma", cases[i].h, cases[i].w, &e, 0);
+    e.per_channel = 1;
+    compare(cases[i].name, "equalise_rgb", cases[i].h, cases[i].w, &e, 0);
+  }
+}
+
+static void clahe_is_opencvs(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 2; i++)
+    for (int rgb = 0; rgb < 2; rgb++) {
+      dgam_enhance e = dgam_enhance_defaults(DGAM_CLAHE);
+      e.per_channel = rgb;
+      compare(cases[i].name, rgb ? "clahe_rgb" : "clahe_luma", cases[i].h, cases[i].w, &e, 0.001);
+      e.clip_limit = 7.5f, e.tiles_x = 5, e.tiles_y = 3;
+      compare(cases[i].name, rgb ? "clahe_5x3_rgb" : "clahe_5x3_luma", cases[i].h, cases[i].w, &e, 0.001);
+    }
+}
+
+static void retinex_and_lime_are_what_double_precision_gives(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    dgam_enhance e = dgam_enhance_defaults(DGAM_RETINEX);
+    compare(cases[i].name, "retinex", cases[i].h, cases[i].w, &e, 0.001);
+    e.scales = 2, e.scale[0] = 3, e.scale[1] = 12, e.dynamic = 2, e.restore = 0;
+    compare(cases[i].name, "retinex_plain", cases[i].h, cases[i].w, &e, 0.001);
+    e = dgam_enhance_defaults(DGAM_LIME);
+    compare(cases[i].name, "lime", cases[i].h, cases[i].w, &e, 0.001);
+  }
+}
+
+/* Frames of a batch do not see each other, nor the number of threads, nor how the clip lies in memory. */
+static void frames_are_independent(void **state) {
+  (void)state;
+  enum { N = 2, T = 3, H = 12, W = 17, H0 = 14, W0 = 23, PLANE = H * W };
+  uint8_t *p = random_pixels(N * 3 * T * H0 * W0, 1, 4), *tight = malloc(N * 3 * T * PLANE);
+  uint8_t *a = malloc(N * 3 * T * PLANE), *b = malloc(N * 3 * T * PLANE);
+  dgam_clip crop = dgam_clip_ncthw(p, N, T, H0, W0), dense = dgam_clip_ncthw(tight, N, T, H, W);
+  crop.h = H, crop.w = W, crop.data += W0 + 5;
+  for (size_t i = 0; i < N * 3 * T * H; i++)
+    memcpy(tight + i * W, p + (i / H * H0 + i % H + 1) * W0 + 5, W);
+  for (int method = DGAM_EQUALISE; method <= DGAM_LIME; method++) {
+    dgam_enhance e = dgam_enhance_defaults((dgam_enhancer)method);
+    dgam_set_threads(1);
+    run(&e, &dense, a);
+    dgam_set_threads(4);
+    run(&e, &crop, b);
+    assert_memory_equal(a, b, N * 3 * T * PLANE);
+    dgam_set_threads(0);
+    dgam_clip one = {dgam_clip_plane(&dense, 1, 0, 2), 1, 1, H, W, 0, T * PLANE, 0, W};
+    run(&e, &one, b);
+    for (size_t c = 0; c < 3; c++) assert_memory_equal(b + c * PLANE, a + ((3 + c) * T + 2) * PLANE, PLANE);
+  }
+  free(p), free(tight), free(a), free(b);
+}
+
+/* Black, flat and single-pixel frames: nothing divides by zero, flat stays flat. */
+static void frames_without_content(void **state) {
+  (void)state;
+  const size_t sizes[][2] = {{1, 1}, {1, 9}, {9, 1}, {8, 8}};
+  for (size_t s = 0; s < 4; s++)
+    for (int value = 0; value < 256; value += 51)
+      for (int method = DGAM_EQUALISE; method <= DGAM_LIME; method++) {
+        uint8_t p[192], out[192];
+        size_t h = sizes[s][0], w = sizes[s][1];
+        memset(p, value, sizeof p);
+        dgam_clip clip = dgam_clip_ncthw(p, 1, 1, h, w);
+        dgam_enhance e = dgam_enhance_defaults((dgam_enhancer)method);
+        if (h < 8 || w < 8) e.tiles_x = e.tiles_y = 1;
+        run(&e, &clip, out);
+        for (size_t i = 1; i < 3 * h * w; i++) assert_int_equal(out[i], out[0]);
+        if (method == DGAM_EQUALISE || method == DGAM_RETINEX) assert_int_equal(out[0], value);
+        if (method == DGAM_LIME && value == 0) assert_int_equal(out[0], 0);
+        if (method == DGAM_LIME && value == 255) assert_int_equal(out[0], 255);
+      }
+}
+
+static void bad_input_is_named(void **state) {
+  (void)state;
+  uint8_t p[48] = {0}, out[48];
+  dgam_clip clip = dgam_clip_ncthw(p, 1, 1, 4, 4);
+  dgam_arena none;
+  dgam_arena_wrap(&none, NULL, 0);
+  dgam_enhance e = dgam_enhance_defaults(DGAM_CLAHE);
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "8 x 8 tiles on a frame of 4 x 4");
+  e.tiles_x = e.tiles_y = 2;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_ENOMEM, "0 bytes left");
+  e.clip_limit = -1;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "clip limit is -1");
+  e = dgam_enhance_defaults(DGAM_RETINEX);
+  e.scale[1] = 0;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "a scale is 0");
+  e.scales = 9;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "9 scales");
+  e = dgam_enhance_defaults(DGAM_LIME);
+  e.alpha = NAN;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "alpha is");
+  e = dgam_enhance_defaults(DGAM_EQUALISE);
+  clip.h = 0;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "0 x 4");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(equalise_is_opencvs),
+      cmocka_unit_test(clahe_is_opencvs),
+      cmocka_unit_test(retinex_and_lime_are_what_double_precision_gives),
+      cmocka_unit_test(frames_are_independent),
+      cmocka_unit_test(frames_without_content),
+      cmocka_unit_test(bad_input_is_named),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
