@@ -48,9 +48,9 @@ local function parse(name, text, default, whole)
     if not n then wrong "a number" end
     if n ~= n or n == math.huge or n == -math.huge then wrong "a finite number" end
     if math.type(default) == "integer" then
-      local whole = math.tointeger(n)
-      if not whole then wrong "a whole number" end
-      return whole
+      local n_whole = math.tointeger(n)
+      if not n_whole then wrong "a whole number" end
+      return n_whole
     end
     return n + 0.0
   elseif kind == "boolean" then

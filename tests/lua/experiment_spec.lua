@@ -1,0 +1,119 @@
+-- Experiments and the results store: found again, never half-written, honest about what is damaged.
+local lfs = require "lfs"
+local torch = require "torch"
+local experiment = require "dgam.experiment"
+local results = require "dgam.results"
+
+local function message(f, ...)
+  local ok, e = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(e)
+end
+
+describe("an experiment", function()
+  local folder
+  before_each(function()
+    folder = os.tmpname()
+    os.remove(folder)
+  end)
+  after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+
+  local function new(options)
+    options = options or {}
+    options.name, options.folder = options.name or "spec", folder
+    options.seeds = options.seeds or 2
+    return experiment(options)
+  end
+
+  it("runs a trial once for each seed and reads it back afterwards", function()
+    local runs = 0
+    local function trial(cfg)
+      runs = runs + 1
+      return { metrics = { top1 = 10 * cfg.seed + cfg.bonus, n = 3 }, curves = { loss = { 3, 2, 1.5 } },
+        arrays = { scores = torch.tensor { { 1.0, 2.0 } } } }
+    end
+    new():trial("a", { bonus = 1 }, trial)
+    assert.equal(2, runs)
+    local again = new()
+    local list = again:trial("renamed", { bonus = 1 }, trial)
+    assert.equal(2, runs)
+    assert.equal(11, list[1].metrics.top1)
+    assert.same({ 3, 2, 1.5 }, list[2].curves.loss)
+    assert.same({ { 1, 2 } }, results.array(list[1].path, "scores"):totable())
+    again:trial("b", { bonus = 2 }, trial)
+    assert.equal(4, runs)
+    new({ config = { lr = 1 } }):trial("a", { bonus = 1 }, trial)
+    assert.equal(6, runs)
+    assert.equal(6, #results.scan(folder))
+  end)
+
+  it("notices changed code but not changed threads", function()
+    local exp = new { config = { threads = 1 } }
+    local one = exp:key({ seed = 1, threads = 1 }, function() return 1 end)
+    assert.equal(one, exp:key({ seed = 1, threads = 8 }, function() return 1 end))
+    assert.not_equal(one, exp:key({ seed = 1, threads = 1 }, function() return 2 end))
+    local k = 1
+    local function uses() return k end
+    local before = exp:key({}, uses)
+    k = 2
+    assert.not_equal(before, exp:key({}, uses))
+  end)
+
+  it("keeps finished trials when a later one fails, and leaves nothing half-written", function()
+    local exp = new { seeds = { 1, 2, 3 } }
+    assert.matches("boom", message(exp.trial, exp, "a", {}, function(cfg)
+      if cfg.seed == 3 then error "boom" end
+      return { metrics = { top1 = 1 } }
+    end))
+    assert.equal(2, #results.scan(folder))
+    for name in lfs.dir(folder) do assert.is_true(name:match "^%." or name:match "%.h5$" or name == "partial", name) end
+    assert.matches("expected a table with metrics", message(exp.trial, exp, "b", {}, function() return 1 end))
+  end)
+
+  it("says which results file is damaged and goes on with the others", function()
+    local exp = new { seeds = 1 }
+    local list = exp:trial("a", {}, function() return { metrics = { top1 = 1 } } end)
+    local f = assert(io.open(list[1].path, "wb"))
+    f:write "not HDF5 at all"
+    f:close()
+    local records, problems = results.scan(folder)
+    assert.equal(0, #records)
+    assert.equal(1, #problems)
+    assert.matches(list[1].path, problems[1], 1, true)
+    assert.matches(list[1].path, message(function()
+      new({ seeds = 1 }):trial("a", {}, function() return { metrics = { top1 = 1 } } end)
+    end), 1, true)
+  end)
+
+  it("tabulates trials and rows derived from them", function()
+    local exp = new { seeds = 2 }
+    exp:trial("dual", {}, function(cfg) return { metrics = { top1 = cfg.seed, oracle_top1 = 50 } } end)
+    exp:rule()
+    exp:row("oracle", "dual", "oracle_")
+    local text = tostring(exp:table { "top1" })
+    assert.matches("dual +1.50 ± 6.35", text)
+    assert.matches("oracle +50.00 ± 0.00", text)
+    assert.matches("no trial is called 'x'", message(exp.row, exp, "y", "x", ""))
+  end)
+
+  it("keeps artifacts between trials", function()
+    local exp, runs = new(), 0
+    local function build()
+      runs = runs + 1
+      return { ["a.weight"] = torch.tensor { 1.0, 2.0 } }
+    end
+    exp:artifact("stage0", { seed = 1 }, build)
+    assert.same({ 1, 2 }, exp:artifact("stage0", { seed = 1 }, build)["a.weight"]:totable())
+    assert.equal(1, runs)
+    exp:artifact("stage0", { seed = 2 }, build)
+    assert.equal(2, runs)
+  end)
+
+  it("refuses bad names, seeds and folders", function()
+    assert.matches("name is a/b", message(experiment, { name = "a/b" }))
+    assert.matches("seeds is x", message(experiment, { name = "a", seeds = "x" }))
+    assert.matches("did you mean 'seeds'", message(experiment, { name = "a", seed = 1 }))
+    local exp = experiment { name = "a", seeds = 1, folder = "/proc/nothing" }
+    assert.matches("cannot make the folder /proc/nothing", message(exp.trial, exp, "a", {}, function() end))
+  end)
+end)
