@@ -67,7 +67,7 @@ DGAM_API dgam_status dgam_swin_block_saved(const dgam_swin_block_desc *b, size_t
 DGAM_API dgam_status dgam_swin_block_forward(const dgam_swin_block_desc *b, const dgam_swin_block_params *p,
                                              const float *x, const float *scale, float *y, void *saved, void *scratch);
 
-/* dy -> dx and all parameter gradients (overwritten). x, scale, saved: as given to and written by forward.
+/* dy -> dx and all parameter gradients (overwritten); g NULL: only dx, a third cheaper. x, scale, saved: as given to and written by forward.
  * dx must not overlap x or dy. */
 DGAM_API dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *b, const dgam_swin_block_params *p,
                                               const float *x, const float *scale, const void *saved, const float *dy,

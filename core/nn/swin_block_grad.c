@@ -56,10 +56,10 @@ typedef struct grad_job {
 
 /* --- weight gradients --- */
 
-static void task_shape(const grad_job *j, weight_task *t, size_t out, size_t in) {
+static void task_set(const grad_job *j, weight_task *t, const char *dy, const char *x, size_t out, size_t in) {
   size_t c = j->b.d.c, slice = c < 256 ? c / 2 : c < 1024 ? c / 4 : c / 8;
   slice = at_least(16, (slice + 15) / 16 * 16);
-  t->out = out, t->in = in;
+  *t = (weight_task){.dy = dy, .x = x, .out = out, .in = in};
   t->by_out = out >= in;
   size_t length = t->by_out ? out : in;
   t->slice = at_most(slice, length);
@@ -114,8 +114,9 @@ static dgam_status slices(void *ctx, size_t begin, size_t end, int ith, int nth)
   return DGAM_OK;
 }
 
-/* Both weight gradients of a round of `rows`, then the LayerNorm's from the tiles' partial sums. */
-static dgam_status finish_round(grad_job *j, size_t rows, size_t parts, float *dw, float *db) {
+/* Both weight gradients of a round of `rows`, then those of LayerNorm `norm` from the tiles' sums. */
+static dgam_status finish_round(grad_job *j, size_t rows, size_t parts, int norm) {
+  if (!j->g) return DGAM_OK; /* only dx is wanted */
   size_t need = 0, c = j->b.d.c;
   slices_job s = {j, rows, j->gemms, j->gemm_bytes};
   dgam_arena own = {0};
@@ -129,8 +130,8 @@ static dgam_status finish_round(grad_job *j, size_t rows, size_t parts, float *d
   if (status == DGAM_OK) status = dgam_parallel(j->task[0].slices + j->task[1].slices, slices, &s);
   for (int i = 0; i < 2; i++) task_put(&j->task[i]);
   dgam_arena_free(&own);
-  j->b.k->colsum(parts, c, j->partial, 2 * c, 0, dw);
-  j->b.k->colsum(parts, c, j->partial + c, 2 * c, 0, db);
+  j->b.k->colsum(parts, c, j->partial, 2 * c, 0, norm == 1 ? j->g->norm1_w : j->g->norm2_w);
+  j->b.k->colsum(parts, c, j->partial + c, 2 * c, 0, norm == 1 ? j->g->norm1_b : j->g->norm2_b);
   return status;
 }
 
@@ -210,11 +211,11 @@ static dgam_status mlp_half(grad_job *j) {
   for (j->first = 0; j->first < all; j->first += j->round_tiles) {
     size_t n = at_most(j->round_tiles, all - j->first);
     DGAM_TRY(dgam_parallel(n, mlp_tiles, j));
-    j->task[0].dy = j->dh, j->task[0].x = j->xn, j->task[0].dw = j->g->fc1_w, j->task[0].db = j->g->fc1_b;
-    j->task[1].dy = j->gy, j->task[1].x = j->act, j->task[1].dw = j->g->fc2_w, j->task[1].db = j->g->fc2_b;
-    task_shape(j, &j->task[0], b->d.hidden, b->d.c);
-    task_shape(j, &j->task[1], b->d.c, b->d.hidden);
-    DGAM_TRY(finish_round(j, rows_of_tiles(j, j->first, n), n, j->g->norm2_w, j->g->norm2_b));
+    task_set(j, &j->task[0], j->dh, j->xn, b->d.hidden, b->d.c);
+    task_set(j, &j->task[1], j->gy, j->act, b->d.c, b->d.hidden);
+    if (j->g) j->task[0].dw = j->g->fc1_w, j->task[0].db = j->g->fc1_b;
+    if (j->g) j->task[1].dw = j->g->fc2_w, j->task[1].db = j->g->fc2_b;
+    DGAM_TRY(finish_round(j, rows_of_tiles(j, j->first, n), n, 2));
   }
   return DGAM_OK;
 }
@@ -293,7 +294,7 @@ static dgam_status round_heads(void *ctx, size_t begin, size_t end, int ith, int
                               .dq = dq,
                               .dk = dq + c * b->es,
                               .dv = dq + 2 * c * b->es,
-                              .dbias = j->dbias + (lane * heads + head) * n * b->w.np,
+                              .dbias = j->g ? j->dbias + (lane * heads + head) * n * b->w.np : NULL,
                               .scratch = (float *)(j->heads + (size_t)ith * j->head_bytes)};
       b->k->attention_grad(&a);
     }
@@ -336,26 +337,28 @@ static dgam_status attention_half(grad_job *j) {
   size_t n = b->w.n, c = b->d.c, all;
   j->actives = dgam_block_active(b, j->scale, j->active);
   all = j->actives * b->w.windows;
-  memset(j->dbias, 0, j->lanes * b->d.heads * n * b->w.np * sizeof(float));
+  if (j->g) memset(j->dbias, 0, j->lanes * b->d.heads * n * b->w.np * sizeof(float));
   for (j->first = 0; j->first < all; j->first += j->round_windows) {
     size_t in_round = j->in_round = at_most(j->round_windows, all - j->first);
     DGAM_TRY(dgam_parallel(in_round, round_index, j));
     DGAM_TRY(dgam_parallel(in_round * j->row_tiles, round_in, j));
     DGAM_TRY(dgam_parallel(b->d.heads * j->lanes, round_heads, j));
     DGAM_TRY(dgam_parallel(in_round * j->row_tiles, round_out, j));
-    task_shape(j, &j->task[0], 3 * c, c);
-    task_shape(j, &j->task[1], c, c);
-    j->task[0].dy = j->dqkv, j->task[0].x = j->wxn, j->task[0].dw = j->g->qkv_w, j->task[0].db = j->g->qkv_b;
-    j->task[1].dy = j->gp, j->task[1].dw = j->g->proj_w, j->task[1].db = j->g->proj_b;
+    if (!j->g) continue;
     /* The saved outputs of a round lie together unless drop path skipped a sample in between. */
     size_t last = window_of(j, in_round - 1), from = window_of(j, 0), row = n * c * b->es;
-    j->task[1].x = j->s.o + from * row;
+    const char *o = j->s.o + from * row;
     if (last - from != in_round - 1) {
       for (size_t i = 0; i < in_round; i++) memcpy(j->go + i * row, j->s.o + window_of(j, i) * row, row);
-      j->task[1].x = j->go; /* no longer needed for what it held */
+      o = j->go; /* no longer needed for what it held */
     }
-    DGAM_TRY(finish_round(j, in_round * n, in_round * j->row_tiles, j->g->norm1_w, j->g->norm1_b));
+    task_set(j, &j->task[0], j->dqkv, j->wxn, 3 * c, c);
+    task_set(j, &j->task[1], j->gp, o, c, c);
+    j->task[0].dw = j->g->qkv_w, j->task[0].db = j->g->qkv_b;
+    j->task[1].dw = j->g->proj_w, j->task[1].db = j->g->proj_b;
+    DGAM_TRY(finish_round(j, in_round * n, in_round * j->row_tiles, 1));
   }
+  if (!j->g) return DGAM_OK;
   return dgam_parallel(b->d.heads, table_heads, j);
 }
 
@@ -399,7 +402,7 @@ static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
   size_t lengths[4] = {round_rows, round_rows, window_rows, window_rows};
   for (int i = 0; i < 4; i++) {
     weight_task *task = &j->task[0];
-    task_shape(j, task, shapes[i][0], shapes[i][1]);
+    task_set(j, task, NULL, NULL, shapes[i][0], shapes[i][1]);
     dgam_status s = task_products(j, task, lengths[i], most);
     task_put(task);
     if (s != DGAM_OK) return s;
@@ -485,7 +488,7 @@ dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_s
   cut = (dgam_cut){scratch, 0};
   void *space;
   size_t l = j.b.w.tokens * d->c;
-  clear_grads(&j.b, g);
+  if (g) clear_grads(&j.b, g);
   dgam_status s = grad_plan(&j, &cut, &space);
   if (s == DGAM_OK) s = dgam_block_weights_make(&j.b, p, space, &j.weights);
   if (s == DGAM_OK) s = dgam_block_bias_make(&j.b, p->table, j.bias, j.heads, j.head_bytes);
