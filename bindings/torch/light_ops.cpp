@@ -44,7 +44,7 @@ Tensor five_dimensional(const char *op, const Tensor &clip) {
 bool is_pixels(const Tensor &clip) { return clip.scalar_type() == at::kByte; }
 
 void check_kind(const char *op, const Tensor &clip) {
-  DGAM_CHECK(op, is_pixels(clip) || clip.is_floating_point(), "clip has type ", clip.scalar_type(),
+  DGAM_CHECK(op, is_pixels(clip) || clip.is_floating_point(), "clip has type ", type_name(clip.scalar_type()),
              ", expected uint8 pixels or normalised floats");
 }
 
@@ -78,7 +78,7 @@ void check_given(const char *op, const Tensor &x, const MaybeTensor &given) {
   if (!given.has_value() || !given->defined()) return;
   std::vector<int64_t> shape = counts_shape(x);
   DGAM_CHECK(op, given->scalar_type() == at::kInt && given->sizes() == at::IntArrayRef(shape), "histogram is ",
-             given->scalar_type(), " ", given->sizes(), ", expected int32 ", at::IntArrayRef(shape));
+             type_name(given->scalar_type()), " ", given->sizes(), ", expected int32 ", at::IntArrayRef(shape));
   DGAM_CHECK(op, given->device() == x.device(), "histogram is on ", given->device(), ", clip on ", x.device());
 }
 
@@ -105,7 +105,7 @@ at::ScalarType working_type(const Tensor &clip) { return clip.scalar_type() == a
 
 Tensor histogram_composite(const Tensor &clip) {
   Tensor x = five_dimensional("histogram", clip);
-  DGAM_CHECK("histogram", is_pixels(x), "clip has type ", x.scalar_type(), ", expected uint8");
+  DGAM_CHECK("histogram", is_pixels(x), "clip has type ", type_name(x.scalar_type()), ", expected uint8");
   int64_t n = x.size(0), t = x.size(2), planes = n * t * 3;
   if (n == 0) return at::zeros({0, t, 3, 256}, x.options().dtype(at::kInt));
   Tensor bins = x.transpose(1, 2).reshape({planes, -1}).to(at::kLong);
@@ -173,12 +173,12 @@ GicArguments check_gic(const Tensor &clip, const Tensor &weights, const Tensor &
   Tensor x = five_dimensional(op, clip);
   check_kind(op, x);
   DGAM_CHECK(op, weights.is_floating_point() && weights.dim() == 2 && weights.size(0) == x.size(0) && weights.size(1) > 0,
-             "weights are ", weights.scalar_type(), " ", weights.sizes(), ", expected floats [N,E] with N = ", x.size(0),
+             "weights are ", type_name(weights.scalar_type()), " ", weights.sizes(), ", expected floats [N,E] with N = ", x.size(0),
              " and at least one expert");
   int64_t experts = weights.size(1);
   bool shared = gammas.dim() == 1 && gammas.size(0) == experts;
   bool own = gammas.dim() == 2 && gammas.size(0) == x.size(0) && gammas.size(1) == experts;
-  DGAM_CHECK(op, gammas.is_floating_point() && (shared || own), "gammas are ", gammas.scalar_type(), " ", gammas.sizes(),
+  DGAM_CHECK(op, gammas.is_floating_point() && (shared || own), "gammas are ", type_name(gammas.scalar_type()), " ", gammas.sizes(),
              ", expected floats [E] or [N,E] with N = ", x.size(0), ", E = ", experts, " as in weights");
   for (const Tensor *t : {&weights, &gammas})
     DGAM_CHECK(op, t->device() == clip.device(), t == &weights ? "weights are" : "gammas are", " on ", t->device(),

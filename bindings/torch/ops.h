@@ -7,16 +7,21 @@
 #ifndef DGAM_TORCH_OPS_H
 #define DGAM_TORCH_OPS_H
 
+#include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 
 #include <string>
 
 #include "base/status.h"
+#include "torch/shim.h"
 
 namespace dgam {
 
 // True after torch.ops.dgam.use_composite(true). Process-wide.
 bool composite_forced();
+
+// "float32", "uint8" ...: what Lua calls a type.
+inline const char *type_name(c10::ScalarType type) { return dgt_dtype_name((int)type); }
 
 // A status of the core as a C++ exception that carries the core's message, led by the operator's name (once).
 inline void check(const char *op, dgam_status s) {
