@@ -176,7 +176,7 @@ static double build(const dgam_actor *a, const dofs *d, dgam_pose *p) {
     p->knee[s] = plus(p->hip[s], swing(hip, hip_out, sign), .245 * h * a->legs);
     p->ankle[s] = plus(p->knee[s], swing(hip - knee, hip_out, sign), .246 * h * a->legs);
     double foot = clamp(.75 * (hip - knee), -1.2, .4); /* the foot follows the shank when that leans back */
-    if (hip - knee < 0 && hip > .3) foot *= .3;        /* bent over a planted foot: heel near the ground */
+    foot *= 1 - .7 * clamp(2.5 * (hip - .1), 0, 1);    /* but stays flat below a bent hip */
     p->toe[s] = plus(p->ankle[s], vec(cos(foot), sign * .15, sin(foot)), .105 * h);
     p->toe[s].z -= .025 * h;
     lowest = fmin(lowest, fmin(p->ankle[s].z - .039 * h, p->toe[s].z - .014 * h));
@@ -234,7 +234,12 @@ void dgam_pose_at(const dgam_motion *m, double time, dgam_pose *out) {
     dx = -.5 * (out->ankle[0].x + out->ankle[1].x);
     dy = -.5 * (out->ankle[0].y + out->ankle[1].y);
   }
-  double lift = d.v[0][DGAM_DOF_UP] - lowest;
+  double lift = -lowest;
+  if (a->flight > 0) { /* a runner does not fall while both feet are in the air: no deeper than this, and softly */
+    double least = .5 * m->actor->height * m->actor->legs, over = lift - least;
+    lift = least + .5 * (over + sqrt(over * over + .0016));
+  }
+  lift += d.v[0][DGAM_DOF_UP];
   dgam_vec3 *joint = (dgam_vec3 *)out;
   for (size_t i = 0; i < sizeof *out / sizeof *joint; i++) {
     double f = joint[i].x + dx, l = joint[i].y + dy;
