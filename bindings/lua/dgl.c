@@ -10,6 +10,13 @@ void dgl_check(lua_State *L, dgam_status s) {
   luaL_error(L, "%s", dgam_status_name(s));
 }
 
+void dgl_check_file(lua_State *L, dgam_status s) {
+  if (s == DGAM_OK) return;
+  const char *text = dgam_error();
+  lua_pushstring(L, *text ? text : dgam_status_name(s));
+  lua_error(L);
+}
+
 static const dgl_tensor_api *api(lua_State *L, int load) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, DGL_TENSOR_API) == LUA_TNIL && load) {
     lua_getglobal(L, "require");

@@ -51,6 +51,9 @@ typedef struct dgl_tensor_api {
 /* Raises the core's message as a Lua error unless s is DGAM_OK. */
 void dgl_check(lua_State *L, dgam_status s);
 
+/* The same without the position in the script: for failures that are a file's, wherever it is used. */
+void dgl_check_file(lua_State *L, dgam_status s);
+
 /* Argument idx as a tensor of `dtype` (or DGL_ANY) with `ndim` dimensions (or -1), called `what` in errors. */
 void dgl_checktensor(lua_State *L, int idx, dgl_dtype dtype, int ndim, const char *what, dgl_view *out);
 

@@ -260,7 +260,7 @@ static int by_name(const void *a, const void *b) { return strcmp(*(const char *c
 
 /* A name that appears twice, or NULL. Sorts the names. */
 static const char *twice(size_t n, const char **names) {
-  qsort(names, n, sizeof *names, by_name);
+  if (n) qsort(names, n, sizeof *names, by_name);
   for (size_t i = 1; i < n; i++)
     if (strcmp(names[i - 1], names[i]) == 0) return names[i];
   return NULL;
@@ -269,7 +269,7 @@ static const char *twice(size_t n, const char **names) {
 /* The tensors must fill the data exactly and have different names. */
 static dgam_status check_layout(dgam_safetensors *f) {
   uint64_t at = 0;
-  qsort(f->entries, f->count, sizeof *f->entries, by_offset);
+  if (f->count) qsort(f->entries, f->count, sizeof *f->entries, by_offset);
   for (size_t i = 0; i < f->count; at = f->entries[i++].end)
     if (f->entries[i].begin != at)
       return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: tensor '%.128s' begins at byte %llu of the data, %llu expected",
