@@ -1,0 +1,76 @@
+/* sys.c - dgamnative.sys: the machine and the libraries below, for `dgamlua doctor`, benchmarks and tests.
+ *
+ *   versions() -> { onednn =, onednn_isa =, ffmpeg =, hdf5 = }
+ *   cpu_level() -> name of the level that kernels use ("plain", "avx2", "avx512", "avx512-bf16")
+ *   cpu_limit(name) -> old name; lowers the level for this process, "avx512-bf16" gives back all the machine has
+ *   threads([n]) -> threads the core uses; n sets them, 0 the default again
+ *   openblas(path) -> name of the kernels chosen and the build's configuration, if the library at path, already
+ *     loaded in this process, is OpenBLAS; else nil
+ */
+#include <dlfcn.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "base/versions.h"
+#include "lua/dgl.h"
+
+static int sys_versions(lua_State *L) {
+  dgam_versions v;
+  dgam_versions_get(&v);
+  lua_createtable(L, 0, 4);
+  lua_pushstring(L, v.onednn);
+  lua_setfield(L, -2, "onednn");
+  lua_pushstring(L, v.onednn_isa);
+  lua_setfield(L, -2, "onednn_isa");
+  lua_pushstring(L, v.ffmpeg);
+  lua_setfield(L, -2, "ffmpeg");
+  lua_pushstring(L, v.hdf5);
+  lua_setfield(L, -2, "hdf5");
+  return 1;
+}
+
+static int sys_cpu_level(lua_State *L) { return lua_pushstring(L, dgam_cpu_name(dgam_cpu_level())), 1; }
+
+static int sys_cpu_limit(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  for (int level = DGAM_CPU_PLAIN; level <= DGAM_CPU_AVX512BF; level++)
+    if (strcmp(name, dgam_cpu_name((dgam_cpu)level)) == 0)
+      return lua_pushstring(L, dgam_cpu_name(dgam_cpu_limit((dgam_cpu)level))), 1;
+  return luaL_error(L, "cpu_limit: '%s' is no level; expected plain, avx2, avx512 or avx512-bf16", name);
+}
+
+static int sys_threads(lua_State *L) {
+  if (!lua_isnoneornil(L, 1)) {
+    lua_Integer n = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, n >= 0 && n <= 4096, 1, "expected 1 to 4096 threads, or 0 for the default");
+    dgam_set_threads((int)n);
+  }
+  return lua_pushinteger(L, dgam_threads()), 1;
+}
+
+static int sys_openblas(lua_State *L) {
+  void *library = dlopen(luaL_checkstring(L, 1), RTLD_LAZY | RTLD_NOLOAD);
+  if (!library) return luaL_pushfail(L), 1;
+  /* Through void **, as POSIX has it: ISO C does not turn an object pointer into a function's. */
+  char *(*core)(void), *(*config)(void);
+  *(void **)&core = dlsym(library, "openblas_get_corename");
+  *(void **)&config = dlsym(library, "openblas_get_config");
+  if (core && config) {
+    lua_pushstring(L, core());
+    lua_pushstring(L, config());
+  } else {
+    luaL_pushfail(L);
+    luaL_pushfail(L);
+  }
+  dlclose(library); /* only the count that RTLD_NOLOAD added */
+  return 2;
+}
+
+DGL_EXPORT int luaopen_dgamnative_sys(lua_State *L) {
+  static const luaL_Reg functions[] = {{"versions", sys_versions}, {"cpu_level", sys_cpu_level},
+                                       {"cpu_limit", sys_cpu_limit}, {"threads", sys_threads},
+                                       {"openblas", sys_openblas}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}
