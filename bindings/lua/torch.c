@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/status.h"
 #include "lua/dgl.h"
 #include "torch/shim.h"
@@ -716,6 +717,7 @@ static int lua_threads(lua_State *L) {
     lua_Integer n = luaL_checkinteger(L, 1);
     luaL_argcheck(L, n >= 1 && n <= 4096, 1, "expected 1 to 4096 threads");
     dgt_set_threads((int)n);
+    dgam_set_threads((int)n);
   }
   return lua_pushinteger(L, dgt_threads()), 1;
 }
@@ -743,6 +745,10 @@ DGL_EXPORT int luaopen_dgamtorch(lua_State *L) {
       {"frombytes", lua_frombytes}, {"tensor", lua_tensor}, {"grad_mode", lua_grad_mode}, {"manual_seed", lua_manual_seed},
       {"rng_state", lua_rng_state}, {"set_rng_state", lua_set_rng_state}, {"threads", lua_threads}, {"memory", lua_memory},
       {"is_tensor", lua_is_tensor}, {NULL, NULL}};
+
+  /* Left alone, libtorch counts what it takes for physical cores, one of two on some virtual machines, and sets OpenMP's
+   * number for the whole process. */
+  dgt_set_threads(dgam_threads());
 
   if (lua_getfield(L, LUA_REGISTRYINDEX, DGL_INTERRUPT) != LUA_TNIL)
     dgam_interrupt_watch((const volatile sig_atomic_t *)lua_touserdata(L, -1));
