@@ -149,8 +149,8 @@ static dgam_status read_all(dgam_video *v) {
   while ((r = read_packet(v)) >= 0) {
     dgam_status s = check_time(v);
     if (s == DGAM_OK && v->kept) s = keep_packet(v);
-    if (s == DGAM_OK) s = dgam_index_add(&v->index, v->packet);
-    else if (v->kept) av_packet_free(&v->kept[v->index.packets]);
+    if (s == DGAM_OK && (s = dgam_index_add(&v->index, v->packet)) != DGAM_OK && v->kept)
+      av_packet_free(&v->kept[v->index.packets]); /* not counted, so drop_kept would miss it */
     av_packet_unref(v->packet);
     DGAM_TRY(s);
   }

@@ -1,0 +1,440 @@
+--- dgam.data: datasets of labelled videos.
+--
+--     local data = require "dgam.data"
+--     local d = data.open "data/ellar.lua"
+--     print(d, d.classes[1], #d)
+--     local dark = d:where { light = "ELL", camera = { "brio", "c920" } }
+--     for batch in data.loader(dark, { split = "train", batch = 8, train = true }):epoch(1) do
+--       batch.clip, batch.label, batch.index     -- uint8 [N,3,T,H,W], int64 [N], int64 [N] (positions in dark.items)
+--     end
+--
+-- A dataset is opened from a description (a Lua file that returns a table, or the table itself), from a folder of class
+-- folders, or from a list of `path label` lines. A description has
+--   name       for messages
+--   classes    list of names, or a file with one a line; for class folders it may be left out
+--   root       folder that paths in the lists start from, or a list of folders that are tried in turn; relative ones start
+--              at the description's folder (at the current one for a table)
+--   splits     { train = LIST, val = LIST, test = LIST }; a LIST is a file name, or { file =, format =, ... }:
+--                format = "list"     lines `path label`; labels count from 0, or are class names (the default)
+--                format = "frames"   lines `folder frames label`
+--                format = "csv"      columns path and label, others become fields of the item; `columns` names them when the file
+--                                    has no header, `item = function(row)` may return { path =, label = } instead
+--                format = "folders"  folder/CLASS/**/video; `folder` is taken below root
+--   items      instead of splits: list of { path =, label = (from 1), split =, ... }
+--   fields     function(item): sets camera, light, actor ... of an item from its path; a field is what `where` filters by
+--   options    names and defaults of what data.open's second argument may hold, besides root
+--   prepare    function(options): returns a table of any of the above, e.g. after making the files; a relative root then starts
+--              at the current folder
+--   allow_overlap   true, or a list such as { "val/test" }: lists that may name the same file
+local lfs = require "lfs"
+local lists = require "dgam.data.lists"
+local suggest = require "dgam.suggest"
+
+local data = {}
+
+--- Batches of decoded clips; see dgam.data.loader.
+function data.loader(dataset, options) return require "dgam.data.loader".new(dataset, options) end
+
+-- --- a dataset ---
+
+local Dataset = {}
+Dataset.__index = Dataset
+
+local function sorted_keys(t)
+  local keys = {}
+  for k in pairs(t) do keys[#keys + 1] = k end
+  table.sort(keys)
+  return keys
+end
+
+local function subset(d, items, note)
+  return setmetatable({ name = note and ("%s (%s)"):format(d.name, note) or d.name, classes = d.classes, root = d.root, items = items,
+    description = d.description }, Dataset)
+end
+
+function Dataset:__len() return #self.items end
+
+function Dataset:__tostring()
+  local counts, parts = self:count "split", {}
+  for _, k in ipairs(sorted_keys(counts)) do parts[#parts + 1] = ("%s %d"):format(k, counts[k]) end
+  return ("%s: %d clips, %d classes; %s"):format(self.name, #self.items, #self.classes, table.concat(parts, ", "))
+end
+
+--- Names of the splits that hold a clip.
+function Dataset:splits() return sorted_keys(self:count "split") end
+
+--- The clips of one split, as a dataset. An unknown name is an error.
+function Dataset:split(name)
+  local items = {}
+  for _, item in ipairs(self.items) do
+    if item.split == name then items[#items + 1] = item end
+  end
+  if #items == 0 then
+    local known = self:splits()
+    if #known == 0 then error(("%s has no clips"):format(self.name), 2) end
+    error(("%s: %s"):format(self.name, suggest.unknown("split", tostring(name), known)), 2)
+  end
+  return subset(self, items, name)
+end
+
+local function matches(value, wanted)
+  if type(wanted) == "function" then return wanted(value) end
+  if type(wanted) ~= "table" then return value == wanted end
+  for _, w in ipairs(wanted) do
+    if value == w then return true end
+  end
+  return false
+end
+
+--- The clips whose fields are as asked, as a dataset: where { light = "ELL", camera = { "brio", "c920" }, lux = function(v) return
+-- v < 0.1 end }. A field or value that no clip has is an error.
+function Dataset:where(wanted)
+  for field, w in pairs(wanted) do
+    local counts = self:count(field)
+    if not next(counts) then
+      local known = {}
+      for _, item in ipairs(self.items) do
+        for k in pairs(item) do known[k] = true end
+      end
+      error(("%s: %s"):format(self.name, suggest.unknown("field", tostring(field), sorted_keys(known))), 2)
+    end
+    for _, value in ipairs(type(w) == "table" and w or type(w) ~= "function" and { w } or {}) do
+      if not counts[value] then
+        local known = {}
+        for k in pairs(counts) do known[#known + 1] = tostring(k) end
+        table.sort(known)
+        error(("%s: %s"):format(self.name, suggest.unknown(field, tostring(value), known)), 2)
+      end
+    end
+  end
+  local items, notes = {}, {}
+  for _, item in ipairs(self.items) do
+    local all = true
+    for field, w in pairs(wanted) do all = all and matches(item[field], w) end
+    if all then items[#items + 1] = item end
+  end
+  for _, field in ipairs(sorted_keys(wanted)) do
+    local w = wanted[field]
+    notes[#notes + 1] = ("%s = %s"):format(field, type(w) == "table" and table.concat(w, "/") or tostring(w))
+  end
+  return subset(self, items, table.concat(notes, ", "))
+end
+
+--- How many clips have each value of a field: { Brio = 120, ... }.
+function Dataset:count(field)
+  local counts = {}
+  for _, item in ipairs(self.items) do
+    local v = item[field]
+    if v ~= nil then counts[v] = (counts[v] or 0) + 1 end
+  end
+  return counts
+end
+
+--- Position of a class name, from 1. An unknown one is an error with a suggestion.
+function Dataset:class(name)
+  return self.classes.index[name] or error(("%s: %s"):format(self.name, suggest.unknown("class", tostring(name), self.classes)), 2)
+end
+
+--- Deals the clips anew to splits, for datasets that come without lists.
+-- @param options test = 0.2, val = 0.08 (shares), seed = 1, group = field whose values must not be torn apart (e.g. "actor");
+--   without it every class is dealt by the same shares
+-- @return a dataset; save_lists keeps it for the next time
+function Dataset:deal(options)
+  suggest.check_options("deal", options or {}, { "test", "val", "seed", "group" })
+  local o = setmetatable(options or {}, { __index = { test = 0.2, val = 0.08, seed = 1 } })
+  if o.test < 0 or o.val < 0 or o.test + o.val >= 1 then
+    error(("deal: test %g and val %g, expected shares of 0 or more that leave something to train on"):format(o.test, o.val), 2)
+  end
+  local rng = require "dgam.rng"
+  local bins = {}
+  for _, item in ipairs(self.items) do
+    local key = o.group and item[o.group] or item.label
+    if key == nil then error(("deal: %s has no field '%s'"):format(item.path, o.group), 2) end
+    bins[key] = bins[key] or {}
+    table.insert(bins[key], item)
+  end
+  local split_of = {}
+  local keys = {}
+  for k in pairs(bins) do keys[#keys + 1] = k end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  if o.group then -- whole groups, in random order, until a split has its share
+    local order = rng.permutation(#keys, o.seed, 1)
+    local need = { { "test", o.test * #self.items }, { "val", o.val * #self.items } }
+    for _, k in ipairs(order) do
+      local bin = bins[keys[k]]
+      local name = "train"
+      for _, n in ipairs(need) do
+        if name == "train" and n[2] >= #bin / 2 then name, n[2] = n[1], n[2] - #bin end
+      end
+      for _, item in ipairs(bin) do split_of[item] = name end
+    end
+  else
+    for b, k in ipairs(keys) do
+      local bin = bins[k]
+      local order = rng.permutation(#bin, o.seed, 2, b)
+      local tests, vals = math.floor(o.test * #bin + 0.5), math.floor(o.val * #bin + 0.5)
+      for i, at in ipairs(order) do
+        split_of[bin[at]] = i <= tests and "test" or i <= tests + vals and "val" or "train"
+      end
+    end
+  end
+  local items = {}
+  for i, item in ipairs(self.items) do
+    items[i] = {}
+    for k, v in pairs(item) do items[i][k] = v end
+    items[i].split = split_of[item]
+  end
+  return subset(self, items, "dealt")
+end
+
+--- Writes FOLDER/SPLIT.txt with `path label` lines (labels from 0) for every split, and classes.txt.
+function Dataset:save_lists(folder)
+  local text = {}
+  for _, item in ipairs(self.items) do
+    local name = item.split or "all"
+    text[name] = text[name] or {}
+    table.insert(text[name], ("%s %d\n"):format(item.path, item.label - 1))
+  end
+  lfs.mkdir(folder)
+  for name, lines in pairs(text) do lists.write(("%s/%s.txt"):format(folder, name), table.concat(lines)) end
+  lists.write(folder .. "/classes.txt", table.concat(self.classes, "\n") .. "\n")
+end
+
+-- --- opening ---
+
+local function absolute(path, base)
+  if path:sub(1, 1) == "/" then return path end
+  return base == "" and path or base .. "/" .. path
+end
+
+local function mode(path) return lfs.attributes(path, "mode") end
+
+local function class_table(names)
+  local classes = { index = {} }
+  for i, name in ipairs(names) do
+    if classes.index[name] then error(("class '%s' is named twice"):format(name), 0) end
+    classes[i], classes.index[name] = name, i
+  end
+  return classes
+end
+
+--- Folders that paths start from, as a list of absolute names or names from the current folder.
+local function roots_of(description, base, options)
+  local root = options.root or description.root or ""
+  if type(root) ~= "table" then root = { root } end
+  local out = {}
+  for i, r in ipairs(root) do out[i] = r == "" and base or absolute(r, options.root and "" or base) end
+  local missing = {}
+  for _, r in ipairs(out) do
+    if r ~= "" and mode(r) ~= "directory" then missing[#missing + 1] = r end
+  end
+  if #missing == #out and #out > 0 and out[1] ~= "" then
+    error(("%s: the folder %s does not exist; give its place as data.open(..., { root = FOLDER })"):format(description.name,
+      table.concat(missing, ", ")), 0)
+  end
+  return out
+end
+
+--- Finds a path below the roots. With one root nothing is asked of the disk, so that lists of a million lines open fast.
+local function locate(roots, path)
+  if path:sub(1, 1) == "/" then return path end
+  if #roots > 1 then
+    for _, r in ipairs(roots) do
+      local p = absolute(path, r)
+      if mode(p) then return p end
+    end
+  end
+  return absolute(path, roots[1] or "")
+end
+
+local readers = {}
+
+function readers.list(list, classes, add)
+  lists.annotations(list.file, function(path, word, line)
+    add({ path = path, label = lists.label(classes, word, list.file, line) }, line)
+  end)
+end
+
+function readers.frames(list, classes, add)
+  lists.frame_folders(list.file, function(path, frames, word, line)
+    add({ path = path, frames = frames, label = lists.label(classes, word, list.file, line) }, line)
+  end)
+end
+
+function readers.csv(list, classes, add)
+  lists.csv(list.file, function(row, line)
+    local item = list.item and list.item(row) or row
+    if list.item and item == nil then return end
+    if not item.path then lists.fail(list.file, line, "there is no column 'path'") end
+    if not item.label then lists.fail(list.file, line, "there is no column 'label'") end
+    item.label = math.type(item.label) == "integer" and item.label or lists.label(classes, item.label, list.file, line)
+    add(item, line)
+  end, list.columns)
+end
+
+function readers.folders(list, classes, add, roots)
+  local root = locate(roots, list.folder or "")
+  for _, class in ipairs(lists.folder(root)) do
+    if mode(root .. "/" .. class) == "directory" then
+      local label = classes.index[class]
+      if not label then error(("%s/%s: %s"):format(root, class, suggest.unknown("class", class, classes)), 0) end
+      lists.videos(root, function(path)
+        add({ path = list.folder and list.folder .. "/" .. path or path, label = label }, 0)
+      end, class)
+    end
+  end
+end
+
+--- Class names from folder names, for descriptions that leave them out.
+local function classes_from_folders(splits, roots)
+  local names, seen = {}, {}
+  for _, list in pairs(splits) do
+    if type(list) ~= "table" or list.format ~= "folders" then return nil end
+    local root = locate(roots, list.folder or "")
+    for _, class in ipairs(lists.folder(root)) do
+      if not seen[class] and mode(root .. "/" .. class) == "directory" then names[#names + 1], seen[class] = class, true end
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+local function overlap_allowed(description, a, b)
+  local allowed = description.allow_overlap
+  if type(allowed) ~= "table" then return allowed == true end
+  for _, pair in ipairs(allowed) do
+    if pair == a .. "/" .. b or pair == b .. "/" .. a then return true end
+  end
+  return false
+end
+
+local SPLIT_ORDER = { train = 1, val = 2, test = 3 }
+
+local function read_splits(description, base, roots, classes)
+  local names = sorted_keys(description.splits)
+  table.sort(names, function(a, b)
+    local p, q = SPLIT_ORDER[a] or 9, SPLIT_ORDER[b] or 9
+    return p < q or (p == q and a < b)
+  end)
+  local items, where = {}, {}
+  for _, name in ipairs(names) do
+    local list = description.splits[name]
+    if type(list) == "string" then list = { file = list } end
+    list = setmetatable({ file = list.file and absolute(list.file, base) }, { __index = list })
+    local reader = readers[list.format or "list"]
+    if not reader then
+      error(("%s: %s"):format(description.name, suggest.unknown("list format", tostring(list.format), sorted_keys(readers))), 0)
+    end
+    if not list.file and reader ~= readers.folders then error(("%s: split '%s' names no file"):format(description.name, name), 0) end
+    reader(list, classes, function(item, line)
+      local at = where[item.path]
+      if at and at.split == name then
+        lists.fail(list.file or list.folder or "folder", line, "%s is named twice", item.path)
+      elseif at and not overlap_allowed(description, at.split, name) then
+        lists.fail(list.file or list.folder or "folder", line,
+          "%s is in the list '%s' too; set allow_overlap = { \"%s/%s\" } if that is meant", item.path, at.split, at.split, name)
+      end
+      item.split = name
+      where[item.path] = item
+      items[#items + 1] = item
+    end, roots)
+  end
+  return items
+end
+
+local KNOWN = { "name", "classes", "root", "splits", "items", "fields", "options", "prepare", "allow_overlap", "about" }
+
+--- A dataset from a description table.
+local function build(description, base, options)
+  description.name = description.name or "dataset"
+  suggest.check_options(description.name, description, KNOWN)
+  local known = { "root", table.unpack(sorted_keys(description.options or {})) }
+  for key in pairs(options) do
+    if not description.options and key ~= "root" then
+      error(("%s: %s"):format(description.name, suggest.unknown("option", tostring(key), known)), 0)
+    end
+  end
+  local root_base = base
+  if description.prepare then
+    local own = {}
+    for k, v in pairs(description.options or {}) do own[k] = v end
+    for k, v in pairs(options) do
+      if k ~= "root" then own[k] = v end
+    end
+    local more = description.prepare(own)
+    if more.root then root_base = "" end
+    for _, k in ipairs(KNOWN) do
+      if more[k] == nil then more[k] = description[k] end
+    end
+    description = more
+  end
+  local roots = roots_of(description, root_base, options)
+  local names = description.classes
+  if type(names) == "string" then names = lists.classes(absolute(names, base)) end
+  if not names and description.splits then names = classes_from_folders(description.splits, roots) end
+  if not names or #names == 0 then error(("%s: no classes are named"):format(description.name), 0) end
+  local classes = class_table(names)
+  local items = description.items
+  if items then
+    for i, item in ipairs(items) do
+      if type(item.path) ~= "string" or not classes[item.label] then
+        error(("%s: item %d has path %s and label %s, expected a path and a label from 1 to %d"):format(description.name, i,
+          tostring(item.path), tostring(item.label), #classes), 0)
+      end
+    end
+  elseif description.splits then
+    items = read_splits(description, base, roots, classes)
+  else
+    error(("%s: the description has neither splits nor items"):format(description.name), 0)
+  end
+  if #items == 0 then error(("%s: there is no clip in this dataset"):format(description.name), 0) end
+  for _, item in ipairs(items) do
+    if description.fields then description.fields(item) end
+    item.path = locate(roots, item.path)
+  end
+  return setmetatable({ name = description.name, classes = classes, root = roots[1], items = items, description = description }, Dataset)
+end
+
+local function is_file(path) return mode(path) == "file" end
+
+--- A folder of own videos: FOLDER/{train,val,test}/CLASS/..., or FOLDER/CLASS/... as one split "all".
+local function describe_folder(path)
+  local splits = {}
+  for _, name in ipairs { "train", "val", "test" } do
+    if mode(path .. "/" .. name) == "directory" then splits[name] = { format = "folders", folder = name } end
+  end
+  if not next(splits) then splits.all = { format = "folders" } end
+  return { name = path:match "([^/]+)/*$" or path, root = "", splits = splits }
+end
+
+--- Opens a dataset.
+-- @param what a description's file name (as given, or below the program's own folder), a folder of class folders, or a
+--   description table
+-- @param options what the description lets one choose (e.g. { size = "small" }), and root = folder to use instead of the
+--   description's
+-- @return dataset: name, classes (names; classes.index finds one), items (list of { path, label from 1, split, fields ... }),
+--   #dataset, split(name), where{...}, count(field), class(name), splits(), deal{...}, save_lists(folder)
+-- Errors name the description or list, the line and what was expected.
+function data.open(what, options)
+  options = options or {}
+  if type(what) == "table" then
+    local copy = {}
+    for k, v in pairs(what) do copy[k] = v end
+    return build(copy, "", options)
+  end
+  if type(what) ~= "string" then error(("data.open: got a %s, expected a path or a table"):format(type(what)), 2) end
+  if mode(what) == "directory" then return build(describe_folder(what), what, options) end
+  local path = what
+  if not is_file(path) and what:sub(1, 1) ~= "/" then path = dgamlua.root .. "/" .. what end
+  if not is_file(path) then error(("%s: there is no such dataset description or folder"):format(what), 0) end
+  local chunk, why = loadfile(path)
+  if not chunk then error(("%s is not a dataset description: %s"):format(path, why), 0) end
+  local description = chunk()
+  if type(description) ~= "table" then
+    error(("%s returned a %s, expected a table that describes a dataset"):format(path, type(description)), 0)
+  end
+  description.name = description.name or path:match "([^/]+)%.lua$" or path
+  return build(description, path:match "^(.*)/" or "", options)
+end
+
+return data

@@ -1,0 +1,193 @@
+--- dgam.data.lists: reading the files in which datasets say what they hold.
+--
+-- Every reader takes a file name and calls back with one entry at a time, so that a list of a million lines costs no more
+-- than its entries. Windows line ends, a byte order mark and blank lines are fine; names may hold spaces and UTF-8.
+-- Errors name the file and the line.
+local lfs = require "lfs"
+local suggest = require "dgam.suggest"
+
+local lists = {}
+
+--- "file:line: message" as an error.
+function lists.fail(file, line, message, ...)
+  error(("%s:%d: %s"):format(file, line, message:format(...)), 0)
+end
+
+--- The whole text of a file.
+function lists.slurp(file)
+  local f, why = io.open(file, "rb")
+  if not f then error(("cannot read the list %s"):format(why), 0) end
+  local text, read_why = f:read "a"
+  f:close()
+  if not text then error(("cannot read the list %s: %s"):format(file, read_why), 0) end
+  return (text:gsub("^\xEF\xBB\xBF", ""))
+end
+
+--- Calls f(line, number) for every line that is not blank.
+function lists.lines(file, f)
+  local number = 0
+  for line in lists.slurp(file):gmatch "([^\n]*)\n?" do
+    number = number + 1
+    line = line:match "^%s*(.-)%s*$"
+    if line ~= "" then f(line, number) end
+  end
+end
+
+--- Class names, one a line; "0 walk" and "walk" are both understood (numbers must then count up from 0).
+function lists.classes(file)
+  local names, seen = {}, {}
+  lists.lines(file, function(line, number)
+    local index, name = line:match "^(%d+)%s+(%S.*)$"
+    if index and tonumber(index) ~= #names then lists.fail(file, number, "class number %s, expected %d", index, #names) end
+    name = name or line
+    if seen[name] then lists.fail(file, number, "class '%s' is named twice", name) end
+    names[#names + 1], seen[name] = name, true
+  end)
+  if #names == 0 then error(("%s: no class names in this file"):format(file), 0) end
+  return names
+end
+
+--- A label as it stands in a list: a number from 0, or a class name. Returns the position in `classes`, from 1.
+-- @param classes list of names, with index = name -> position; when `open` is set a new name is added
+function lists.label(classes, word, file, line)
+  local number = math.tointeger(tonumber(word))
+  if number and not classes.index[word] then
+    if number < 0 or number >= #classes then
+      lists.fail(file, line, "label %s is out of range, expected 0 to %d (%d classes)", word, #classes - 1, #classes)
+    end
+    return number + 1
+  end
+  local at = classes.index[word]
+  if at then return at end
+  if tonumber(word) then lists.fail(file, line, "label %s is not a whole number", word) end
+  lists.fail(file, line, "%s", suggest.unknown("class", word, classes))
+end
+
+--- `path label` lines: f(path, label word, line number).
+function lists.annotations(file, f)
+  lists.lines(file, function(line, number)
+    local path, label = line:match "^(.-)%s+(%S+)$"
+    if not path or path == "" then lists.fail(file, number, "'%s' is not `path label`", line) end
+    f(path, label, number)
+  end)
+end
+
+--- `dir frames label` lines of datasets that come as pictures: f(folder, frame count, label word, line number).
+function lists.frame_folders(file, f)
+  lists.lines(file, function(line, number)
+    local path, frames, label = line:match "^(.-)%s+(%d+)%s+(%S+)$"
+    if not path or path == "" then lists.fail(file, number, "'%s' is not `folder frames label`", line) end
+    f(path, tonumber(frames), label, number)
+  end)
+end
+
+--- Splits one CSV record that starts at `at`; quoted fields may hold commas, line ends and doubled quotes.
+local function record(text, at, file, number)
+  local fields = {}
+  while true do
+    local value
+    if text:sub(at, at) == '"' then
+      local from = at + 1
+      while true do
+        local quote = text:find('"', from, true)
+        if not quote then lists.fail(file, number, "a quoted field is not closed") end
+        if text:sub(quote + 1, quote + 1) ~= '"' then
+          value, at = text:sub(at + 1, quote - 1):gsub('""', '"'), quote + 1
+          break
+        end
+        from = quote + 2
+      end
+    else
+      local stop = text:find("[,\r\n]", at) or #text + 1
+      value, at = text:sub(at, stop - 1), stop
+    end
+    fields[#fields + 1] = value
+    local c = text:sub(at, at)
+    if c == "," then
+      at = at + 1
+    elseif c == "" then
+      return fields, nil
+    elseif c == "\n" or c == "\r" then
+      return fields, at + (text:sub(at, at + 1) == "\r\n" and 2 or 1)
+    else
+      lists.fail(file, number, "expected a comma after %q", value)
+    end
+  end
+end
+
+--- CSV with a line of column names: f(row, line number), row = { column = text }.
+-- @param columns names to use when the file has no such line
+function lists.csv(file, f, columns)
+  local text = lists.slurp(file)
+  local at, number = 1, 0
+  while at and at <= #text do
+    local fields
+    local line = number + 1
+    local from = at
+    fields, at = record(text, at, file, line)
+    local _, ends = text:sub(from, (at or #text + 1) - 1):gsub("\n", "")
+    number = number + math.max(ends, 1)
+    if #fields > 1 or fields[1] ~= "" then
+      if not columns then
+        columns = fields
+      elseif #fields ~= #columns then
+        lists.fail(file, line, "%d fields, expected %d (%s)", #fields, #columns, table.concat(columns, ","))
+      else
+        local row = {}
+        for i, name in ipairs(columns) do row[name] = fields[i] end
+        f(row, line)
+      end
+    end
+  end
+end
+
+local VIDEOS = {}
+for ending in ("avi mp4 mkv mov webm mpg mpeg m4v wmv flv ogv 3gp ts mjpeg"):gmatch "%S+" do VIDEOS[ending] = true end
+
+--- Whether a file name looks like a video's.
+function lists.is_video(name) return VIDEOS[(name:match "%.(%w+)$" or ""):lower()] == true end
+
+--- Names in a folder, sorted; hidden ones are left out. Raises an error if it cannot be read.
+function lists.folder(path)
+  local ok, iterate, state = pcall(lfs.dir, path)
+  if not ok then error(("cannot read the folder %s: %s"):format(path, iterate), 0) end
+  local names = {}
+  for name in iterate, state do
+    if name:sub(1, 1) ~= "." then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- Calls f(path relative to `root`) for every video below root, in sorted order.
+function lists.videos(root, f, below)
+  local base = below and below .. "/" or ""
+  for _, name in ipairs(lists.folder(root .. "/" .. base)) do
+    local path = base .. name
+    local mode = lfs.attributes(root .. "/" .. path, "mode")
+    if mode == "directory" then
+      lists.videos(root, f, path)
+    elseif lists.is_video(name) then
+      f(path)
+    end
+  end
+end
+
+--- Writes text under a temporary name and renames it.
+function lists.write(file, text)
+  local temporary = file .. ".part"
+  local f, why = io.open(temporary, "wb")
+  local ok = f ~= nil
+  if f then
+    ok, why = f:write(text)
+    local closed, close_why = f:close()
+    if ok and not closed then ok, why = closed, close_why end
+    if ok then ok, why = os.rename(temporary, file) end
+  end
+  if not ok then
+    os.remove(temporary)
+    error(("cannot write %s: %s"):format(file, why), 0)
+  end
+end
+
+return lists

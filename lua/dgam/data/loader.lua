@@ -1,0 +1,196 @@
+--- dgam.data.loader: batches of decoded clips, made by threads while the network trains.
+--
+--     local loader = data.loader(dataset, { split = "train", batch = 8, train = true, seed = 1 })
+--     for batch in loader:epoch(3) do ... end
+--
+-- What an epoch gives depends only on (seed, epoch): order, frames, crops and flips are drawn per (seed, epoch, clip), so a
+-- run that goes on after a kill asks for the next epoch and sees what it would have seen. Thread count changes nothing.
+--
+-- A clip that cannot be read is reported once on standard error, with its path, and left out; its batch is that much
+-- shorter, and a batch of which nothing is left does not appear. loader.skipped says which (path -> message), and
+-- loader:summary() how many.
+--
+-- A video is never played backwards: sitting down and standing up are different classes.
+local native = require "dgamnative.video"
+local rng = require "dgam.rng"
+local suggest = require "dgam.suggest"
+local system = require "system"
+
+local loader = {}
+local Loader = {}
+Loader.__index = Loader
+
+local OPTIONS = { "split", "batch", "clip_len", "interval", "size", "train", "seed", "threads", "prefetch", "views", "shuffle",
+  "short", "area", "ratio", "flip", "clips", "rule", "limits", "drop_last", "layout", "quiet", "on_skip" }
+
+-- Memory for clips that wait: more would not make anything faster.
+local AHEAD_BYTES = 256 << 20
+
+local function count(o, name, least, default)
+  local v = o[name]
+  if v == nil then v = default end
+  if math.type(v) ~= "integer" or v < least then
+    error(("loader: %s is %s, expected a whole number of %d or more"):format(name, tostring(v), least), 4)
+  end
+  return v
+end
+
+--- What the options mean for dgam.video.sampling.
+local function sampling_of(o)
+  local size = o.size or 224
+  local s = { clip_len = o.clip_len, interval = o.interval, size = size, seed = o.seed, layout = o.layout }
+  if o.train then
+    s.rule, s.crop, s.clips = o.rule or "train", "random", o.clips
+    s.area, s.ratio, s.flip = o.area, o.ratio, o.flip
+    return s
+  end
+  for _, name in ipairs { "area", "ratio", "flip" } do
+    if o[name] ~= nil then error(("loader: %s is for train = true"):format(name), 3) end
+  end
+  local views = o.views or {}
+  suggest.check_options("loader: views", views, { "clips", "crops" })
+  local crops = { [1] = "centre", [3] = "three", [10] = "ten" }
+  local n = views.crops or 1
+  if not crops[n] then error(("loader: %s crops, expected 1, 3 or 10"):format(tostring(n)), 3) end
+  s.rule, s.crop, s.clips = o.rule or "test", crops[n], views.clips or o.clips
+  s.short = o.short or (o.views and size or (size * 256 + 112) // 224)
+  return s
+end
+
+--- A loader over one split of a dataset (or all of it, without `split`).
+-- @param dataset from data.open
+-- @param options
+--   split = name, batch = 8, clip_len = 32, interval = 2 (frame step), size = 224, seed = 1, threads = 2
+--   train = false     true: random start, random resized crop, flip, random order (area, ratio, flip change the draws).
+--                     false: list order, one centre crop after resizing the short side to size * 256 / 224
+--   views = { clips = 4, crops = 3 }   several views a video, side by side: the batch is [N * clips * crops, ...]; the short
+--                     side is resized to `size`. Crops: 1, 3 (left, right, middle) or 10
+--   short = pixels    another short side
+--   rule = "test"     "test-1.x", "dense", "dense-test"; see dgam.video.sampling
+--   clips = 1         clips a video in training
+--   shuffle = train, drop_last = false, layout = "CTHW"
+--   prefetch = clips decoded ahead of the one that is asked for (2 batches, at most 256 MB)
+--   limits            see dgam.video.open
+--   on_skip = function(path, message); quiet = true: nothing on standard error
+-- @return loader with epoch(e) (iterator), batches() (how many an epoch has when all clips can be read), skipped, summary(),
+--   waited (seconds spent waiting for decoding), views (views a video), close()
+function loader.new(dataset, options)
+  suggest.check_options("loader", options, OPTIONS)
+  local o = {}
+  for k, v in pairs(options) do o[k] = v end
+  o.seed = o.seed or 1
+  local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed, threads = count(o, "threads", 1, 2),
+    shuffle = o.shuffle, drop_last = o.drop_last, limits = o.limits, quiet = o.quiet, on_skip = o.on_skip, skipped = {},
+    n_skipped = 0, read = 0, waited = 0 }, Loader)
+  if self.shuffle == nil then self.shuffle = o.train or false end
+  self.sampling = native.sampling(sampling_of(o))
+  self.shape = { self.sampling:shape() }
+  self.views = self.shape[1]
+  local bytes = 1
+  for _, n in ipairs(self.shape) do bytes = bytes * n end
+  self.ahead = o.prefetch and count(o, "prefetch", 1)
+    or math.max(self.threads + 1, math.min(2 * self.batch, AHEAD_BYTES // bytes))
+  self.positions = {}
+  for at, item in ipairs(dataset.items) do
+    if not o.split or item.split == o.split then self.positions[#self.positions + 1] = at end
+  end
+  if #self.positions == 0 then
+    if o.split and #dataset.items > 0 then dataset:split(o.split) end -- says which splits there are
+    error(("loader: %s has no clips"):format(dataset.name), 2)
+  end
+  return self
+end
+
+--- Batches in an epoch, if every clip can be read.
+function Loader:batches()
+  local n = #self.positions
+  return self.drop_last and math.max(1, n // self.batch) or (n + self.batch - 1) // self.batch
+end
+
+--- The order of an epoch: positions in dataset.items.
+function Loader:order(epoch)
+  if not self.shuffle then return self.positions end
+  local order = rng.permutation(#self.positions, self.seed, epoch)
+  for i, at in ipairs(order) do order[i] = self.positions[at] end
+  return order
+end
+
+local function skip(self, path, message)
+  if not self.skipped[path] then
+    self.skipped[path], self.n_skipped = message, self.n_skipped + 1
+    if self.on_skip then
+      self.on_skip(path, message)
+    elseif not self.quiet then
+      io.stderr:write("\ndgamlua: skipped a clip: ", message, "\n")
+    end
+  end
+end
+
+--- "3 of 500 clips could not be read", or nil if all could.
+function Loader:summary()
+  if self.n_skipped == 0 then return nil end
+  return ("%d of %d clips could not be read"):format(self.n_skipped, #self.positions)
+end
+
+--- Iterates the batches of epoch `epoch` (a whole number): { clip = uint8 [N * V, 3, T, H, W], label = int64 [N] from 1, index = int64
+-- [N] positions in dataset.items }. Leaving the loop early stops the decoding.
+function Loader:epoch(epoch)
+  if math.type(epoch) ~= "integer" then error(("loader: epoch is %s, expected a whole number"):format(tostring(epoch)), 2) end
+  local torch = require "torch"
+  self.pool = self.pool or native.pool(self.threads, self.limits)
+  local pool, order = self.pool, self:order(epoch)
+  pool:cancel()
+  local total = self.drop_last and self:batches() * self.batch or #order
+  total = math.min(total, #order)
+  local submitted, taken = 0, 0
+
+  local function feed()
+    while submitted < total and submitted - taken < self.ahead do
+      submitted = submitted + 1
+      local at = order[submitted]
+      pool:submit(self.dataset.items[at].path, self.sampling, epoch, at)
+    end
+  end
+
+  local function next_batch()
+    while taken < total do
+      local want = math.min(self.batch, total - taken)
+      local shape = { want * self.views, table.unpack(self.shape, 2) }
+      local clip = torch.empty(shape, { dtype = "uint8" })
+      local labels, index = {}, {}
+      for _ = 1, want do
+        feed()
+        local start = system.monotime()
+        local info, message = pool:next(clip, #index + 1)
+        self.waited = self.waited + system.monotime() - start
+        taken = taken + 1
+        local at = order[taken]
+        local item = self.dataset.items[at]
+        if info then
+          index[#index + 1], labels[#labels + 1] = at, item.label
+        else
+          skip(self, item.path, message)
+        end
+      end
+      feed() -- the threads work on while the batch is used
+      self.read = self.read + #index
+      if #index > 0 then
+        if #index < want then clip = clip:narrow(1, 1, #index * self.views) end
+        return { clip = clip, label = torch.tensor(labels, { dtype = "int64" }), index = torch.tensor(index, { dtype = "int64" }) }
+      end
+    end
+  end
+
+  local guard = setmetatable({}, { __close = function() if self.pool == pool then pool:cancel() end end })
+  return next_batch, nil, nil, guard
+end
+
+--- Ends the threads. A loader that is collected ends them too.
+function Loader:close()
+  if self.pool then self.pool:close() end
+  self.pool = nil
+end
+
+Loader.__close = Loader.close
+
+return loader

@@ -1,0 +1,261 @@
+-- dgam.data: descriptions, lists, filters, and the loader.
+local film = require "film"
+local data = require "dgam.data"
+local lists = require "dgam.data.lists"
+
+local function fails(pattern, f, ...)
+  local ok, message = pcall(f, ...)
+  assert.is_false(ok)
+  assert.matches(pattern, message)
+end
+
+describe("dgam.data", function()
+  local dir
+  setup(function()
+    dir = film.folder()
+    local lfs = require "lfs"
+    for _, name in ipairs { "train", "train/run", "train/walk", "val", "val/run", "val/walk" } do assert(lfs.mkdir(dir .. "/" .. name)) end
+    for i = 1, 6 do
+      for c, class in ipairs { "run", "walk" } do
+        local path = ("%s/train/%s/clip %d.avi"):format(dir, class, i)
+        film.write(path, 20 + i, 48, 32, nil, c == 1 and 0 or 5)
+      end
+    end
+    film.write(dir .. "/val/run/a.avi", 12, 48, 32)
+    film.write(dir .. "/val/walk/b.avi", 3, 32, 48)
+  end)
+  teardown(function() film.remove(dir) end)
+
+  local function text(name, content)
+    film.text(dir .. "/" .. name, content)
+    return dir .. "/" .. name
+  end
+
+  describe("opening", function()
+    it("takes a folder of class folders", function()
+      local d = data.open(dir)
+      assert.equal(14, #d)
+      assert.same({ "run", "walk" }, { d.classes[1], d.classes[2] })
+      assert.same({ "train", "val" }, d:splits())
+      assert.equal(2, #d:split "val")
+      assert.equal(2, d:class "walk")
+      fails("unknown class 'wlak'; did you mean 'walk'", d.class, d, "wlak")
+      fails("unknown split 'vla'", d.split, d, "vla")
+      assert.matches("14 clips, 2 classes; train 12, val 2", tostring(d))
+    end)
+
+    it("takes lists with spaces, CRLF, numbers and names", function()
+      text("a.txt", "\xEF\xBB\xBFtrain/run/clip 1.avi 0\r\n\r\ntrain/walk/clip 1.avi walk\r\n")
+      local d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = dir .. "/a.txt" } }
+      assert.same({ 1, 2 }, { d.items[1].label, d.items[2].label })
+      assert.equal(dir .. "/train/run/clip 1.avi", d.items[1].path)
+    end)
+
+    it("names file and line of what is wrong in a list", function()
+      local function open(content, more)
+        local t = { root = dir, classes = { "run", "walk" }, splits = { train = text("b.txt", content) } }
+        for k, v in pairs(more or {}) do t[k] = v end
+        return function() return data.open(t) end
+      end
+      fails("b.txt:2: label 2 is out of range, expected 0 to 1 %(2 classes%)", open "x.avi 0\ny.avi 2\n")
+      fails("b.txt:1: label %-1 is out of range", open "x.avi -1\n")
+      fails("b.txt:1: unknown class 'wakl'; did you mean 'walk'", open "x.avi wakl\n")
+      fails("b.txt:1: label 0.5 is not a whole number", open "x.avi 0.5\n")
+      fails("b.txt:1: 'x.avi' is not `path label`", open "x.avi\n")
+      fails("b.txt:2: x.avi is named twice", open "x.avi 0\nx.avi 0\n")
+      fails("there is no clip", open "\n")
+      fails("cannot read the list", function() data.open { classes = { "a" }, splits = { train = dir .. "/no.txt" } } end)
+      fails("no/such does not exist", function() data.open { root = dir .. "/no/such", classes = { "a" }, splits = {} } end)
+      fails("unknown option 'slpits'; did you mean 'splits'", function() data.open { slpits = {} } end)
+      fails("there is no such dataset", data.open, "no/such/data.lua")
+    end)
+
+    it("refuses a file in two lists unless that is meant", function()
+      local a, b = text("t1.txt", "x.avi 0\n"), text("t2.txt", "y.avi 0\nx.avi 0\n")
+      local t = { root = dir, classes = { "run" }, splits = { train = a, test = b } }
+      fails("t2.txt:2: x.avi is in the list 'train' too", data.open, t)
+      t.allow_overlap = { "test/train" }
+      assert.equal(3, #data.open(t))
+    end)
+
+    it("takes frame folders and CSV", function()
+      local f = text("f.txt", "some dir/a 30 1\n")
+      local d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = { file = f, format = "frames" } } }
+      assert.same({ 30, 2 }, { d.items[1].frames, d.items[1].label })
+      local c = text("c.csv", 'path,label,camera\n"a, b.avi",walk,"Brio ""4k"""\r\nc.avi,0,C920\n')
+      d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = { file = c, format = "csv" } } }
+      assert.equal(dir .. "/a, b.avi", d.items[1].path)
+      assert.same({ 'Brio "4k"', 2, 1 }, { d.items[1].camera, d.items[1].label, d.items[2].label })
+      text("c.csv", "path,label\na.avi\n")
+      fails("c.csv:2: 1 fields, expected 2", data.open, { root = dir, classes = { "a" }, splits = { t = { file = c, format = "csv" } } })
+      local k = text("k.csv", "label,id,start\nwalk,abc,3\n")
+      d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = { file = k, format = "csv",
+        item = function(row) return { path = ("%s_%06d.mp4"):format(row.id, row.start), label = row.label } end } } }
+      assert.equal(dir .. "/abc_000003.mp4", d.items[1].path)
+    end)
+
+    it("prepares, with options", function()
+      local t = { classes = { "run" }, options = { size = "tiny" },
+        prepare = function(o) return { root = dir, items = { { path = o.size .. ".avi", label = 1, split = "train" } } } end }
+      assert.equal(dir .. "/tiny.avi", data.open(t).items[1].path)
+      assert.equal(dir .. "/small.avi", data.open(t, { size = "small" }).items[1].path)
+      fails("unknown option 'size'", data.open, { classes = { "a" }, items = {} }, { size = 3 })
+    end)
+
+    it("reads a list of 10^5 lines fast", function()
+      local lines = {}
+      for i = 1, 100000 do lines[i] = ("videos/part %d/clip_%06d.avi %d"):format(i % 10, i, i % 48) end
+      local classes = {}
+      for i = 1, 48 do classes[i] = "class" .. i end
+      local path = text("long.txt", table.concat(lines, "\n"))
+      local start = os.clock()
+      assert.equal(100000, #data.open { root = dir, classes = classes, splits = { train = path } })
+      assert.is_true(os.clock() - start < 5)
+    end)
+  end)
+
+  describe("choosing", function()
+    local d
+    setup(function()
+      local items = {}
+      for i = 0, 119 do
+        items[i + 1] = { path = i .. ".avi", label = i % 4 + 1, split = "train", light = i % 2 == 0 and "LL" or "ELL",
+          camera = ({ "brio", "c920", "arducam" })[i % 3 + 1], actor = "a" .. i // 10, lux = i / 100 }
+      end
+      d = data.open { name = "made", classes = { "a", "b", "c", "d" }, items = items }
+    end)
+
+    it("filters by fields", function()
+      assert.equal(60, #d:where { light = "ELL" })
+      assert.equal(40, #d:where { light = "ELL", camera = { "brio", "c920" } })
+      assert.equal(51, #d:where { lux = function(v) return v <= 0.5 end })
+      assert.same({ brio = 40, c920 = 40, arducam = 40 }, d:count "camera")
+      fails("unknown field 'lihgt'; did you mean 'light'", d.where, d, { lihgt = "LL" })
+      fails("unknown camera 'bro'; did you mean 'brio'", d.where, d, { camera = "bro" })
+    end)
+
+    it("deals splits only when asked, the same way each time", function()
+      local a, b = d:deal { seed = 3 }, d:deal { seed = 3 }
+      assert.same({ test = 24, train = 88, val = 8 }, a:count "split")
+      for i, item in ipairs(a.items) do assert.equal(item.split, b.items[i].split) end
+      assert.equal("train", d.items[1].split)
+      local g = d:deal { group = "actor", test = 0.25, val = 0.1 }
+      local split_of = {}
+      for _, item in ipairs(g.items) do
+        assert.equal(split_of[item.actor] or item.split, item.split)
+        split_of[item.actor] = item.split
+      end
+      assert.same({ test = 30, train = 80, val = 10 }, g:count "split")
+      fails("expected shares", d.deal, d, { test = 0.9, val = 0.2 })
+      a:save_lists(dir .. "/lists")
+      local again = data.open { root = "", classes = dir .. "/lists/classes.txt", splits = { test = dir .. "/lists/test.txt" } }
+      assert.equal(24, #again)
+    end)
+  end)
+
+  describe("loader", function()
+    local options = { split = "train", batch = 5, clip_len = 4, interval = 2, size = 24, train = true, seed = 7, quiet = true }
+    local function with(more)
+      local o = {}
+      for k, v in pairs(options) do o[k] = v end
+      for k, v in pairs(more or {}) do o[k] = v end
+      return o
+    end
+
+    it("gives every clip once an epoch, the same at any thread count", function()
+      local d = data.open(dir)
+      local seen = {}
+      for run, threads in ipairs { 1, 3 } do
+        local l <close> = data.loader(d, with { threads = threads })
+        assert.equal(3, l:batches())
+        local epochs = {}
+        for e = 1, 2 do
+          local all = {}
+          for batch in l:epoch(e) do
+            assert.same({ batch.label:size(1), 3, 4, 24, 24 }, batch.clip.shape)
+            for i, at in ipairs(batch.index:totable()) do
+              assert.equal(d.items[at].label, batch.label[i]:item())
+              local n = film.numbers(batch.clip[i])
+              assert.same({ 2, 2, 2 }, { n[2] - n[1], n[3] - n[2], n[4] - n[3] }) -- forward in time
+              all[#all + 1] = ("%d:%d"):format(at, n[1])
+            end
+          end
+          assert.equal(12, #all)
+          epochs[e] = table.concat(all, " ")
+        end
+        assert.not_equal(epochs[1], epochs[2])
+        seen[run] = epochs
+      end
+      assert.same(seen[1], seen[2])
+    end)
+
+    it("can be left early and asked again", function()
+      local l <close> = data.loader(data.open(dir), with())
+      local function first_of_epoch()
+        for batch in l:epoch(4) do
+          if batch then return batch.index:totable() end
+        end
+      end
+      local first = first_of_epoch()
+      assert.equal(0, l.pool:pending())
+      for _ = 1, 5 do assert.same(first, first_of_epoch()) end
+    end)
+
+    it("gives views side by side, in the order of the list, looping short videos", function()
+      local d = data.open(dir)
+      local l <close> = data.loader(d, with { split = "val", train = false, views = { clips = 2, crops = 3 } })
+      local n = 0
+      for batch in l:epoch(0) do
+        n = n + 1
+        assert.same({ 12, 3, 4, 24, 24 }, batch.clip.shape)
+        assert.same({ 13, 14 }, batch.index:totable())
+        assert.same({ 2, 4, 6, 8 }, film.numbers(batch.clip[1])) -- 12 frames: starts floor(1.25), floor(3.75)
+        assert.same({ 4, 6, 8, 10 }, film.numbers(batch.clip[4]))
+        assert.same({ 1, 3, 2, 1 }, film.numbers(batch.clip[7])) -- 3 frames
+      end
+      assert.equal(1, n)
+    end)
+
+    it("skips what cannot be read and says so", function()
+      local d = data.open(dir)
+      local items = {}
+      for i, item in ipairs(d:split("train").items) do items[i] = item end
+      text("broken.avi", "RIFF....AVI nothing")
+      table.insert(items, 3, { path = dir .. "/broken.avi", label = 1, split = "train" })
+      table.insert(items, { path = dir .. "/gone.avi", label = 2, split = "train" })
+      local broken = data.open { classes = { "run", "walk" }, items = items }
+      local told = {}
+      local l <close> = data.loader(broken, with { batch = 4, shuffle = false, on_skip = function(path) told[#told + 1] = path end })
+      local sizes = {}
+      for e = 1, 2 do
+        for batch in l:epoch(e) do
+          sizes[#sizes + 1] = batch.clip:size(1)
+          assert.equal(batch.label:size(1), batch.clip:size(1))
+        end
+      end
+      assert.same({ 3, 4, 4, 1, 3, 4, 4, 1 }, sizes)
+      assert.same({ dir .. "/broken.avi", dir .. "/gone.avi" }, told)
+      assert.equal("2 of 14 clips could not be read", l:summary())
+      local none <close> = data.loader(data.open { classes = { "run" }, items = { items[3] } }, with { split = false })
+      for _ in none:epoch(1) do error "no batch can be made" end
+    end)
+
+    it("checks its options", function()
+      local d = data.open(dir)
+      fails("unknown option 'bacth'; did you mean 'batch'", data.loader, d, { bacth = 3 })
+      fails("batch is 0", data.loader, d, { batch = 0 })
+      fails("2 crops, expected 1, 3 or 10", data.loader, d, { views = { crops = 2 } })
+      fails("flip is for train", data.loader, d, { flip = 0 })
+      fails("unknown split 'tset'", data.loader, d, { split = "tset" })
+    end)
+  end)
+
+  describe("lists", function()
+    it("reads class names", function()
+      assert.same({ "walk", "sit down" }, lists.classes(text("c1.txt", "0 walk\n1 sit down\n")))
+      assert.same({ "walk", "run" }, lists.classes(text("c2.txt", "walk\r\nrun")))
+      fails("c3.txt:2: class number 2, expected 1", lists.classes, text("c3.txt", "0 walk\n2 run\n"))
+      fails("named twice", lists.classes, text("c4.txt", "walk\nwalk\n"))
+    end)
+  end)
+end)

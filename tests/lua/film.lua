@@ -1,0 +1,53 @@
+--- Films for the specs: frame k of n is a flat grey of brightness film.grey(k), so a decoded frame tells its number.
+local torch = require "torch"
+local lfs = require "lfs"
+local video = require "dgam.video"
+
+local film = {}
+
+--- A fresh folder; film.remove takes it away.
+function film.folder()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(lfs.mkdir(path))
+  return path
+end
+
+function film.remove(path)
+  if lfs.attributes(path, "mode") == "directory" then
+    for name in lfs.dir(path) do
+      if name ~= "." and name ~= ".." then film.remove(path .. "/" .. name) end
+    end
+    lfs.rmdir(path)
+  else
+    os.remove(path)
+  end
+end
+
+function film.grey(k) return 20 + 4 * k end
+
+--- The frame number (from 1) that a brightness means.
+function film.number(mean) return math.floor((mean - 20) / 4 + 0.5) end
+
+--- Writes n frames of w x h; frame k has brightness grey(k + offset).
+function film.write(path, n, w, h, options, offset)
+  local frames = torch.empty({ n, 3, h, w }, { dtype = "uint8" })
+  for k = 1, n do frames[k]:fill_(film.grey(k + (offset or 0))) end
+  video.write(path, frames, options)
+end
+
+--- Writes text to a file.
+function film.text(path, text)
+  local f = assert(io.open(path, "wb"))
+  f:write(text)
+  f:close()
+end
+
+--- Frame numbers of a clip [3,T,H,W].
+function film.numbers(clip)
+  local out = {}
+  for t = 1, clip:size(2) do out[t] = film.number(clip[{ {}, t }]:float():mean():item()) end
+  return out
+end
+
+return film

@@ -1,0 +1,103 @@
+-- dgam.video: frames by number, sampling, writing, and what bad files say.
+local torch = require "torch"
+local film = require "film"
+local video = require "dgam.video"
+
+describe("dgam.video", function()
+  local dir
+  setup(function()
+    dir = film.folder()
+    film.write(dir .. "/a.avi", 40, 64, 48, { fps = 25 })
+    film.write(dir .. "/b.mp4", 40, 64, 48, { codec = "mpeg4", options = "g=10:bf=2:b=2000000", fps = 30000 / 1001 })
+  end)
+  teardown(function() film.remove(dir) end)
+
+  it("tells what is in a file", function()
+    local info = video.info(dir .. "/a.avi")
+    assert.same({ 64, 48, 40, 25, "mjpeg", "avi", true, 0 },
+      { info.width, info.height, info.frames, info.fps, info.codec, info.format, info.intra, info.rotation })
+    assert.near(29.97, video.info(dir .. "/b.mp4").fps, 1e-3)
+    local v = video.open(dir .. "/a.avi")
+    assert.equal("video (mjpeg, 64 x 48, 40 frames, 25.0 per second)", tostring(v))
+    v:close()
+    assert.equal("video (closed)", tostring(v))
+    assert.has_error(function() v:info() end, "this video is closed")
+    v:close()
+  end)
+
+  it("gives frames by number, in any order", function()
+    for _, name in ipairs { "/a.avi", "/b.mp4" } do
+      local v <close> = video.open(dir .. name)
+      local wanted = { 40, 1, 17, 17, 2 }
+      local frames = v:frames(wanted)
+      assert.same({ 5, 3, 48, 64 }, frames.shape)
+      for i, k in ipairs(wanted) do assert.equal(k, film.number(frames[i]:float():mean():item())) end
+      assert.equal(40, v:frames().shape[1])
+      assert.equal(3, v:frames(5, 7).shape[1])
+      assert.equal(5, film.number(v:frames(5):float():mean():item()))
+      assert.equal(40, v:count())
+    end
+  end)
+
+  it("refuses frames that are not there", function()
+    local v <close> = video.open(dir .. "/a.avi")
+    assert.has_error(function() v:frames { 41 } end, "frame 41 is wanted, the video has 1 to 40")
+    assert.has_error(function() v:frames { 0 } end, "frame 0 is wanted, the video has 1 to 40")
+    assert.has_error(function() v:frames { 1.5 } end, "frame number 1 is 1.5, expected a whole number")
+  end)
+
+  it("samples views", function()
+    local v <close> = video.open(dir .. "/a.avi")
+    local s = video.sampling { rule = "test", crop = "three", clips = 2, clip_len = 4, interval = 3, size = 32, short = 40 }
+    assert.same({ 6, 3, 4, 32, 32 }, { s:shape() })
+    local clips = v:sample(s)
+    assert.same({ 6, 3, 4, 32, 32 }, clips.shape)
+    local plan = s:views { width = 64, height = 48, frames = 40 }
+    for i, view in ipairs(plan) do assert.same(view.frames, film.numbers(clips[i])) end
+    assert.same({ 8, 11, 14, 17 }, plan[1].frames)
+    assert.same({ 0, 20, 10 }, { plan[1].window_x, plan[2].window_x, plan[3].window_x })
+    -- the same draw for the same numbers only
+    local r = video.sampling { clip_len = 4, interval = 1, size = 16, seed = 5 }
+    local info = { width = 64, height = 48, frames = 40 }
+    assert.same(r:views(info, 1, 2), r:views(info, 1, 2))
+    assert.not_same(r:views(info, 1, 2), r:views(info, 2, 1))
+  end)
+
+  it("names what is wrong with a sampling", function()
+    local function message(o) return select(2, pcall(video.sampling, o)) end
+    assert.matches("unknown option 'sise'; did you mean 'size'", message { sise = 3 })
+    assert.matches("option 'rule' is 'tset', expected one of train, test, test%-1.x", message { rule = "tset" })
+    assert.matches("clip_len is 0", message { clip_len = 0 })
+    assert.matches("short_side is 10", message { crop = "centre", size = 32, short = 10 })
+    assert.matches("area is 0 to 1", message { area = { 0, 1 } })
+  end)
+
+  it("writes the same bytes for the same frames, and only whole files", function()
+    film.write(dir .. "/c.avi", 5, 33, 17)
+    film.write(dir .. "/d.avi", 5, 33, 17)
+    local function bytes(p) local f = assert(io.open(p, "rb")) local s = f:read "a" f:close() return s end
+    assert.is_true(bytes(dir .. "/c.avi") == bytes(dir .. "/d.avi"))
+    do
+      local e <close> = video.encoder(dir .. "/e.avi", { width = 8, height = 8 })
+      e:write(torch.zeros({ 3, 8, 8 }, { dtype = "uint8" }))
+      assert.has_error(function() e:write(torch.zeros(3, 8, 8)) end)
+    end
+    assert.is_nil(io.open(dir .. "/e.avi"))
+    assert.has_error(function() video.encoder("/nonexistent/x.avi", { width = 8, height = 8 }) end)
+  end)
+
+  it("says what is wrong with a file", function()
+    film.text(dir .. "/empty.avi", "")
+    film.text(dir .. "/text.avi", ("no video at all\n"):rep(1000))
+    local whole = assert(io.open(dir .. "/b.mp4", "rb"))
+    film.text(dir .. "/cut.mp4", whole:read(2000))
+    whole:close()
+    local function message(name) return select(2, pcall(video.open, dir .. name)) end
+    assert.matches("/none.avi: cannot open the video: No such file", message "/none.avi", 1, true)
+    assert.matches("/empty.avi: the file is empty", message "/empty.avi", 1, true)
+    assert.matches("/text.avi: this is not a video file", message "/text.avi", 1, true)
+    assert.matches("/cut.mp4: ", message "/cut.mp4", 1, true)
+    assert.matches("this is a folder", message "", 1, true)
+    assert.has_error(function() video.open(3) end, "video.open: the path is a number, expected a string")
+  end)
+end)
