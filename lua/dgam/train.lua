@@ -30,6 +30,7 @@ train.defaults = {
   patience = 5,         -- epochs without a better validation before stopping
   clip_len = 32, interval = 2, size = 224, -- frames, frame step, pixels
   test_clips = 4, test_crops = 3,
+  crop_area = 0.08,     -- least share of the frame that a random crop takes
   threads = 2,          -- decoding threads
   experts = "first",    -- "uniform": drawn for every clip
   gate_epochs = 60, gate_batch = 128,
@@ -55,7 +56,7 @@ end
 --- The loader that trains: random start, random resized crop, flip.
 function train.train_loader(dataset, cfg)
   local options = loader_options(cfg, "train")
-  options.train = true
+  options.train, options.area = true, { cfg.crop_area, 1 }
   return data.loader(dataset, options)
 end
 

@@ -130,6 +130,16 @@ function Dataset:count(field)
   return counts
 end
 
+--- A hash of what the dataset consists of: name, classes, the folder's last component, and path, label and split of every
+-- clip. The contents of the files do not go in.
+function Dataset:fingerprint()
+  local lines = { self.name, tostring(self.root):match "([^/]*)/*$", table.concat(self.classes, ",") }
+  for _, item in ipairs(self.items) do
+    lines[#lines + 1] = ("%s\t%d\t%s"):format(item.path, item.label, tostring(item.split))
+  end
+  return require("dgamnative.fs").sha256(table.concat(lines, "\n")):sub(1, 16)
+end
+
 --- Position of a class name, from 1. An unknown one is an error with a suggestion.
 function Dataset:class(name)
   return self.classes.index[name] or error(("%s: %s"):format(self.name, suggest.unknown("class", tostring(name), self.classes)), 2)
