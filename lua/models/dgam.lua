@@ -178,8 +178,9 @@ end
 --- Pooled features of a clip seen through mixture weights.
 -- @param clip uint8 [N, 3, T, H, W]; weights [N, E] -> [N, C]
 function DGAM:encode(clip, weights, trace)
-  local patches = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, "patches", swin.bf16)
-  local features = self.backbone(patches, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })
+  local patches = self.backbone.takes_patches
+  local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", patches and swin.bf16)
+  local features = self.backbone(x, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })
   local pooled = features:flatten(2, 4):mean(2)
   if trace then trace("pooled", pooled) end
   return pooled

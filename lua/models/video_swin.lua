@@ -18,8 +18,10 @@ swin.sizes = {
   ["swin-s"] = { embed = 96, depths = { 2, 2, 18, 2 }, heads = { 3, 6, 12, 24 } },
   ["swin-b"] = { embed = 128, depths = { 2, 2, 18, 2 }, heads = { 4, 8, 16, 32 } },
   ["swin-l"] = { embed = 192, depths = { 2, 2, 18, 2 }, heads = { 6, 12, 24, 48 } },
-  -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.7 M parameters, windows that tile 16 x 16 tokens.
-  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05 },
+  -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.7 M parameters, windows that tile 16 x 16 tokens, and
+  -- convolutions in place of the patch embedding, without which a network this small does not start to learn from a few
+  -- thousand clips (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
+  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05, stem = "conv" },
 }
 local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4 }
 
@@ -90,6 +92,23 @@ function PatchEmbed:forward(x, shape) -- clip [N, 3, T, H, W], or patches [N, L,
     { shape[1], shape[2], shape[3] }, swin.bf16)
 end
 
+-- Convolutions down to the same grid as patches of 2 x 4 x 4.
+local ConvStem = nn.class "ConvStem"
+function ConvStem:init(channels)
+  local function layer(i, inputs, outputs, stride)
+    self:add("conv" .. i, nn.Conv3d(inputs, outputs, 3, { stride = stride, padding = 1, bias = false }))
+    self:add("norm" .. i, nn.BatchNorm(outputs))
+  end
+  layer(1, 3, channels // 2, { 1, 2, 2 })
+  layer(2, channels // 2, channels, { 2, 2, 2 })
+  self:add("norm", nn.LayerNorm(channels))
+end
+function ConvStem:forward(x) -- clip [N, 3, T, H, W] -> [N, D, H, W, C]
+  x = self.norm1(self.conv1(x)):relu()
+  x = self.norm2(self.conv2(x)):relu()
+  return self.norm(x:permute(1, 3, 4, 5, 2):contiguous())
+end
+
 local Stage = nn.class "SwinStage"
 function Stage:init(channels, depth, heads, window, drop_paths, mlp_ratio, merge)
   local blocks = self:add("blocks", nn.Sequential())
@@ -114,7 +133,7 @@ local VideoSwin = nn.class "VideoSwin"
 swin.VideoSwin = VideoSwin
 
 --- A backbone: a name of swin.sizes, or a table with embed, depths, heads and optionally patch, window, drop_path,
--- mlp_ratio. `changes` overrides fields of a named size.
+-- mlp_ratio, stem ("patch" or "conv"). `changes` overrides fields of a named size.
 function swin.new(size, changes)
   local config = {}
   for k, v in pairs(DEFAULTS) do config[k] = v end
@@ -127,7 +146,7 @@ function swin.new(size, changes)
   else
     changes = size
   end
-  suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio" })
+  suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio", "stem" })
   for k, v in pairs(changes or {}) do config[k] = v end
   return VideoSwin(config)
 end
@@ -139,7 +158,8 @@ function VideoSwin:init(config)
   end
   self.config = config
   self.channels = config.embed * 2 ^ (#depths - 1) // 1 | 0
-  self:add("patch_embed", PatchEmbed(config.embed, config.patch))
+  self.takes_patches = config.stem ~= "conv"
+  self:add("patch_embed", self.takes_patches and PatchEmbed(config.embed, config.patch) or ConvStem(config.embed))
   local layers = self:add("layers", nn.Sequential())
   local blocks, at = 0, 0
   for _, d in ipairs(depths) do blocks = blocks + d end
