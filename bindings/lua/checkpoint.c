@@ -55,7 +55,9 @@ static int reader_close(lua_State *L) {
   return 0;
 }
 
-static size_t count_of(const reader *r) { return r->pth ? dgam_pth_count(r->pth) : dgam_safetensors_count(r->safe); }
+static size_t count_of(const reader *r) {
+  return r->pth ? dgam_pth_count(r->pth) : dgam_safetensors_count(r->safe);
+}
 
 static int reader_len(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)count_of(check_reader(L)));
@@ -91,7 +93,8 @@ static int reader_read(lua_State *L) {
   dgl_view v;
   dgl_newtensor(L, (dgl_dtype)t->dtype, t->ndim, sizes, &v);
   size_t bytes = v.count * dgam_dtype_size(t->dtype);
-  dgl_check_file(L, r->pth ? dgam_pth_read(r->pth, i, v.data, bytes) : dgam_safetensors_read(r->safe, i, v.data, bytes));
+  dgl_check_file(L,
+                 r->pth ? dgam_pth_read(r->pth, i, v.data, bytes) : dgam_safetensors_read(r->safe, i, v.data, bytes));
   return 1;
 }
 
@@ -99,21 +102,32 @@ static int reader_read(lua_State *L) {
 
 /* Pushes a value, nil for what has no plain form (tensors among them). *steps counts down. */
 static void push_plain(lua_State *L, const dgam_pickle_value *v, int depth, int *steps) {
-  if (depth == MAX_DEPTH || --*steps < 0) luaL_error(L, "the checkpoint holds more nested values than a checkpoint should");
+  if (depth == MAX_DEPTH || --*steps < 0)
+    luaL_error(L, "the checkpoint holds more nested values than a checkpoint should");
   luaL_checkstack(L, 6, "nested values");
   switch (v->kind) {
-    case DGAM_PICKLE_BOOL: lua_pushboolean(L, v->u.i != 0); return;
-    case DGAM_PICKLE_INT: lua_pushinteger(L, v->u.i); return;
-    case DGAM_PICKLE_FLOAT: lua_pushnumber(L, v->u.f); return;
+    case DGAM_PICKLE_BOOL:
+      lua_pushboolean(L, v->u.i != 0);
+      return;
+    case DGAM_PICKLE_INT:
+      lua_pushinteger(L, v->u.i);
+      return;
+    case DGAM_PICKLE_FLOAT:
+      lua_pushnumber(L, v->u.f);
+      return;
     case DGAM_PICKLE_STRING:
-    case DGAM_PICKLE_BYTES: lua_pushlstring(L, v->u.text.s, v->u.text.n); return;
+    case DGAM_PICKLE_BYTES:
+      lua_pushlstring(L, v->u.text.s, v->u.text.n);
+      return;
     case DGAM_PICKLE_TUPLE:
     case DGAM_PICKLE_LIST:
       lua_newtable(L);
       for (size_t i = 0, to = 1; i < v->u.seq.n; i++) {
         push_plain(L, v->u.seq.items[i], depth + 1, steps);
-        if (lua_isnil(L, -1)) lua_pop(L, 1); /* a list has no holes */
-        else lua_rawseti(L, -2, (lua_Integer)to++);
+        if (lua_isnil(L, -1))
+          lua_pop(L, 1); /* a list has no holes */
+        else
+          lua_rawseti(L, -2, (lua_Integer)to++);
       }
       return;
     case DGAM_PICKLE_DICT:
@@ -126,7 +140,8 @@ static void push_plain(lua_State *L, const dgam_pickle_value *v, int depth, int 
         lua_rawset(L, -3);
       }
       return;
-    default: lua_pushnil(L);
+    default:
+      lua_pushnil(L);
   }
 }
 
@@ -192,10 +207,12 @@ static int write_safetensors(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"info", reader_info}, {"read", reader_read}, {"plain", reader_plain},
-                                   {"close", reader_close}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"open_pth", open_pth}, {"open_safetensors", open_safetensors},
-                                     {"write_safetensors", write_safetensors}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"info", reader_info}, {"read", reader_read}, {"plain", reader_plain}, {"close", reader_close}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open_pth", open_pth},
+                                     {"open_safetensors", open_safetensors},
+                                     {"write_safetensors", write_safetensors},
+                                     {NULL, NULL}};
 
 DGL_EXPORT int luaopen_dgamnative_checkpoint(lua_State *L);
 int luaopen_dgamnative_checkpoint(lua_State *L) {

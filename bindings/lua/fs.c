@@ -2,7 +2,8 @@
  *
  *   sha256(text)        64 hexadecimal digits
  *   sha256_file(path)   the same of a file's contents
- *   write(path, text)   replaces the file as a whole: temporary name, fsync, rename, fsync of the folder (core/store/file.h)
+ *   write(path, text)   replaces the file as a whole: temporary name, fsync, rename, fsync of the folder
+ * (core/store/file.h)
  */
 #include "lua/dgl.h"
 #include "store/file.h"
@@ -35,7 +36,8 @@ static int fs_write(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {{"sha256", fs_sha256}, {"sha256_file", fs_sha256_file}, {"write", fs_write}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"sha256", fs_sha256}, {"sha256_file", fs_sha256_file}, {"write", fs_write}, {NULL, NULL}};
 
 DGL_EXPORT int luaopen_dgamnative_fs(lua_State *L);
 int luaopen_dgamnative_fs(lua_State *L) {

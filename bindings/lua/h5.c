@@ -19,11 +19,12 @@
 #include "store/h5.h"
 
 #define HANDLE "dgam.h5"
-#define TEXTS "dgam.h5.texts"
-#define VALUE "dgam.h5.value"
+#define TEXTS  "dgam.h5.texts"
+#define VALUE  "dgam.h5.value"
 
 _Static_assert((int)DGL_BF16 == (int)DGAM_BF16 && (int)DGL_BOOL == (int)DGAM_BOOL && (int)DGL_U8 == (int)DGAM_U8 &&
-                   (int)DGL_F64 == (int)DGAM_F64 && (int)DGL_MAXDIM == (int)DGAM_MAXDIM, "the core's types are the bindings'");
+                   (int)DGL_F64 == (int)DGAM_F64 && (int)DGL_MAXDIM == (int)DGAM_MAXDIM,
+               "the core's types are the bindings'");
 
 /* --- handles; lists and values of the core live in userdata, so that an error frees them --- */
 
@@ -46,9 +47,15 @@ static int open_with(lua_State *L, dgam_status (*opener)(const char *, dgam_h5 *
   return 1;
 }
 
-static int h5_open(lua_State *L) { return open_with(L, dgam_h5_open); }
-static int h5_create(lua_State *L) { return open_with(L, dgam_h5_create); }
-static int h5_update(lua_State *L) { return open_with(L, dgam_h5_update); }
+static int h5_open(lua_State *L) {
+  return open_with(L, dgam_h5_open);
+}
+static int h5_create(lua_State *L) {
+  return open_with(L, dgam_h5_create);
+}
+static int h5_update(lua_State *L) {
+  return open_with(L, dgam_h5_update);
+}
 
 static int h5_path(lua_State *L) {
   lua_pushstring(L, dgam_h5_path(check_file(L)));
@@ -148,19 +155,26 @@ static int to_sizes(const dgl_view *v, size_t out[DGAM_MAXDIM]) {
   return v->ndim;
 }
 
-static dgam_h5_options options_at(lua_State *L, int idx) { return (dgam_h5_options){.deflate = (int)luaL_optinteger(L, idx, 0)}; }
+static dgam_h5_options options_at(lua_State *L, int idx) {
+  return (dgam_h5_options){.deflate = (int)luaL_optinteger(L, idx, 0)};
+}
 
 /* --- what is there --- */
 
 static int h5_stat(lua_State *L) {
-  static const char *const kinds[] = {[DGAM_H5_NONE] = "none", [DGAM_H5_GROUP] = "group", [DGAM_H5_NUMBERS] = "numbers",
-                                      [DGAM_H5_TEXT] = "text", [DGAM_H5_OTHER] = "other"};
+  static const char *const kinds[] = {[DGAM_H5_NONE] = "none",
+                                      [DGAM_H5_GROUP] = "group",
+                                      [DGAM_H5_NUMBERS] = "numbers",
+                                      [DGAM_H5_TEXT] = "text",
+                                      [DGAM_H5_OTHER] = "other"};
   dgam_h5_info info;
   dgl_check_file(L, dgam_h5_stat(check_file(L), luaL_checkstring(L, 2), &info));
   lua_pushstring(L, kinds[info.kind]);
   if (info.kind != DGAM_H5_NUMBERS && info.kind != DGAM_H5_TEXT) return 1;
-  if (info.kind == DGAM_H5_NUMBERS) lua_pushstring(L, dgam_dtype_name(info.array.dtype));
-  else lua_pushnil(L);
+  if (info.kind == DGAM_H5_NUMBERS)
+    lua_pushstring(L, dgam_dtype_name(info.array.dtype));
+  else
+    lua_pushnil(L);
   lua_createtable(L, info.array.ndim, 0);
   for (int d = 0; d < info.array.ndim; d++) {
     lua_pushinteger(L, (lua_Integer)info.array.shape[d]);
@@ -178,9 +192,15 @@ static int list_with(lua_State *L, dgam_status (*list)(dgam_h5 *, const char *, 
   return 1;
 }
 
-static int h5_list(lua_State *L) { return list_with(L, dgam_h5_list); }
-static int h5_attrs(lua_State *L) { return list_with(L, dgam_h5_list_attrs); }
-static int h5_texts(lua_State *L) { return list_with(L, dgam_h5_read_texts); }
+static int h5_list(lua_State *L) {
+  return list_with(L, dgam_h5_list);
+}
+static int h5_attrs(lua_State *L) {
+  return list_with(L, dgam_h5_list_attrs);
+}
+static int h5_texts(lua_State *L) {
+  return list_with(L, dgam_h5_read_texts);
+}
 
 static int h5_make_group(lua_State *L) {
   dgl_check_file(L, dgam_h5_make_group(check_file(L), luaL_checkstring(L, 2)));
@@ -210,12 +230,14 @@ static int h5_read(lua_State *L) {
   int64_t sizes[DGAM_MAXDIM] = {0};
   for (int d = 0; d < array.ndim; d++) {
     if (slab && count[d] > array.shape[d]) /* before memory is asked for */
-      luaL_error(L, "'%s': a slab of %d along dimension %d, which has %d", name, (int)count[d], d + 1, (int)array.shape[d]);
+      luaL_error(L, "'%s': a slab of %d along dimension %d, which has %d", name, (int)count[d], d + 1,
+                 (int)array.shape[d]);
     sizes[d] = (int64_t)(slab ? count[d] : array.shape[d]);
   }
   dgl_view v;
   dgl_newtensor(L, (dgl_dtype)dtype, array.ndim, sizes, &v);
-  dgl_check_file(L, dgam_h5_read(f, name, dtype, slab ? start : NULL, slab ? count : NULL, v.data, v.count * dgam_dtype_size(dtype)));
+  dgl_check_file(L, dgam_h5_read(f, name, dtype, slab ? start : NULL, slab ? count : NULL, v.data,
+                                 v.count * dgam_dtype_size(dtype)));
   return 1;
 }
 
@@ -230,12 +252,16 @@ static int h5_numbers(lua_State *L) {
   dgam_dtype dtype = is_bool ? DGAM_BOOL : is_int ? DGAM_I64 : DGAM_F64;
   if (slab && n > array.count) luaL_error(L, "the slab of '%s' is larger than the dataset", name);
   void *block = lua_newuserdatauv(L, n * dgam_dtype_size(dtype) + 1, 0);
-  dgl_check_file(L, dgam_h5_read(f, name, dtype, slab ? start : NULL, slab ? count : NULL, block, n * dgam_dtype_size(dtype)));
+  dgl_check_file(
+      L, dgam_h5_read(f, name, dtype, slab ? start : NULL, slab ? count : NULL, block, n * dgam_dtype_size(dtype)));
   lua_createtable(L, (int)n, 0);
   for (size_t i = 0; i < n; i++) {
-    if (is_bool) lua_pushboolean(L, ((unsigned char *)block)[i]);
-    else if (is_int) lua_pushinteger(L, ((int64_t *)block)[i]);
-    else lua_pushnumber(L, ((double *)block)[i]);
+    if (is_bool)
+      lua_pushboolean(L, ((unsigned char *)block)[i]);
+    else if (is_int)
+      lua_pushinteger(L, ((int64_t *)block)[i]);
+    else
+      lua_pushnumber(L, ((double *)block)[i]);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
@@ -289,9 +315,12 @@ static void *check_list(lua_State *L, int idx, dgam_dtype dtype, const char *nam
   for (size_t i = 0; i < *n; i++) {
     int ok = 1;
     lua_rawgeti(L, idx, (lua_Integer)i + 1);
-    if (dtype == DGAM_I64) ((int64_t *)block)[i] = lua_tointegerx(L, -1, &ok);
-    else if (dtype == DGAM_F64) ((double *)block)[i] = lua_tonumberx(L, -1, &ok);
-    else ((unsigned char *)block)[i] = (unsigned char)lua_toboolean(L, -1), ok = lua_isboolean(L, -1);
+    if (dtype == DGAM_I64)
+      ((int64_t *)block)[i] = lua_tointegerx(L, -1, &ok);
+    else if (dtype == DGAM_F64)
+      ((double *)block)[i] = lua_tonumberx(L, -1, &ok);
+    else
+      ((unsigned char *)block)[i] = (unsigned char)lua_toboolean(L, -1), ok = lua_isboolean(L, -1);
     if (!ok) luaL_error(L, "'%s' holds %s, expected %s", name, luaL_tolstring(L, -1, NULL), dgam_dtype_name(dtype));
     lua_pop(L, 1);
   }
@@ -347,11 +376,20 @@ static int h5_write_texts(lua_State *L) {
 
 static void push_element(lua_State *L, const dgam_h5_value *v, size_t i) {
   switch (v->kind) {
-    case DGAM_H5_INTS: lua_pushinteger(L, v->ints[i]); break;
-    case DGAM_H5_BOOLS: lua_pushboolean(L, v->ints[i] != 0); break;
-    case DGAM_H5_FLOATS: lua_pushnumber(L, v->floats[i]); break;
-    case DGAM_H5_TEXTS: lua_pushstring(L, v->texts.items[i]); break;
-    default: lua_pushnil(L);
+    case DGAM_H5_INTS:
+      lua_pushinteger(L, v->ints[i]);
+      break;
+    case DGAM_H5_BOOLS:
+      lua_pushboolean(L, v->ints[i] != 0);
+      break;
+    case DGAM_H5_FLOATS:
+      lua_pushnumber(L, v->floats[i]);
+      break;
+    case DGAM_H5_TEXTS:
+      lua_pushstring(L, v->texts.items[i]);
+      break;
+    default:
+      lua_pushnil(L);
   }
 }
 
@@ -379,10 +417,14 @@ static dgam_dtype list_dtype(lua_State *L, int idx, int *is_text) {
   size_t n = (size_t)lua_rawlen(L, idx);
   for (size_t i = 0; i < n; i++) {
     lua_rawgeti(L, idx, (lua_Integer)i + 1);
-    if (lua_type(L, -1) == LUA_TSTRING) *is_text = 1;
-    else if (lua_isboolean(L, -1)) dtype = DGAM_BOOL;
-    else if (!lua_isinteger(L, -1)) dtype = DGAM_F64;
-    else if (dtype == DGAM_NODTYPE) dtype = DGAM_I64;
+    if (lua_type(L, -1) == LUA_TSTRING)
+      *is_text = 1;
+    else if (lua_isboolean(L, -1))
+      dtype = DGAM_BOOL;
+    else if (!lua_isinteger(L, -1))
+      dtype = DGAM_F64;
+    else if (dtype == DGAM_NODTYPE)
+      dtype = DGAM_I64;
     lua_pop(L, 1);
   }
   return dtype == DGAM_NODTYPE ? DGAM_F64 : dtype;

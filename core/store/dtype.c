@@ -11,9 +11,9 @@ static const struct {
   size_t size;
   const char *name;
 } types[] = {
-    {DGAM_U8, 1, "uint8"},    {DGAM_I8, 1, "int8"},     {DGAM_I16, 2, "int16"},   {DGAM_I32, 4, "int32"},
-    {DGAM_I64, 8, "int64"},   {DGAM_F16, 2, "float16"}, {DGAM_F32, 4, "float32"}, {DGAM_F64, 8, "float64"},
-    {DGAM_BOOL, 1, "bool"},   {DGAM_BF16, 2, "bfloat16"},
+    {DGAM_U8, 1, "uint8"},  {DGAM_I8, 1, "int8"},       {DGAM_I16, 2, "int16"},   {DGAM_I32, 4, "int32"},
+    {DGAM_I64, 8, "int64"}, {DGAM_F16, 2, "float16"},   {DGAM_F32, 4, "float32"}, {DGAM_F64, 8, "float64"},
+    {DGAM_BOOL, 1, "bool"}, {DGAM_BF16, 2, "bfloat16"},
 };
 enum { NTYPES = sizeof types / sizeof *types };
 
@@ -39,8 +39,10 @@ int dgam_shape_overflow(int ndim, const size_t *shape, dgam_dtype dtype, size_t 
   size_t n = 1, total;
   int empty = 0;
   for (int d = 0; d < ndim; d++) {
-    if (shape[d] == 0) empty = 1;
-    else if (dgam_mul_overflow(n, shape[d], &n)) return 1;
+    if (shape[d] == 0)
+      empty = 1;
+    else if (dgam_mul_overflow(n, shape[d], &n))
+      return 1;
   }
   if (empty) n = 0;
   if (dgam_mul_overflow(n, dgam_dtype_size(dtype), &total)) return 1;

@@ -1,4 +1,5 @@
-/* dtype.h - element types of stored tensors, numbered as libtorch's ScalarType is, and the description of one tensor. */
+/* dtype.h - element types of stored tensors, numbered as libtorch's ScalarType is, and the description of one tensor.
+ */
 #ifndef DGAM_STORE_DTYPE_H
 #define DGAM_STORE_DTYPE_H
 
@@ -12,8 +13,16 @@ extern "C" {
 #endif
 
 typedef enum dgam_dtype {
-  DGAM_U8 = 0, DGAM_I8 = 1, DGAM_I16 = 2, DGAM_I32 = 3, DGAM_I64 = 4,
-  DGAM_F16 = 5, DGAM_F32 = 6, DGAM_F64 = 7, DGAM_BOOL = 11, DGAM_BF16 = 15,
+  DGAM_U8 = 0,
+  DGAM_I8 = 1,
+  DGAM_I16 = 2,
+  DGAM_I32 = 3,
+  DGAM_I64 = 4,
+  DGAM_F16 = 5,
+  DGAM_F32 = 6,
+  DGAM_F64 = 7,
+  DGAM_BOOL = 11,
+  DGAM_BF16 = 15,
   DGAM_NODTYPE = -1
 } dgam_dtype;
 

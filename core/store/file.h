@@ -48,7 +48,8 @@ DGAM_API dgam_status dgam_output_begin(dgam_output *out, const char *path);
 /* Appends n bytes. DGAM_EIO with the system's reason (disk full). */
 DGAM_API dgam_status dgam_output_write(dgam_output *out, const void *data, size_t n);
 
-/* Makes it durable under its name and frees the struct. On failure the temporary file is gone and the old one intact. */
+/* Makes it durable under its name and frees the struct. On failure the temporary file is gone and the old one intact.
+ */
 DGAM_API dgam_status dgam_output_commit(dgam_output *out);
 
 /* Removes the temporary file and frees the struct. The thread's error message stays as it was. */

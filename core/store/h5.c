@@ -14,7 +14,7 @@ enum { CHUNK = 256 * 1024, COPY_PIECE = 1 << 16 };
 
 struct dgam_h5 {
   hid_t file;
-  char *path;         /* for messages: as the caller gave it */
+  char *path; /* for messages: as the caller gave it */
   int writing;
   dgam_output output; /* while writing, */
   dgam_h5_sink sink;  /* which goes through this */
@@ -36,7 +36,9 @@ static dgam_status fail(const dgam_h5 *f, dgam_status code, const char *name, co
   return dgam_fail(code, "'%s': %s%s", f->path, what, reason);
 }
 
-static dgam_status no_memory(const dgam_h5 *f) { return dgam_fail(DGAM_ENOMEM, "no memory for '%s'", f->path); }
+static dgam_status no_memory(const dgam_h5 *f) {
+  return dgam_fail(DGAM_ENOMEM, "no memory for '%s'", f->path);
+}
 
 /* HDF5 prints its errors unless told not to, thread by thread. */
 static void quiet(void) {
@@ -50,7 +52,9 @@ static dgam_status settle(const dgam_h5 *f, dgam_status s) {
   return dgam_fail(DGAM_EIO, "cannot write '%s': %s", f->path, strerror(f->sink.reason));
 }
 
-static const char *object_path(const char *name) { return *name ? name : "/"; }
+static const char *object_path(const char *name) {
+  return *name ? name : "/";
+}
 
 /* --- files --- */
 
@@ -94,8 +98,8 @@ static dgam_status check_signature(const char *path) {
   dgam_input_close(&in);
   if (s != DGAM_OK || found) return s;
   if (size < 8) return dgam_fail(DGAM_EFORMAT, "'%s' is not an HDF5 file: it has %d bytes", path, (int)size);
-  return dgam_fail(DGAM_EFORMAT, "'%s' is not an HDF5 file: it begins with bytes %02x %02x %02x %02x", path, first[0], first[1],
-                   first[2], first[3]);
+  return dgam_fail(DGAM_EFORMAT, "'%s' is not an HDF5 file: it begins with bytes %02x %02x %02x %02x", path, first[0],
+                   first[1], first[2], first[3]);
 }
 
 dgam_status dgam_h5_open(const char *path, dgam_h5 **out) {
@@ -107,8 +111,10 @@ dgam_status dgam_h5_open(const char *path, dgam_h5 **out) {
   f->file = H5Fopen(path, H5F_ACC_RDONLY, access);
   dgam_status s = f->file < 0 ? fail(f, DGAM_EFORMAT, NULL, "the HDF5 file is damaged or cut off") : DGAM_OK;
   H5Pclose(access);
-  if (s == DGAM_OK) *out = f;
-  else dgam_h5_close(f);
+  if (s == DGAM_OK)
+    *out = f;
+  else
+    dgam_h5_close(f);
   return s;
 }
 
@@ -117,11 +123,13 @@ static dgam_status open_output(dgam_h5 *f, unsigned flags) {
   hid_t access = access_list();
   f->sink.fd = f->output.fd;
   herr_t e = dgam_h5_sink_use(access, &f->sink);
-  if (e >= 0) f->file = flags == H5F_ACC_TRUNC ? H5Fcreate(f->output.temp, flags, H5P_DEFAULT, access)
-                                               : H5Fopen(f->output.temp, flags, access);
+  if (e >= 0)
+    f->file = flags == H5F_ACC_TRUNC ? H5Fcreate(f->output.temp, flags, H5P_DEFAULT, access)
+                                     : H5Fopen(f->output.temp, flags, access);
   dgam_status s = DGAM_OK;
-  if (f->file < 0) s = flags == H5F_ACC_TRUNC ? fail(f, DGAM_EIO, NULL, "cannot create the file")
-                                              : fail(f, DGAM_EFORMAT, NULL, "the HDF5 file is damaged or cut off");
+  if (f->file < 0)
+    s = flags == H5F_ACC_TRUNC ? fail(f, DGAM_EIO, NULL, "cannot create the file")
+                               : fail(f, DGAM_EFORMAT, NULL, "the HDF5 file is damaged or cut off");
   H5Pclose(access);
   return settle(f, s);
 }
@@ -135,8 +143,10 @@ dgam_status dgam_h5_create(const char *path, dgam_h5 **out) {
     f->writing = 1;
     s = open_output(f, H5F_ACC_TRUNC);
   }
-  if (s == DGAM_OK) *out = f;
-  else dgam_h5_close(f);
+  if (s == DGAM_OK)
+    *out = f;
+  else
+    dgam_h5_close(f);
   return s;
 }
 
@@ -165,8 +175,10 @@ dgam_status dgam_h5_update(const char *path, dgam_h5 **out) {
     s = copy_into(&f->output, path);
   }
   if (s == DGAM_OK) s = open_output(f, H5F_ACC_RDWR);
-  if (s == DGAM_OK) *out = f;
-  else dgam_h5_close(f);
+  if (s == DGAM_OK)
+    *out = f;
+  else
+    dgam_h5_close(f);
   return s;
 }
 
@@ -194,7 +206,9 @@ void dgam_h5_close(dgam_h5 *f) {
   free(f);
 }
 
-const char *dgam_h5_path(const dgam_h5 *f) { return f->path; }
+const char *dgam_h5_path(const dgam_h5 *f) {
+  return f->path;
+}
 
 static dgam_status check_writing(const dgam_h5 *f) {
   if (f->writing) return DGAM_OK;
@@ -225,17 +239,28 @@ static hid_t bool_type(void) {
 /* A new type for elements in memory and in files, which is the same on a little-endian machine. */
 static hid_t type_of(dgam_dtype dtype) {
   switch (dtype) {
-    case DGAM_U8: return H5Tcopy(H5T_STD_U8LE);
-    case DGAM_I8: return H5Tcopy(H5T_STD_I8LE);
-    case DGAM_I16: return H5Tcopy(H5T_STD_I16LE);
-    case DGAM_I32: return H5Tcopy(H5T_STD_I32LE);
-    case DGAM_I64: return H5Tcopy(H5T_STD_I64LE);
-    case DGAM_F32: return H5Tcopy(H5T_IEEE_F32LE);
-    case DGAM_F64: return H5Tcopy(H5T_IEEE_F64LE);
-    case DGAM_F16: return float16_type(10, 5, 15);
-    case DGAM_BF16: return float16_type(7, 8, 127);
-    case DGAM_BOOL: return bool_type();
-    default: return -1;
+    case DGAM_U8:
+      return H5Tcopy(H5T_STD_U8LE);
+    case DGAM_I8:
+      return H5Tcopy(H5T_STD_I8LE);
+    case DGAM_I16:
+      return H5Tcopy(H5T_STD_I16LE);
+    case DGAM_I32:
+      return H5Tcopy(H5T_STD_I32LE);
+    case DGAM_I64:
+      return H5Tcopy(H5T_STD_I64LE);
+    case DGAM_F32:
+      return H5Tcopy(H5T_IEEE_F32LE);
+    case DGAM_F64:
+      return H5Tcopy(H5T_IEEE_F64LE);
+    case DGAM_F16:
+      return float16_type(10, 5, 15);
+    case DGAM_BF16:
+      return float16_type(7, 8, 127);
+    case DGAM_BOOL:
+      return bool_type();
+    default:
+      return -1;
   }
 }
 
@@ -249,9 +274,13 @@ static hid_t text_type(void) {
 static int is_bool(hid_t type) {
   if (H5Tget_nmembers(type) != 2 || H5Tget_size(type) != 1) return 0;
   char *a = H5Tget_member_name(type, 0), *b = H5Tget_member_name(type, 1);
-  int yes = a && b && ((strcmp(a, "FALSE") == 0 && strcmp(b, "TRUE") == 0) || (strcmp(b, "FALSE") == 0 && strcmp(a, "TRUE") == 0));
+  int yes =
+      a && b &&
+      ((strcmp(a, "FALSE") == 0 && strcmp(b, "TRUE") == 0) || (strcmp(b, "FALSE") == 0 && strcmp(a, "TRUE") == 0));
   signed char value = 0;
-  if (yes) yes = H5Tenum_valueof(type, "TRUE", &value) >= 0 && value == 1 && H5Tenum_valueof(type, "FALSE", &value) >= 0 && !value;
+  if (yes)
+    yes = H5Tenum_valueof(type, "TRUE", &value) >= 0 && value == 1 && H5Tenum_valueof(type, "FALSE", &value) >= 0 &&
+          !value;
   H5free_memory(a);
   H5free_memory(b);
   return yes;
@@ -273,8 +302,10 @@ static dgam_dtype dtype_of(hid_t type) {
       if (size != 2) return DGAM_F64;
       if (H5Tget_fields(type, &sign, &exponent_at, &exponent, &mantissa_at, &mantissa) < 0) return DGAM_NODTYPE;
       return exponent == 8 ? DGAM_BF16 : DGAM_F16;
-    case H5T_ENUM: return is_bool(type) ? DGAM_BOOL : DGAM_I64;
-    default: return DGAM_NODTYPE;
+    case H5T_ENUM:
+      return is_bool(type) ? DGAM_BOOL : DGAM_I64;
+    default:
+      return DGAM_NODTYPE;
   }
 }
 
@@ -309,9 +340,10 @@ static dgam_status read_shape(const dgam_h5 *f, const char *name, hid_t space, d
   }
   int ndim = H5Sget_simple_extent_ndims(space);
   if (ndim > DGAM_MAXDIM)
-    return dgam_fail(DGAM_EUNSUPPORTED, "'%s': '%.256s' has %d dimensions, at most %d are supported", f->path, name, ndim,
-                     DGAM_MAXDIM);
-  if (ndim < 0 || H5Sget_simple_extent_dims(space, dims, NULL) < 0) return fail(f, DGAM_EFORMAT, name, "cannot read the shape of");
+    return dgam_fail(DGAM_EUNSUPPORTED, "'%s': '%.256s' has %d dimensions, at most %d are supported", f->path, name,
+                     ndim, DGAM_MAXDIM);
+  if (ndim < 0 || H5Sget_simple_extent_dims(space, dims, NULL) < 0)
+    return fail(f, DGAM_EFORMAT, name, "cannot read the shape of");
   out->ndim = ndim;
   for (int d = 0; d < ndim; d++) out->shape[d] = (size_t)dims[d];
   if (dgam_shape_overflow(ndim, out->shape, out->dtype, &out->count, NULL))
@@ -327,7 +359,7 @@ static dgam_status describe(const dgam_h5 *f, const char *name, hid_t type, hid_
     s = fail(f, DGAM_EFORMAT, name, "cannot read type and shape of");
   } else {
     out->array.dtype = dtype_of(type);
-    out->kind = H5Tget_class(type) == H5T_STRING    ? DGAM_H5_TEXT
+    out->kind = H5Tget_class(type) == H5T_STRING   ? DGAM_H5_TEXT
                 : out->array.dtype == DGAM_NODTYPE ? DGAM_H5_OTHER
                                                    : DGAM_H5_NUMBERS;
     if (out->kind != DGAM_H5_OTHER) s = read_shape(f, name, space, &out->array);
@@ -345,9 +377,12 @@ dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
   if (object < 0) return fail(f, DGAM_EFORMAT, name, "cannot open");
   dgam_status s = DGAM_OK;
   H5I_type_t type = H5Iget_type(object);
-  if (type == H5I_GROUP) out->kind = DGAM_H5_GROUP;
-  else if (type == H5I_DATASET) s = describe(f, name, H5Dget_type(object), H5Dget_space(object), out);
-  else out->kind = DGAM_H5_OTHER;
+  if (type == H5I_GROUP)
+    out->kind = DGAM_H5_GROUP;
+  else if (type == H5I_DATASET)
+    s = describe(f, name, H5Dget_type(object), H5Dget_space(object), out);
+  else
+    out->kind = DGAM_H5_OTHER;
   H5Oclose(object);
   return s;
 }
@@ -402,7 +437,8 @@ static dgam_status list_with(dgam_h5 *f, const char *name, dgam_h5_texts *out, i
   hid_t object = H5Oopen(f->file, object_path(name), H5P_DEFAULT);
   if (object < 0) return fail(f, DGAM_EFORMAT, name, "cannot open");
   dgam_status s = DGAM_OK;
-  if (!attrs && H5Iget_type(object) != H5I_GROUP) s = dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is not a group", f->path, name);
+  if (!attrs && H5Iget_type(object) != H5I_GROUP)
+    s = dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is not a group", f->path, name);
   else if ((attrs ? H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, add_attr, out)
                   : H5Literate(object, H5_INDEX_NAME, H5_ITER_INC, NULL, add_link, out)) < 0)
     s = fail(f, DGAM_EFORMAT, name, "cannot list");
@@ -411,8 +447,12 @@ static dgam_status list_with(dgam_h5 *f, const char *name, dgam_h5_texts *out, i
   return s;
 }
 
-dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *out) { return list_with(f, group, out, 0); }
-dgam_status dgam_h5_list_attrs(dgam_h5 *f, const char *object, dgam_h5_texts *out) { return list_with(f, object, out, 1); }
+dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *out) {
+  return list_with(f, group, out, 0);
+}
+dgam_status dgam_h5_list_attrs(dgam_h5 *f, const char *object, dgam_h5_texts *out) {
+  return list_with(f, object, out, 1);
+}
 
 /* Links are UTF-8 and make the groups they need. */
 static hid_t link_list(void) {
@@ -427,7 +467,8 @@ dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name) {
   DGAM_TRY(check_writing(f));
   DGAM_TRY(dgam_h5_stat(f, name, &info));
   if (info.kind == DGAM_H5_GROUP) return DGAM_OK;
-  if (info.kind != DGAM_H5_NONE) return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is there and not a group", f->path, name);
+  if (info.kind != DGAM_H5_NONE)
+    return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is there and not a group", f->path, name);
   hid_t links = link_list(), group = H5Gcreate2(f->file, name, links, H5P_DEFAULT, H5P_DEFAULT);
   dgam_status s = group < 0 ? fail(f, DGAM_EINVAL, name, "cannot make group") : DGAM_OK;
   if (group >= 0) H5Gclose(group);
@@ -444,8 +485,10 @@ static H5T_conv_ret_t on_exception(H5T_conv_except_t type, hid_t from, hid_t to,
   if (type != H5T_CONV_EXCEPT_TRUNCATE) return H5T_CONV_ABORT;
   float f = 0; /* a fraction is cut off; NaN comes as one, too */
   double d = 0;
-  if (H5Tget_size(from) == sizeof f) memcpy(&f, src, sizeof f);
-  else if (H5Tget_size(from) == sizeof d) memcpy(&d, src, sizeof d);
+  if (H5Tget_size(from) == sizeof f)
+    memcpy(&f, src, sizeof f);
+  else if (H5Tget_size(from) == sizeof d)
+    memcpy(&d, src, sizeof d);
   return isnan(f) || isnan(d) ? H5T_CONV_ABORT : H5T_CONV_UNHANDLED;
 }
 
@@ -464,14 +507,16 @@ static dgam_status select_slab(dgam_h5 *f, const char *name, const dgam_tensor_i
     *memory = H5Scopy(space);
     return *memory < 0 ? fail(f, DGAM_EFORMAT, name, "cannot read the shape of") : DGAM_OK;
   }
-  if (array->ndim == 0) return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is a single value and has no slabs", f->path, name);
+  if (array->ndim == 0)
+    return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is a single value and has no slabs", f->path, name);
   *elements = 1;
   for (int d = 0; d < array->ndim; d++) {
     if (count[d] > array->shape[d] || start[d] > array->shape[d] - count[d]) {
       char a[128], b[128], c[128];
       return dgam_fail(DGAM_EINVAL, "'%s': slab of shape %s at %s (from 0) is outside '%.256s' of shape %s", f->path,
-                       dgam_shape_text(array->ndim, count, a, sizeof a), dgam_shape_text(array->ndim, start, b, sizeof b),
-                       name, dgam_shape_text(array->ndim, array->shape, c, sizeof c));
+                       dgam_shape_text(array->ndim, count, a, sizeof a),
+                       dgam_shape_text(array->ndim, start, b, sizeof b), name,
+                       dgam_shape_text(array->ndim, array->shape, c, sizeof c));
     }
     from[d] = start[d], n[d] = count[d];
     *elements *= count[d]; /* no overflow: not above the dataset's */
@@ -485,7 +530,8 @@ static dgam_status select_slab(dgam_h5 *f, const char *name, const dgam_tensor_i
 /* Moves a slab between memory and an open dataset. bytes: what the caller has room for, or SIZE_MAX when writing. */
 static dgam_status move(dgam_h5 *f, const char *name, hid_t dataset, const dgam_tensor_info *array, dgam_dtype dtype,
                         const size_t *start, const size_t *count, void *out, const void *in, size_t bytes) {
-  hid_t space = H5Dget_space(dataset), memory = -1, type = type_of(dtype), transfer = transfer_list(in ? array->dtype : dtype);
+  hid_t space = H5Dget_space(dataset), memory = -1, type = type_of(dtype),
+        transfer = transfer_list(in ? array->dtype : dtype);
   size_t n = 0;
   dgam_status s;
   if (space < 0 || type < 0 || transfer < 0)
@@ -493,8 +539,8 @@ static dgam_status move(dgam_h5 *f, const char *name, hid_t dataset, const dgam_
   else
     s = select_slab(f, name, array, start, count, space, &memory, &n);
   if (s == DGAM_OK && out && n * dgam_dtype_size(dtype) != bytes)
-    s = dgam_fail(DGAM_EINVAL, "'%s': %zu elements of '%.256s' as %s take %zu bytes, room for %zu given", f->path, n, name,
-                  dgam_dtype_name(dtype), n * dgam_dtype_size(dtype), bytes);
+    s = dgam_fail(DGAM_EINVAL, "'%s': %zu elements of '%.256s' as %s take %zu bytes, room for %zu given", f->path, n,
+                  name, dgam_dtype_name(dtype), n * dgam_dtype_size(dtype), bytes);
   if (s == DGAM_OK && n && out && H5Dread(dataset, type, memory, space, transfer, out) < 0) {
     char what[64];
     snprintf(what, sizeof what, "cannot read, as %s,", dgam_dtype_name(dtype));
@@ -509,14 +555,15 @@ static dgam_status move(dgam_h5 *f, const char *name, hid_t dataset, const dgam_
   return s;
 }
 
-dgam_status dgam_h5_read(dgam_h5 *f, const char *name, dgam_dtype dtype, const size_t *start, const size_t *count, void *out,
-                         size_t bytes) {
+dgam_status dgam_h5_read(dgam_h5 *f, const char *name, dgam_dtype dtype, const size_t *start, const size_t *count,
+                         void *out, size_t bytes) {
   hid_t dataset = -1;
   dgam_h5_info info;
   DGAM_TRY(open_dataset(f, name, DGAM_H5_NUMBERS, &dataset, &info));
   dgam_status s;
   if (dtype == DGAM_BOOL && info.array.dtype != DGAM_BOOL)
-    s = dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is %s and cannot be read as bool", f->path, name, dgam_dtype_name(info.array.dtype));
+    s = dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is %s and cannot be read as bool", f->path, name,
+                  dgam_dtype_name(info.array.dtype));
   else
     s = move(f, name, dataset, &info.array, dtype, start, count, out, NULL, bytes);
   H5Dclose(dataset);
@@ -529,7 +576,8 @@ dgam_status dgam_h5_read(dgam_h5 *f, const char *name, dgam_dtype dtype, const s
 static dgam_status creation_list(const dgam_h5 *f, const char *name, dgam_dtype dtype, int ndim, const size_t *shape,
                                  size_t elements, int deflate, hid_t *out) {
   if (deflate < 0 || deflate > 9)
-    return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is to be deflated at level %d, expected 0 to 9", f->path, name, deflate);
+    return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is to be deflated at level %d, expected 0 to 9", f->path, name,
+                     deflate);
   *out = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_obj_track_times(*out, 0);
   if (!deflate || ndim == 0 || elements == 0) return DGAM_OK;
@@ -566,18 +614,20 @@ static dgam_status check_new(dgam_h5 *f, const char *name) {
   return DGAM_OK;
 }
 
-dgam_status dgam_h5_write(dgam_h5 *f, const char *name, dgam_dtype dtype, int ndim, const size_t *shape, const void *data,
-                          const dgam_h5_options *options) {
+dgam_status dgam_h5_write(dgam_h5 *f, const char *name, dgam_dtype dtype, int ndim, const size_t *shape,
+                          const void *data, const dgam_h5_options *options) {
   dgam_tensor_info array = {.dtype = dtype, .ndim = ndim};
   hsize_t dims[DGAM_MAXDIM];
   hid_t create = -1, dataset = -1;
   DGAM_TRY(check_new(f, name));
-  if (!dgam_dtype_size(dtype) || ndim < 0 || ndim > DGAM_MAXDIM || dgam_shape_overflow(ndim, shape, dtype, &array.count, NULL))
-    return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' has type %s and %d dimensions", f->path, name, dgam_dtype_name(dtype), ndim);
+  if (!dgam_dtype_size(dtype) || ndim < 0 || ndim > DGAM_MAXDIM ||
+      dgam_shape_overflow(ndim, shape, dtype, &array.count, NULL))
+    return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' has type %s and %d dimensions", f->path, name, dgam_dtype_name(dtype),
+                     ndim);
   for (int d = 0; d < ndim; d++) dims[d] = array.shape[d] = shape[d];
   DGAM_TRY(creation_list(f, name, dtype, ndim, shape, array.count, options ? options->deflate : 0, &create));
-  dgam_status s = make_dataset(f, name, type_of(dtype), ndim ? H5Screate_simple(ndim, dims, NULL) : H5Screate(H5S_SCALAR),
-                               create, &dataset);
+  dgam_status s = make_dataset(f, name, type_of(dtype),
+                               ndim ? H5Screate_simple(ndim, dims, NULL) : H5Screate(H5S_SCALAR), create, &dataset);
   H5Pclose(create);
   if (s != DGAM_OK) return s;
   if (data) s = move(f, name, dataset, &array, dtype, NULL, NULL, NULL, data, 0);
@@ -593,8 +643,8 @@ dgam_status dgam_h5_write_slab(dgam_h5 *f, const char *name, dgam_dtype dtype, c
   DGAM_TRY(open_dataset(f, name, DGAM_H5_NUMBERS, &dataset, &info));
   dgam_status s;
   if ((dtype == DGAM_BOOL) != (info.array.dtype == DGAM_BOOL))
-    s = dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is %s and cannot take %s", f->path, name, dgam_dtype_name(info.array.dtype),
-                  dgam_dtype_name(dtype));
+    s = dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is %s and cannot take %s", f->path, name,
+                  dgam_dtype_name(info.array.dtype), dgam_dtype_name(dtype));
   else
     s = move(f, name, dataset, &info.array, dtype, start, count, NULL, data, 0);
   if (H5Dclose(dataset) < 0 && s == DGAM_OK) s = fail(f, DGAM_EIO, name, "cannot write");
@@ -622,14 +672,16 @@ dgam_status dgam_h5_write_texts(dgam_h5 *f, const char *name, int ndim, size_t c
   H5Pclose(create);
   if (s != DGAM_OK) return s;
   hid_t type = text_type();
-  if (count && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0) s = fail(f, DGAM_EIO, name, "cannot write");
+  if (count && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0)
+    s = fail(f, DGAM_EIO, name, "cannot write");
   H5Tclose(type);
   if (H5Dclose(dataset) < 0 && s == DGAM_OK) s = fail(f, DGAM_EIO, name, "cannot write");
   return settle(f, s);
 }
 
 /* Text of a dataset (attr 0) or an attribute (attr 1) of n values into *out. */
-static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object, int attr, size_t n, dgam_h5_texts *out) {
+static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object, int attr, size_t n,
+                               dgam_h5_texts *out) {
   hid_t stored = attr ? H5Aget_type(object) : H5Dget_type(object);
   hid_t space = attr ? H5Aget_space(object) : H5Dget_space(object);
   int variable = H5Tis_variable_str(stored) > 0;
@@ -640,7 +692,8 @@ static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object,
   H5Tset_strpad(type, H5Tget_strpad(stored));
   dgam_status s = DGAM_OK;
   char *block = __builtin_mul_overflow(n, width, &bytes) ? NULL : calloc(bytes + 1, 1);
-  if (!block) s = no_memory(f);
+  if (!block)
+    s = no_memory(f);
   else if (n && (attr ? H5Aread(object, type, block) : H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block)) < 0)
     s = fail(f, DGAM_EFORMAT, name, "cannot read");
   int blank = H5Tget_strpad(stored) == H5T_STR_SPACEPAD;
@@ -683,8 +736,10 @@ static dgam_status fetch_numbers(const dgam_h5 *f, const char *name, hid_t attr,
   void *block = calloc(out->count + 1, 8);
   if (!block) return no_memory(f);
   out->kind = is_float ? DGAM_H5_FLOATS : dtype == DGAM_BOOL ? DGAM_H5_BOOLS : DGAM_H5_INTS;
-  if (is_float) out->floats = block;
-  else out->ints = block;
+  if (is_float)
+    out->floats = block;
+  else
+    out->ints = block;
   if (out->count && H5Aread(attr, is_float ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, block) < 0) {
     dgam_status s = fail(f, DGAM_EFORMAT, name, "cannot read attribute");
     dgam_h5_free_value(out);
@@ -708,10 +763,13 @@ dgam_status dgam_h5_read_attr(dgam_h5 *f, const char *object, const char *name, 
   dgam_status s = DGAM_OK;
   if (H5Aexists(holder, name) > 0) {
     attr = H5Aopen(holder, name, H5P_DEFAULT);
-    if (attr < 0) s = fail(f, DGAM_EFORMAT, name, "cannot open attribute");
-    else s = describe(f, name, H5Aget_type(attr), H5Aget_space(attr), &info);
+    if (attr < 0)
+      s = fail(f, DGAM_EFORMAT, name, "cannot open attribute");
+    else
+      s = describe(f, name, H5Aget_type(attr), H5Aget_space(attr), &info);
     out->ndim = info.array.ndim, out->count = info.array.count;
-    if (s == DGAM_OK && info.kind == DGAM_H5_NUMBERS) s = fetch_numbers(f, name, attr, info.array.dtype, out);
+    if (s == DGAM_OK && info.kind == DGAM_H5_NUMBERS)
+      s = fetch_numbers(f, name, attr, info.array.dtype, out);
     else if (s == DGAM_OK && info.kind == DGAM_H5_TEXT) {
       out->kind = DGAM_H5_TEXTS;
       s = fetch_texts(f, name, attr, 1, out->count, &out->texts);
@@ -746,11 +804,11 @@ static dgam_status put_attr(dgam_h5 *f, const char *object, const char *name, hi
   return settle(f, s);
 }
 
-dgam_status dgam_h5_write_attr(dgam_h5 *f, const char *object, const char *name, dgam_dtype dtype, int ndim, size_t count,
-                               const void *data) {
+dgam_status dgam_h5_write_attr(dgam_h5 *f, const char *object, const char *name, dgam_dtype dtype, int ndim,
+                               size_t count, const void *data) {
   if (dtype != DGAM_I64 && dtype != DGAM_F64 && dtype != DGAM_BOOL)
-    return dgam_fail(DGAM_EINVAL, "'%s': attribute '%.256s' has type %s, expected int64, float64 or bool", f->path, name,
-                     dgam_dtype_name(dtype));
+    return dgam_fail(DGAM_EINVAL, "'%s': attribute '%.256s' has type %s, expected int64, float64 or bool", f->path,
+                     name, dgam_dtype_name(dtype));
   return put_attr(f, object, name, type_of(dtype), ndim, count, data);
 }
 

@@ -7,16 +7,16 @@
  * Types in the file: integers and floats little-endian; float16 as IEEE half; bfloat16 as a 16-bit float with 8 bits of
  * exponent, which h5py widens to float32 and HDF5 converts to any other float; bool as h5py's enumeration
  * {FALSE = 0, TRUE = 1} of int8; text as UTF-8 of variable length. Read and converted: everything of these classes,
- * of either byte order. uint16, uint32 and uint64 are reported as int32, int64 and int64; a value that does not fit is an
- * error. Text may be of fixed or variable length.
+ * of either byte order. uint16, uint32 and uint64 are reported as int32, int64 and int64; a value that does not fit is
+ * an error. Text may be of fixed or variable length.
  *
  * Objects are named by their path, "state_dict/head.weight"; "" and "/" are the root. Groups on the way are made.
  * Without a file that HDF5 may lock: a committed file never changes, so readers take no lock and network file systems
  * work. A handle belongs to one thread at a time; handles in different threads are fine where HDF5 was built
  * thread-safe, as Debian does.
  *
- * Errors everywhere: DGAM_EINVAL (name, type, shape or slab is wrong), DGAM_EFORMAT (not HDF5, damaged, cut off), DGAM_EIO
- * (open, write, disk full), DGAM_EUNSUPPORTED (a type that no tensor has), DGAM_ENOMEM.
+ * Errors everywhere: DGAM_EINVAL (name, type, shape or slab is wrong), DGAM_EFORMAT (not HDF5, damaged, cut off),
+ * DGAM_EIO (open, write, disk full), DGAM_EUNSUPPORTED (a type that no tensor has), DGAM_ENOMEM.
  */
 #ifndef DGAM_STORE_H5_H
 #define DGAM_STORE_H5_H
@@ -58,14 +58,14 @@ typedef struct dgam_h5_texts {
 
 DGAM_API void dgam_h5_free_texts(dgam_h5_texts *t);
 
-DGAM_API dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *out);       /* members, sorted by name */
+DGAM_API dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *out); /* members, sorted by name */
 DGAM_API dgam_status dgam_h5_list_attrs(dgam_h5 *f, const char *object, dgam_h5_texts *out); /* attributes, sorted */
-DGAM_API dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name);                      /* fine if it is there */
+DGAM_API dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name);                       /* fine if it is there */
 
 /* Reads numbers as `dtype` into `out` of exactly `bytes` bytes, row-major. start, count: the slab, one number per
  * dimension, 0-based; both NULL: everything. Only bool can be read as bool. */
-DGAM_API dgam_status dgam_h5_read(dgam_h5 *f, const char *name, dgam_dtype dtype, const size_t *start, const size_t *count,
-                                  void *out, size_t bytes);
+DGAM_API dgam_status dgam_h5_read(dgam_h5 *f, const char *name, dgam_dtype dtype, const size_t *start,
+                                  const size_t *count, void *out, size_t bytes);
 
 typedef struct dgam_h5_options {
   int deflate; /* 0: as it is; 1..9: bytes shuffled and deflated, in chunks of about 256 KB */
@@ -80,13 +80,14 @@ DGAM_API dgam_status dgam_h5_write_slab(dgam_h5 *f, const char *name, dgam_dtype
                                         const size_t *count, const void *data);
 
 /* Texts; ndim 0 (count must be 1) or 1. They cannot hold zero bytes. Reading flattens. */
-DGAM_API dgam_status dgam_h5_write_texts(dgam_h5 *f, const char *name, int ndim, size_t count, const char *const *texts);
+DGAM_API dgam_status dgam_h5_write_texts(dgam_h5 *f, const char *name, int ndim, size_t count,
+                                         const char *const *texts);
 DGAM_API dgam_status dgam_h5_read_texts(dgam_h5 *f, const char *name, dgam_h5_texts *out);
 
 /* An attribute: `count` integers, floats, bools (in ints) or texts. */
 typedef struct dgam_h5_value {
   enum { DGAM_H5_NOTHING, DGAM_H5_INTS, DGAM_H5_FLOATS, DGAM_H5_BOOLS, DGAM_H5_TEXTS } kind; /* NOTHING: not there */
-  int ndim; /* 0: one value */
+  int ndim;                                                                                  /* 0: one value */
   size_t count;
   int64_t *ints;
   double *floats;
@@ -96,7 +97,8 @@ typedef struct dgam_h5_value {
 DGAM_API dgam_status dgam_h5_read_attr(dgam_h5 *f, const char *object, const char *name, dgam_h5_value *out);
 DGAM_API void dgam_h5_free_value(dgam_h5_value *v);
 
-/* Sets an attribute, replacing an old one. ndim 0 (count 1) or 1; dtype DGAM_I64, DGAM_F64 or DGAM_BOOL (one byte each). */
+/* Sets an attribute, replacing an old one. ndim 0 (count 1) or 1; dtype DGAM_I64, DGAM_F64 or DGAM_BOOL (one byte
+ * each). */
 DGAM_API dgam_status dgam_h5_write_attr(dgam_h5 *f, const char *object, const char *name, dgam_dtype dtype, int ndim,
                                         size_t count, const void *data);
 DGAM_API dgam_status dgam_h5_write_attr_texts(dgam_h5 *f, const char *object, const char *name, int ndim, size_t count,

@@ -111,7 +111,9 @@ static herr_t sink_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t a
   for (size_t i = 0; i < s->count; i++) { /* what went to memory covers what the file has */
     haddr_t begin = s->extents[i].begin > at ? s->extents[i].begin : at;
     haddr_t end = s->extents[i].end < at + n ? s->extents[i].end : at + n;
-    if (begin < end) memcpy((unsigned char *)to + (begin - at), s->extents[i].bytes + (begin - s->extents[i].begin), (size_t)(end - begin));
+    if (begin < end)
+      memcpy((unsigned char *)to + (begin - at), s->extents[i].bytes + (begin - s->extents[i].begin),
+             (size_t)(end - begin));
   }
   return 0;
 }

@@ -3,7 +3,8 @@
  * HDF5 holds back what it writes, and when it cannot write that at the end it can neither close the file nor forget it,
  * and crashes at exit (HDF5 1.8 to 2.x). This driver writes to a descriptor of ours. At the first write that fails it
  * keeps the reason, tells HDF5 that all is well, and puts this and every later write into memory, where reads find it;
- * so HDF5 stays whole, and the caller, who asks for the reason after each step, throws the file away. Only h5.c uses it.
+ * so HDF5 stays whole, and the caller, who asks for the reason after each step, throws the file away. Only h5.c uses
+ * it.
  */
 #ifndef DGAM_STORE_H5_SINK_H
 #define DGAM_STORE_H5_SINK_H
@@ -17,14 +18,14 @@ typedef struct dgam_h5_extent {
 } dgam_h5_extent;
 
 typedef struct dgam_h5_sink {
-  int fd;      /* the caller's, open for reading and writing */
-  int reason;  /* errno of the first write that failed; 0: none */
+  int fd;                  /* the caller's, open for reading and writing */
+  int reason;              /* errno of the first write that failed; 0: none */
   dgam_h5_extent *extents; /* what was written since, later ones over earlier ones */
   size_t count, cap;
 } dgam_h5_sink;
 
-/* Makes `access` open files through the sink; whatever name HDF5 is given, it works on sink->fd. The sink must stay until
- * the file is closed. Negative if HDF5 refuses. */
+/* Makes `access` open files through the sink; whatever name HDF5 is given, it works on sink->fd. The sink must stay
+ * until the file is closed. Negative if HDF5 refuses. */
 herr_t dgam_h5_sink_use(hid_t access, dgam_h5_sink *sink);
 
 /* Frees what the sink holds; its fd is the caller's. */

@@ -7,11 +7,11 @@
 typedef dgam_pickle_value value;
 
 enum {
-  BUFFER = 1 << 16,       /* bytes read at a time */
-  BLOCK = 1 << 16,        /* bytes allocated at a time for values */
-  MAX_VALUES = 1 << 22,   /* a real checkpoint has some ten thousand */
-  MAX_ITEMS = 1 << 24,    /* in all containers together; a few bytes can ask for many copies of a long list */
-  EXPANDED_MAX = 1 << 24  /* elements that a tensor may have beyond those of its storage (stride 0) */
+  BUFFER = 1 << 16,      /* bytes read at a time */
+  BLOCK = 1 << 16,       /* bytes allocated at a time for values */
+  MAX_VALUES = 1 << 22,  /* a real checkpoint has some ten thousand */
+  MAX_ITEMS = 1 << 24,   /* in all containers together; a few bytes can ask for many copies of a long list */
+  EXPANDED_MAX = 1 << 24 /* elements that a tensor may have beyond those of its storage (stride 0) */
 };
 
 typedef struct block {
@@ -25,8 +25,8 @@ typedef struct list { /* growing array of values, for the stack and the memo */
 } list;
 
 struct dgam_pickle {
-  block *blocks;      /* memory of all values */
-  value **arrays;     /* the containers whose item arrays are to be freed, linked through their order of creation */
+  block *blocks;  /* memory of all values */
+  value **arrays; /* the containers whose item arrays are to be freed, linked through their order of creation */
   size_t narrays, arrays_cap;
   size_t nvalues, nitems;
   /* the machine */
@@ -97,7 +97,9 @@ static dgam_status append(dgam_pickle *p, value *seq, value *item) {
 
 /* --- input --- */
 
-static uint64_t position(const dgam_pickle *p) { return p->pos - (p->have - p->next); }
+static uint64_t position(const dgam_pickle *p) {
+  return p->pos - (p->have - p->next);
+}
 
 static dgam_status bad(const dgam_pickle *p, const char *what) {
   return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: %s at byte %llu of its pickle", p->in->name, what,
@@ -160,7 +162,9 @@ static dgam_status push(dgam_pickle *p, value *v) {
   return DGAM_OK;
 }
 
-static size_t floor_of_stack(const dgam_pickle *p) { return p->nmarks ? p->marks[p->nmarks - 1] : 0; }
+static size_t floor_of_stack(const dgam_pickle *p) {
+  return p->nmarks ? p->marks[p->nmarks - 1] : 0;
+}
 
 static dgam_status pop(dgam_pickle *p, value **out) {
   if (p->stack.n <= floor_of_stack(p)) return bad(p, "too few values");
@@ -232,8 +236,18 @@ static dgam_status collect(dgam_pickle *p, dgam_pickle_kind kind, size_t from) {
 /* --- globals: all that may be named, and what stands for it --- */
 
 enum {
-  G_ORDERED_DICT, G_DEFAULT_DICT, G_COUNTER, G_SEQUENCE, G_TENSOR, G_TENSOR_V2, G_PARAMETER, G_FROM_TYPE,
-  G_CLASS, G_STORAGE, G_UNSUPPORTED, G_INERT
+  G_ORDERED_DICT,
+  G_DEFAULT_DICT,
+  G_COUNTER,
+  G_SEQUENCE,
+  G_TENSOR,
+  G_TENSOR_V2,
+  G_PARAMETER,
+  G_FROM_TYPE,
+  G_CLASS,
+  G_STORAGE,
+  G_UNSUPPORTED,
+  G_INERT
 };
 
 static const struct {
@@ -303,7 +317,8 @@ static dgam_status push_global(dgam_pickle *p, const char *module, const char *n
   for (int i = 0; i < NGLOBALS; i++)
     if (strcmp(full, globals[i].name) == 0) {
       if (globals[i].what == G_UNSUPPORTED)
-        return dgam_fail(DGAM_EUNSUPPORTED, "'%s' has a tensor made by '%s', a kind that is not supported", p->in->name, full);
+        return dgam_fail(DGAM_EUNSUPPORTED, "'%s' has a tensor made by '%s', a kind that is not supported", p->in->name,
+                         full);
       DGAM_TRY(push_new(p, globals[i].what == G_INERT ? DGAM_PICKLE_OPAQUE : DGAM_PICKLE_GLOBAL, &v));
       v->u.text.s = globals[i].name;
       v->u.text.n = m + n + 1;
@@ -325,7 +340,9 @@ static dgam_status push_global(dgam_pickle *p, const char *module, const char *n
                    p->in->name, full);
 }
 
-static int is_sequence(const value *v) { return v->kind == DGAM_PICKLE_TUPLE || v->kind == DGAM_PICKLE_LIST; }
+static int is_sequence(const value *v) {
+  return v->kind == DGAM_PICKLE_TUPLE || v->kind == DGAM_PICKLE_LIST;
+}
 
 /* Item i of an argument tuple if it has the kind asked for, else NULL. */
 static value *argument(const value *args, size_t i, dgam_pickle_kind kind) {
@@ -337,7 +354,8 @@ static value *argument(const value *args, size_t i, dgam_pickle_kind kind) {
 /* _rebuild_tensor(storage, offset, size, stride, ...) */
 static dgam_status build_tensor(dgam_pickle *p, const value *args, value **out) {
   const value *storage = argument(args, 0, DGAM_PICKLE_STORAGE), *offset = argument(args, 1, DGAM_PICKLE_INT);
-  if (!storage || !offset || args->u.seq.n < 4 || !is_sequence(args->u.seq.items[2]) || !is_sequence(args->u.seq.items[3]))
+  if (!storage || !offset || args->u.seq.n < 4 || !is_sequence(args->u.seq.items[2]) ||
+      !is_sequence(args->u.seq.items[3]))
     return bad(p, "a tensor without storage, offset, size and stride");
   const value *size = args->u.seq.items[2], *stride = args->u.seq.items[3];
   size_t ndim = size->u.seq.n;
@@ -369,8 +387,8 @@ static dgam_status build_tensor(dgam_pickle *p, const value *args, value **out) 
   }
   if (outside || t->count > s->numel + EXPANDED_MAX) {
     char shape[128];
-    return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: a tensor of shape %s at element %lld of a storage of %llu", p->in->name,
-                     dgam_shape_text(t->ndim, t->shape, shape, sizeof shape), (long long)offset->u.i,
+    return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: a tensor of shape %s at element %lld of a storage of %llu",
+                     p->in->name, dgam_shape_text(t->ndim, t->shape, shape, sizeof shape), (long long)offset->u.i,
                      (unsigned long long)s->view_numel);
   }
   DGAM_TRY(make(p, DGAM_PICKLE_TENSOR, out));
@@ -405,15 +423,18 @@ static dgam_status reduce(dgam_pickle *p, const value *callee, const value *args
   const value *first = args->u.seq.n ? args->u.seq.items[0] : NULL;
   switch (globals[callee->global].what) {
     case G_ORDERED_DICT:
-    case G_COUNTER: return build_dict(p, args, out);
-    case G_DEFAULT_DICT: return make(p, DGAM_PICKLE_DICT, out);
+    case G_COUNTER:
+      return build_dict(p, args, out);
+    case G_DEFAULT_DICT:
+      return make(p, DGAM_PICKLE_DICT, out);
     case G_SEQUENCE:
       DGAM_TRY(make(p, DGAM_PICKLE_LIST, out));
       if (first && !is_sequence(first)) return bad(p, "a list made of something else than a list");
       for (size_t i = 0; first && i < first->u.seq.n; i++) DGAM_TRY(append(p, *out, first->u.seq.items[i]));
       return DGAM_OK;
     case G_TENSOR:
-    case G_TENSOR_V2: return build_tensor(p, args, out);
+    case G_TENSOR_V2:
+      return build_tensor(p, args, out);
     case G_PARAMETER:
       if (!first || first->kind != DGAM_PICKLE_TENSOR) return bad(p, "a parameter without a tensor");
       *out = args->u.seq.items[0];
@@ -424,7 +445,8 @@ static dgam_status reduce(dgam_pickle *p, const value *callee, const value *args
         return bad(p, "a tensor without a function that makes it");
       return reduce(p, first, inner, out);
     }
-    default: return bad(p, "a call of something that is no function");
+    default:
+      return bad(p, "a call of something that is no function");
   }
 }
 
@@ -507,49 +529,91 @@ static dgam_status step(dgam_pickle *p, unsigned char op, int *done) {
   value *v = NULL, *w = NULL;
   char module[256], name[256];
   switch (op) {
-    case 0x80: return number(p, 1, &n); /* PROTO */
-    case 0x95: return number(p, 8, &n); /* FRAME */
-    case '.': *done = 1; return DGAM_OK;
+    case 0x80:
+      return number(p, 1, &n); /* PROTO */
+    case 0x95:
+      return number(p, 8, &n); /* FRAME */
+    case '.':
+      *done = 1;
+      return DGAM_OK;
     case '(':
       if (grow(&p->marks, p->nmarks, &p->marks_cap, sizeof *p->marks)) return no_memory(p);
       p->marks[p->nmarks++] = p->stack.n;
       return DGAM_OK;
-    case '0': return pop(p, &v);
+    case '0':
+      return pop(p, &v);
     case '1':
       DGAM_TRY(unmark(p, &from));
       p->stack.n = from;
       return DGAM_OK;
-    case '2': DGAM_TRY(top(p, &v)); return push(p, v);
-    case 'N': return push_new(p, DGAM_PICKLE_NONE, &v);
-    case 0x88: return push_int(p, DGAM_PICKLE_BOOL, 1);
-    case 0x89: return push_int(p, DGAM_PICKLE_BOOL, 0);
-    case 'K': DGAM_TRY(number(p, 1, &n)); return push_int(p, DGAM_PICKLE_INT, (int64_t)n);
-    case 'M': DGAM_TRY(number(p, 2, &n)); return push_int(p, DGAM_PICKLE_INT, (int64_t)n);
-    case 'J': DGAM_TRY(number(p, 4, &n)); return push_int(p, DGAM_PICKLE_INT, (int32_t)(uint32_t)n);
-    case 0x8a: DGAM_TRY(number(p, 1, &n)); return push_long(p, n);
-    case 0x8b: DGAM_TRY(number(p, 4, &n)); return push_long(p, n);
-    case 'G': return binfloat(p);
+    case '2':
+      DGAM_TRY(top(p, &v));
+      return push(p, v);
+    case 'N':
+      return push_new(p, DGAM_PICKLE_NONE, &v);
+    case 0x88:
+      return push_int(p, DGAM_PICKLE_BOOL, 1);
+    case 0x89:
+      return push_int(p, DGAM_PICKLE_BOOL, 0);
+    case 'K':
+      DGAM_TRY(number(p, 1, &n));
+      return push_int(p, DGAM_PICKLE_INT, (int64_t)n);
+    case 'M':
+      DGAM_TRY(number(p, 2, &n));
+      return push_int(p, DGAM_PICKLE_INT, (int64_t)n);
+    case 'J':
+      DGAM_TRY(number(p, 4, &n));
+      return push_int(p, DGAM_PICKLE_INT, (int32_t)(uint32_t)n);
+    case 0x8a:
+      DGAM_TRY(number(p, 1, &n));
+      return push_long(p, n);
+    case 0x8b:
+      DGAM_TRY(number(p, 4, &n));
+      return push_long(p, n);
+    case 'G':
+      return binfloat(p);
     case 'U': /* SHORT_BINSTRING */
-    case 0x8c: DGAM_TRY(number(p, 1, &n)); return push_text(p, DGAM_PICKLE_STRING, n);
+    case 0x8c:
+      DGAM_TRY(number(p, 1, &n));
+      return push_text(p, DGAM_PICKLE_STRING, n);
     case 'T': /* BINSTRING */
-    case 'X': DGAM_TRY(number(p, 4, &n)); return push_text(p, DGAM_PICKLE_STRING, n);
-    case 0x8d: DGAM_TRY(number(p, 8, &n)); return push_text(p, DGAM_PICKLE_STRING, n);
-    case 'C': DGAM_TRY(number(p, 1, &n)); return push_text(p, DGAM_PICKLE_BYTES, n);
-    case 'B': DGAM_TRY(number(p, 4, &n)); return push_text(p, DGAM_PICKLE_BYTES, n);
+    case 'X':
+      DGAM_TRY(number(p, 4, &n));
+      return push_text(p, DGAM_PICKLE_STRING, n);
+    case 0x8d:
+      DGAM_TRY(number(p, 8, &n));
+      return push_text(p, DGAM_PICKLE_STRING, n);
+    case 'C':
+      DGAM_TRY(number(p, 1, &n));
+      return push_text(p, DGAM_PICKLE_BYTES, n);
+    case 'B':
+      DGAM_TRY(number(p, 4, &n));
+      return push_text(p, DGAM_PICKLE_BYTES, n);
     case 0x8e: /* BINBYTES8 */
-    case 0x96: DGAM_TRY(number(p, 8, &n)); return push_text(p, DGAM_PICKLE_BYTES, n);
+    case 0x96:
+      DGAM_TRY(number(p, 8, &n));
+      return push_text(p, DGAM_PICKLE_BYTES, n);
     case ']': /* EMPTY_LIST */
-    case 0x8f: return push_new(p, DGAM_PICKLE_LIST, &v);
-    case ')': return push_new(p, DGAM_PICKLE_TUPLE, &v);
-    case '}': return push_new(p, DGAM_PICKLE_DICT, &v);
+    case 0x8f:
+      return push_new(p, DGAM_PICKLE_LIST, &v);
+    case ')':
+      return push_new(p, DGAM_PICKLE_TUPLE, &v);
+    case '}':
+      return push_new(p, DGAM_PICKLE_DICT, &v);
     case 'l': /* LIST */
-    case 0x91: DGAM_TRY(unmark(p, &from)); return collect(p, DGAM_PICKLE_LIST, from);
-    case 't': DGAM_TRY(unmark(p, &from)); return collect(p, DGAM_PICKLE_TUPLE, from);
+    case 0x91:
+      DGAM_TRY(unmark(p, &from));
+      return collect(p, DGAM_PICKLE_LIST, from);
+    case 't':
+      DGAM_TRY(unmark(p, &from));
+      return collect(p, DGAM_PICKLE_TUPLE, from);
     case 'd':
       DGAM_TRY(unmark(p, &from));
       if ((p->stack.n - from) % 2) return bad(p, "a key without a value");
       return collect(p, DGAM_PICKLE_DICT, from);
-    case 0x85: case 0x86: case 0x87: /* TUPLE1 .. TUPLE3 */
+    case 0x85:
+    case 0x86:
+    case 0x87: /* TUPLE1 .. TUPLE3 */
       n = (uint64_t)op - 0x84;
       if (p->stack.n - floor_of_stack(p) < n) return bad(p, "too few values");
       return collect(p, DGAM_PICKLE_TUPLE, p->stack.n - (size_t)n);
@@ -557,16 +621,29 @@ static dgam_status step(dgam_pickle *p, unsigned char op, int *done) {
       if (p->stack.n < floor_of_stack(p) + 2) return bad(p, "too few values");
       return add_items(p, p->stack.n - 1, 1, "items added to something that is no list");
     case 'e': /* APPENDS */
-    case 0x90: DGAM_TRY(unmark(p, &from)); return add_items(p, from, 1, "items added to something that is no list");
+    case 0x90:
+      DGAM_TRY(unmark(p, &from));
+      return add_items(p, from, 1, "items added to something that is no list");
     case 's':
       if (p->stack.n < floor_of_stack(p) + 3) return bad(p, "too few values");
       return add_items(p, p->stack.n - 2, 2, "items set in something that is no dictionary");
-    case 'u': DGAM_TRY(unmark(p, &from)); return add_items(p, from, 2, "items set in something that is no dictionary");
-    case 'q': DGAM_TRY(number(p, 1, &n)); return memo_put(p, n);
-    case 'r': DGAM_TRY(number(p, 4, &n)); return memo_put(p, n);
-    case 0x94: return memo_put(p, p->memo.n);
-    case 'h': DGAM_TRY(number(p, 1, &n)); return memo_get(p, n);
-    case 'j': DGAM_TRY(number(p, 4, &n)); return memo_get(p, n);
+    case 'u':
+      DGAM_TRY(unmark(p, &from));
+      return add_items(p, from, 2, "items set in something that is no dictionary");
+    case 'q':
+      DGAM_TRY(number(p, 1, &n));
+      return memo_put(p, n);
+    case 'r':
+      DGAM_TRY(number(p, 4, &n));
+      return memo_put(p, n);
+    case 0x94:
+      return memo_put(p, p->memo.n);
+    case 'h':
+      DGAM_TRY(number(p, 1, &n));
+      return memo_get(p, n);
+    case 'j':
+      DGAM_TRY(number(p, 4, &n));
+      return memo_get(p, n);
     case 'c':
       DGAM_TRY(line(p, module, sizeof module));
       DGAM_TRY(line(p, name, sizeof name));
@@ -577,14 +654,16 @@ static dgam_status step(dgam_pickle *p, unsigned char op, int *done) {
       if (v->kind != DGAM_PICKLE_STRING || w->kind != DGAM_PICKLE_STRING) return bad(p, "a global without a name");
       return push_global(p, v->u.text.s, w->u.text.s);
     case 'R': /* REDUCE */
-    case 0x81: return call(p);
+    case 0x81:
+      return call(p);
     case 0x92: /* NEWOBJ_EX: keyword arguments are not used by anything we know */
       DGAM_TRY(pop(p, &v));
       return call(p);
     case 'b': /* BUILD: attributes of an object, such as a state dict's _metadata; nothing of ours has any */
       DGAM_TRY(pop(p, &v));
       return top(p, &v);
-    case 'Q': return persistent(p);
+    case 'Q':
+      return persistent(p);
     default: {
       char what[64] = "an unknown operation 0x";
       size_t at = strlen(what);

@@ -30,9 +30,9 @@ typedef enum dgam_pickle_kind {
   DGAM_PICKLE_LONG,   /* an integer of more than 8 bytes: little-endian two's complement in text */
   DGAM_PICKLE_STRING, /* UTF-8; Python 2 strings as they are */
   DGAM_PICKLE_BYTES,
-  DGAM_PICKLE_TUPLE,  /* seq */
-  DGAM_PICKLE_LIST,   /* seq; sets too */
-  DGAM_PICKLE_DICT,   /* seq: key, value, key, value ... in order of insertion */
+  DGAM_PICKLE_TUPLE, /* seq */
+  DGAM_PICKLE_LIST,  /* seq; sets too */
+  DGAM_PICKLE_DICT,  /* seq: key, value, key, value ... in order of insertion */
   DGAM_PICKLE_GLOBAL,
   DGAM_PICKLE_STORAGE,
   DGAM_PICKLE_TENSOR,

@@ -32,7 +32,7 @@ struct dgam_pth {
   const dgam_pickle_value *root;
   entry *entries;
   size_t count, cap;
-  int steps;    /* of the walk through the values */
+  int steps; /* of the walk through the values */
 };
 
 /* --- the list of tensors --- */
@@ -64,11 +64,14 @@ static dgam_status list_tensors(dgam_pth *p, const dgam_pickle_value *v, char *p
       return dgam_fail(DGAM_EFORMAT, "'%s' has more than %d values in its containers", p->in.name, MAX_STEPS);
     const dgam_pickle_value *key = v->u.seq.items[i], *item = v->u.seq.items[i + each - 1];
     int used;
-    if (each == 1) used = snprintf(path + n, MAX_PATH - n, "%s%zu", n ? "/" : "", i);
+    if (each == 1)
+      used = snprintf(path + n, MAX_PATH - n, "%s%zu", n ? "/" : "", i);
     else if (key->kind == DGAM_PICKLE_INT)
       used = snprintf(path + n, MAX_PATH - n, "%s%lld", n ? "/" : "", (long long)key->u.i);
-    else if (key->kind == DGAM_PICKLE_STRING) used = snprintf(path + n, MAX_PATH - n, "%s%s", n ? "/" : "", key->u.text.s);
-    else continue; /* no name: nothing that a state dict has */
+    else if (key->kind == DGAM_PICKLE_STRING)
+      used = snprintf(path + n, MAX_PATH - n, "%s%s", n ? "/" : "", key->u.text.s);
+    else
+      continue; /* no name: nothing that a state dict has */
     if (used < 0 || (size_t)used >= MAX_PATH - n)
       return dgam_fail(DGAM_EFORMAT, "'%s' has a tensor whose name is longer than %d bytes", p->in.name, MAX_PATH);
     DGAM_TRY(list_tensors(p, item, path, n + (size_t)used, depth + 1));
@@ -107,7 +110,8 @@ static dgam_status find_storage(const dgam_pth *p, const dgam_pickle_storage *s,
   if (!p->prefix) {
     const legacy_storage *found = legacy_find(p, s->key);
     if (!found || found->numel < s->numel || found->dtype != s->dtype)
-      return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: storage '%.64s' is missing or not as its tensors say", p->in.name, s->key);
+      return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: storage '%.64s' is missing or not as its tensors say",
+                       p->in.name, s->key);
     *offset = found->offset;
     return DGAM_OK;
   }
@@ -159,7 +163,8 @@ static dgam_status open_zip(dgam_pth *p, int flags) {
   if (strcmp(order, "big") == 0)
     return dgam_fail(DGAM_EUNSUPPORTED, "'%s' was written on a big-endian machine", p->in.name);
   uint64_t at = pickle->offset;
-  return dgam_pickle_read(&p->in, &at, pickle->offset + pickle->size, flags & DGAM_PTH_SKIP_UNKNOWN, &p->pickle, &p->root);
+  return dgam_pickle_read(&p->in, &at, pickle->offset + pickle->size, flags & DGAM_PTH_SKIP_UNKNOWN, &p->pickle,
+                          &p->root);
 }
 
 /* After the object: the list of storage keys, then for each its number of elements (8 bytes) and the elements. */
@@ -184,7 +189,8 @@ static dgam_status read_legacy_storages(dgam_pth *p, uint64_t at) {
     for (int k = 8; k-- > 0;) numel = numel << 8 | b[k];
     at += 8;
     if (__builtin_mul_overflow(numel, dgam_dtype_size(storage->dtype), &bytes) || bytes > p->in.size - at) {
-      s = dgam_fail(DGAM_EFORMAT, "'%s' is damaged or cut off: storage '%.64s' has %llu elements of %s, %llu bytes are left",
+      s = dgam_fail(DGAM_EFORMAT,
+                    "'%s' is damaged or cut off: storage '%.64s' has %llu elements of %s, %llu bytes are left",
                     p->in.name, storage->key, (unsigned long long)numel, dgam_dtype_name(storage->dtype),
                     (unsigned long long)(p->in.size - at));
       break;
@@ -203,14 +209,17 @@ static dgam_status open_legacy(dgam_pth *p, int flags, uint64_t *at) {
   const dgam_pickle_value *v;
   *at = 0;
   DGAM_TRY(dgam_pickle_read(&p->in, at, p->in.size, 0, &head, &v));
-  int is_magic = v->kind == DGAM_PICKLE_LONG && v->u.text.n == sizeof magic && memcmp(v->u.text.s, magic, sizeof magic) == 0;
+  int is_magic =
+      v->kind == DGAM_PICKLE_LONG && v->u.text.n == sizeof magic && memcmp(v->u.text.s, magic, sizeof magic) == 0;
   dgam_pickle_free(head);
   if (!is_magic)
-    return dgam_fail(DGAM_EFORMAT, "'%s' is a pickle but no checkpoint of torch.save: the magic number is missing", p->in.name);
+    return dgam_fail(DGAM_EFORMAT, "'%s' is a pickle but no checkpoint of torch.save: the magic number is missing",
+                     p->in.name);
   DGAM_TRY(dgam_pickle_read(&p->in, at, p->in.size, 0, &head, &v));
   int version = v->kind == DGAM_PICKLE_INT ? (int)v->u.i : -1;
   dgam_pickle_free(head);
-  if (version != 1001) return dgam_fail(DGAM_EUNSUPPORTED, "'%s' has protocol version %d, 1001 expected", p->in.name, version);
+  if (version != 1001)
+    return dgam_fail(DGAM_EUNSUPPORTED, "'%s' has protocol version %d, 1001 expected", p->in.name, version);
   DGAM_TRY(dgam_pickle_read(&p->in, at, p->in.size, 0, &head, &v));
   const dgam_pickle_value *little = dgam_pickle_get(v, "little_endian");
   int big = little && little->kind == DGAM_PICKLE_BOOL && !little->u.i;
@@ -227,8 +236,8 @@ static dgam_status open_any(dgam_pth *p, int flags) {
   DGAM_TRY(dgam_input_read(&p->in, 0, head, p->in.size < 4 ? (size_t)p->in.size : 4));
   int is_zip = memcmp(head, "PK\3\4", 4) == 0;
   if (!is_zip && head[0] != 0x80)
-    return dgam_fail(DGAM_EFORMAT, "'%s' is no checkpoint of torch.save: it begins with bytes %02x %02x %02x %02x", p->in.name,
-                     head[0], head[1], head[2], head[3]);
+    return dgam_fail(DGAM_EFORMAT, "'%s' is no checkpoint of torch.save: it begins with bytes %02x %02x %02x %02x",
+                     p->in.name, head[0], head[1], head[2], head[3]);
   DGAM_TRY(is_zip ? open_zip(p, flags) : open_legacy(p, flags, &at));
   DGAM_TRY(list_tensors(p, p->root, path, 0, 0));
   if (!is_zip) {
@@ -240,8 +249,10 @@ static dgam_status open_any(dgam_pth *p, int flags) {
 
 static dgam_status finish_open(dgam_pth *p, dgam_status s, int flags, dgam_pth **out) {
   if (s == DGAM_OK) s = open_any(p, flags);
-  if (s == DGAM_OK) *out = p;
-  else dgam_pth_close(p);
+  if (s == DGAM_OK)
+    *out = p;
+  else
+    dgam_pth_close(p);
   return s;
 }
 
@@ -257,9 +268,15 @@ dgam_status dgam_pth_open_memory(const void *data, size_t size, int flags, dgam_
   return finish_open(p, dgam_input_memory(&p->in, data, size, "memory"), flags, out);
 }
 
-size_t dgam_pth_count(const dgam_pth *p) { return p->count; }
-const dgam_tensor_info *dgam_pth_info(const dgam_pth *p, size_t i) { return &p->entries[i].info; }
-const dgam_pickle_value *dgam_pth_root(const dgam_pth *p) { return p->root; }
+size_t dgam_pth_count(const dgam_pth *p) {
+  return p->count;
+}
+const dgam_tensor_info *dgam_pth_info(const dgam_pth *p, size_t i) {
+  return &p->entries[i].info;
+}
+const dgam_pickle_value *dgam_pth_root(const dgam_pth *p) {
+  return p->root;
+}
 
 /* --- reading --- */
 

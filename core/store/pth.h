@@ -20,7 +20,8 @@ typedef struct dgam_pth dgam_pth;
 
 enum { DGAM_PTH_SKIP_UNKNOWN = 1 /* unknown globals become placeholders; default is to refuse the file */ };
 
-/* Opens a checkpoint. DGAM_EIO, DGAM_EFORMAT (no checkpoint, damaged, cut off, refused), DGAM_EUNSUPPORTED, DGAM_ENOMEM. */
+/* Opens a checkpoint. DGAM_EIO, DGAM_EFORMAT (no checkpoint, damaged, cut off, refused), DGAM_EUNSUPPORTED,
+ * DGAM_ENOMEM. */
 DGAM_API dgam_status dgam_pth_open(const char *path, int flags, dgam_pth **out);
 DGAM_API dgam_status dgam_pth_open_memory(const void *data, size_t size, int flags, dgam_pth **out);
 

@@ -12,8 +12,8 @@ enum { MAX_HEADER = 100000000 }; /* the format's own limit */
 static const struct {
   const char *name;
   dgam_dtype dtype;
-} types[] = {{"F64", DGAM_F64}, {"I64", DGAM_I64}, {"F32", DGAM_F32}, {"I32", DGAM_I32}, {"F16", DGAM_F16},
-             {"BF16", DGAM_BF16}, {"I16", DGAM_I16}, {"U8", DGAM_U8}, {"I8", DGAM_I8}, {"BOOL", DGAM_BOOL}};
+} types[] = {{"F64", DGAM_F64},   {"I64", DGAM_I64}, {"F32", DGAM_F32}, {"I32", DGAM_I32}, {"F16", DGAM_F16},
+             {"BF16", DGAM_BF16}, {"I16", DGAM_I16}, {"U8", DGAM_U8},   {"I8", DGAM_I8},   {"BOOL", DGAM_BOOL}};
 enum { NTYPES = sizeof types / sizeof *types };
 
 typedef struct entry {
@@ -39,8 +39,8 @@ typedef struct scanner {
 } scanner;
 
 static dgam_status bad(const scanner *s, const char *what) {
-  return dgam_fail(DGAM_EFORMAT, "'%s' is no safetensors file or damaged: %s at byte %zu of its header", s->file->in.name,
-                   what, (size_t)(s->at - s->file->header));
+  return dgam_fail(DGAM_EFORMAT, "'%s' is no safetensors file or damaged: %s at byte %zu of its header",
+                   s->file->in.name, what, (size_t)(s->at - s->file->header));
 }
 
 static char peek(scanner *s) {
@@ -62,7 +62,10 @@ static int hex4(const char *p, unsigned *out) {
   *out = 0;
   for (int i = 0; i < 4; i++) {
     char c = p[i];
-    int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    int digit = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
     if (digit < 0) return 1;
     *out = *out << 4 | (unsigned)digit;
   }
@@ -94,7 +97,8 @@ static dgam_status unicode(scanner *s, unsigned *u) {
   if (s->end - s->at < 4 || hex4(s->at, u)) return bad(s, "a wrong \\u");
   s->at += 4;
   if (*u >= 0xd800 && *u < 0xdc00) {
-    if (s->end - s->at < 6 || s->at[0] != '\\' || s->at[1] != 'u' || hex4(s->at + 2, &low) || low < 0xdc00 || low > 0xdfff)
+    if (s->end - s->at < 6 || s->at[0] != '\\' || s->at[1] != 'u' || hex4(s->at + 2, &low) || low < 0xdc00 ||
+        low > 0xdfff)
       return bad(s, "half a pair of \\u");
     s->at += 6;
     *u = 0x10000 + ((*u - 0xd800) << 10) + (low - 0xdc00);
@@ -231,14 +235,14 @@ static dgam_status header_item(scanner *s, char *key, void *ctx) {
   for (int i = 0; i < NTYPES; i++)
     if (strcmp(t.dtype, types[i].name) == 0) t.e.info.dtype = types[i].dtype;
   if (t.e.info.dtype == DGAM_NODTYPE)
-    return dgam_fail(DGAM_EUNSUPPORTED, "'%s': tensor '%.128s' has type '%.16s', which is not supported", f->in.name, key,
-                     t.dtype);
+    return dgam_fail(DGAM_EUNSUPPORTED, "'%s': tensor '%.128s' has type '%.16s', which is not supported", f->in.name,
+                     key, t.dtype);
   size_t bytes;
   if (dgam_shape_overflow(t.e.info.ndim, t.e.info.shape, t.e.info.dtype, &t.e.info.count, &bytes) ||
       t.e.end < t.e.begin || t.e.end - t.e.begin != bytes) {
     char shape[128];
-    return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: tensor '%.128s' of shape %s and type %s is given %llu bytes", f->in.name,
-                     key, dgam_shape_text(t.e.info.ndim, t.e.info.shape, shape, sizeof shape), t.dtype,
+    return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: tensor '%.128s' of shape %s and type %s is given %llu bytes",
+                     f->in.name, key, dgam_shape_text(t.e.info.ndim, t.e.info.shape, shape, sizeof shape), t.dtype,
                      (unsigned long long)(t.e.end - t.e.begin));
   }
   if (grow(&f->entries, f->count, &f->cap, sizeof *f->entries))
@@ -256,7 +260,9 @@ static int by_offset(const void *a, const void *b) {
   return strcmp(x->info.name, y->info.name);
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* A name that appears twice, or NULL. Sorts the names. */
 static const char *twice(size_t n, const char **names) {
@@ -273,10 +279,11 @@ static dgam_status check_layout(dgam_safetensors *f) {
   for (size_t i = 0; i < f->count; at = f->entries[i++].end)
     if (f->entries[i].begin != at)
       return dgam_fail(DGAM_EFORMAT, "'%s' is damaged: tensor '%.128s' begins at byte %llu of the data, %llu expected",
-                       f->in.name, f->entries[i].info.name, (unsigned long long)f->entries[i].begin, (unsigned long long)at);
+                       f->in.name, f->entries[i].info.name, (unsigned long long)f->entries[i].begin,
+                       (unsigned long long)at);
   if (at != f->in.size - f->data)
-    return dgam_fail(DGAM_EFORMAT, "'%s' is damaged or cut off: its tensors take %llu bytes, the file has %llu", f->in.name,
-                     (unsigned long long)at, (unsigned long long)(f->in.size - f->data));
+    return dgam_fail(DGAM_EFORMAT, "'%s' is damaged or cut off: its tensors take %llu bytes, the file has %llu",
+                     f->in.name, (unsigned long long)at, (unsigned long long)(f->in.size - f->data));
   const char **names = malloc((f->count + 1) * sizeof *names);
   if (!names) return dgam_fail(DGAM_ENOMEM, "no memory for the header of '%s'", f->in.name);
   for (size_t i = 0; i < f->count; i++) names[i] = f->entries[i].info.name;
@@ -290,7 +297,8 @@ static dgam_status open_any(dgam_safetensors *f) {
   unsigned char b[8];
   uint64_t n = 0;
   if (f->in.size < 10)
-    return dgam_fail(DGAM_EFORMAT, "'%s' is no safetensors file: it has %llu bytes", f->in.name, (unsigned long long)f->in.size);
+    return dgam_fail(DGAM_EFORMAT, "'%s' is no safetensors file: it has %llu bytes", f->in.name,
+                     (unsigned long long)f->in.size);
   DGAM_TRY(dgam_input_read(&f->in, 0, b, 8));
   for (int i = 8; i-- > 0;) n = n << 8 | b[i];
   if (n > MAX_HEADER || n > f->in.size - 8)
@@ -309,8 +317,10 @@ static dgam_status open_any(dgam_safetensors *f) {
 
 static dgam_status finish_open(dgam_safetensors *f, dgam_status s, dgam_safetensors **out) {
   if (s == DGAM_OK) s = open_any(f);
-  if (s == DGAM_OK) *out = f;
-  else dgam_safetensors_close(f);
+  if (s == DGAM_OK)
+    *out = f;
+  else
+    dgam_safetensors_close(f);
   return s;
 }
 
@@ -326,10 +336,18 @@ dgam_status dgam_safetensors_open_memory(const void *data, size_t size, dgam_saf
   return finish_open(f, dgam_input_memory(&f->in, data, size, "memory"), out);
 }
 
-size_t dgam_safetensors_count(const dgam_safetensors *s) { return s->count; }
-const dgam_tensor_info *dgam_safetensors_info(const dgam_safetensors *s, size_t i) { return &s->entries[i].info; }
-size_t dgam_safetensors_metadata_count(const dgam_safetensors *s) { return s->npairs; }
-dgam_text_pair dgam_safetensors_metadata(const dgam_safetensors *s, size_t i) { return s->pairs[i]; }
+size_t dgam_safetensors_count(const dgam_safetensors *s) {
+  return s->count;
+}
+const dgam_tensor_info *dgam_safetensors_info(const dgam_safetensors *s, size_t i) {
+  return &s->entries[i].info;
+}
+size_t dgam_safetensors_metadata_count(const dgam_safetensors *s) {
+  return s->npairs;
+}
+dgam_text_pair dgam_safetensors_metadata(const dgam_safetensors *s, size_t i) {
+  return s->pairs[i];
+}
 
 dgam_status dgam_safetensors_read(dgam_safetensors *s, size_t i, void *out, size_t bytes) {
   const entry *e = &s->entries[i];
@@ -375,15 +393,20 @@ static void add(text *t, const char *s, size_t n) {
   t->n += n;
 }
 
-static void add_plain(text *t, const char *s) { add(t, s, strlen(s)); }
+static void add_plain(text *t, const char *s) {
+  add(t, s, strlen(s));
+}
 
 static void add_string(text *t, const char *s) {
   add(t, "\"", 1);
   for (; *s; s++) {
     char escape[8];
-    if (*s == '"' || *s == '\\') snprintf(escape, sizeof escape, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20) snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*s);
-    else snprintf(escape, sizeof escape, "%c", *s);
+    if (*s == '"' || *s == '\\')
+      snprintf(escape, sizeof escape, "\\%c", *s);
+    else if ((unsigned char)*s < 0x20)
+      snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*s);
+    else
+      snprintf(escape, sizeof escape, "%c", *s);
     add_plain(t, escape);
   }
   add(t, "\"", 1);
@@ -395,7 +418,8 @@ static void add_number(text *t, uint64_t u) {
   add_plain(t, digits);
 }
 
-static void add_header(text *t, size_t n, const dgam_tensor_info *const *order, size_t npairs, const dgam_text_pair *pairs) {
+static void add_header(text *t, size_t n, const dgam_tensor_info *const *order, size_t npairs,
+                       const dgam_text_pair *pairs) {
   uint64_t at = 0;
   add_plain(t, "{");
   if (npairs) add_plain(t, "\"__metadata__\":{");
@@ -445,8 +469,8 @@ static dgam_status check_infos(const char *path, size_t n, const dgam_tensor_inf
       return dgam_fail(DGAM_EINVAL, "cannot write '%s': no tensor may be called '__metadata__'", path);
     if (!dgam_dtype_size(t->dtype) || t->ndim < 0 || t->ndim > DGAM_MAXDIM ||
         dgam_shape_overflow(t->ndim, t->shape, t->dtype, &count, NULL) || count != t->count)
-      return dgam_fail(DGAM_EINVAL, "cannot write '%s': tensor '%s' has type %s, shape %s and %zu elements", path, t->name,
-                       dgam_dtype_name(t->dtype),
+      return dgam_fail(DGAM_EINVAL, "cannot write '%s': tensor '%s' has type %s, shape %s and %zu elements", path,
+                       t->name, dgam_dtype_name(t->dtype),
                        dgam_shape_text(t->ndim <= DGAM_MAXDIM ? t->ndim : 0, t->shape, shape, sizeof shape), t->count);
     names[i] = t->name;
   }
@@ -464,8 +488,10 @@ static dgam_status write_all(const char *path, const text *header, size_t n, con
   dgam_status s = dgam_output_write(&out, length, 8);
   if (s == DGAM_OK) s = dgam_output_write(&out, header->s, header->n);
   for (size_t i = 0; i < n && s == DGAM_OK; i++) {
-    if (dgam_interrupted()) s = dgam_fail_interrupted();
-    else s = dgam_output_write(&out, data[order[i] - infos], order[i]->count * dgam_dtype_size(order[i]->dtype));
+    if (dgam_interrupted())
+      s = dgam_fail_interrupted();
+    else
+      s = dgam_output_write(&out, data[order[i] - infos], order[i]->count * dgam_dtype_size(order[i]->dtype));
   }
   if (s == DGAM_OK) return dgam_output_commit(&out);
   dgam_output_abort(&out);
@@ -477,7 +503,8 @@ dgam_status dgam_safetensors_write(const char *path, size_t n, const dgam_tensor
   const char **names = malloc((n + 1) * sizeof *names);
   const dgam_tensor_info **order = malloc((n + 1) * sizeof *order);
   text header = {0};
-  dgam_status s = names && order ? check_infos(path, n, infos, names) : dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path);
+  dgam_status s =
+      names && order ? check_infos(path, n, infos, names) : dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path);
   if (s == DGAM_OK) {
     for (size_t i = 0; i < n; i++) order[i] = &infos[i];
     qsort(order, n, sizeof *order, by_width);

@@ -26,8 +26,9 @@ static dgam_status find_directory(const dgam_input *in, uint64_t *offset, uint64
     const unsigned char *p = tail + i - END_SIZE;
     if (memcmp(p, "PK\5\6", 4) == 0 && le(p + 20, 2) == (size_t)(tail + n - p) - END_SIZE) end = p;
   }
-  if (!end) return dgam_fail(DGAM_EFORMAT, "'%s' is cut off: it begins as a zip archive but has no directory at its end",
-                             in->name);
+  if (!end)
+    return dgam_fail(DGAM_EFORMAT, "'%s' is cut off: it begins as a zip archive but has no directory at its end",
+                     in->name);
   *count = le(end + 10, 2), *size = le(end + 12, 4), *offset = le(end + 16, 4);
   if (*count != 0xffff && *size != 0xffffffff && *offset != 0xffffffff) return DGAM_OK;
   if ((size_t)(end - tail) < LOCATOR_SIZE || memcmp(end - LOCATOR_SIZE, "PK\6\7", 4) != 0) return DGAM_OK;

@@ -19,7 +19,7 @@ typedef struct dgam_zip_entry {
   char *name;
   uint64_t offset; /* of its bytes in the archive */
   uint64_t size;
-  int method;      /* 0: stored; anything else cannot be read */
+  int method; /* 0: stored; anything else cannot be read */
 } dgam_zip_entry;
 
 typedef struct dgam_zip {

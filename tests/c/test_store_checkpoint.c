@@ -59,7 +59,8 @@ static void pth_gives_what_was_saved(void **state) {
   static const struct {
     const char *file, *prefix;
     size_t more; /* tensors beside the state dict */
-  } cases[] = {{GOLDEN "mmcv_zip.pth", "state_dict/", 1}, {GOLDEN "mmcv_legacy.pth", "state_dict/", 1},
+  } cases[] = {{GOLDEN "mmcv_zip.pth", "state_dict/", 1},
+               {GOLDEN "mmcv_legacy.pth", "state_dict/", 1},
                {GOLDEN "state_dict_zip.pth", "", 0}};
   dgam_h5 *want;
   assert_ok(dgam_h5_open(GOLDEN "expected.h5", &want));
@@ -72,8 +73,10 @@ static void pth_gives_what_was_saved(void **state) {
       size_t bytes = t->count * dgam_dtype_size(t->dtype), n = strlen(cases[c].prefix);
       void *data = malloc(bytes + 1);
       assert_ok(dgam_pth_read(p, i, data, bytes));
-      if (strncmp(t->name, cases[c].prefix, n) == 0) assert_expected(want, t->name + n, t, data), seen++;
-      else assert_string_equal(t->name, "optimizer/state/0/exp_avg"), more++;
+      if (strncmp(t->name, cases[c].prefix, n) == 0)
+        assert_expected(want, t->name + n, t, data), seen++;
+      else
+        assert_string_equal(t->name, "optimizer/state/0/exp_avg"), more++;
       free(data);
     }
     assert_int_equal(seen, EXPECTED);
@@ -195,9 +198,11 @@ static void bad_headers_are_refused(void **state) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", "", "damaged"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[18446744073709551616],\"data_offsets\":[0,0]}}", "", "too large"},
       {"{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", "abcd", "F8_E4M3"},
-      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}",
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_"
+       "offsets\":[1,3]}}",
        "abc", "begins at byte 1"},
-      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}",
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_"
+       "offsets\":[2,4]}}",
        "abcd", "twice"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", "a", "too long"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", "a", "data_offsets"},
@@ -216,9 +221,11 @@ static void bad_headers_are_refused(void **state) {
     memcpy(file + 8 + n, cases[i].data, m);
     dgam_safetensors *s = NULL;
     dgam_status got = dgam_safetensors_open_memory(file, 8 + n + m, &s);
-    if (!cases[i].word) assert_int_equal(got, DGAM_OK);
+    if (!cases[i].word)
+      assert_int_equal(got, DGAM_OK);
     else if (got == DGAM_OK || !strstr(dgam_error(), cases[i].word))
-      fail_msg("%s: status %s, message \"%s\", expected \"%s\"", cases[i].json, dgam_status_name(got), dgam_error(), cases[i].word);
+      fail_msg("%s: status %s, message \"%s\", expected \"%s\"", cases[i].json, dgam_status_name(got), dgam_error(),
+               cases[i].word);
     if (got == DGAM_OK) dgam_safetensors_close(s);
   }
 }
@@ -226,9 +233,11 @@ static void bad_headers_are_refused(void **state) {
 /* Pickles that are valid for the machine but ask for too much. */
 static void greedy_pickles_are_refused(void **state) {
   (void)state;
-#define LEGACY "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}."
+#define LEGACY  "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}."
 #define STORAGE "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0kX\x03\0\0\0cpuK\x04tQ"
-#define REBUILD "\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n"
+#define REBUILD \
+  "\x80\x02"    \
+  "ctorch._utils\n_rebuild_tensor_v2\n"
   static const struct {
     const char *pickle;
     size_t n;
@@ -236,16 +245,22 @@ static void greedy_pickles_are_refused(void **state) {
   } cases[] = {
 #define CASE(text, word) {text, sizeof text - 1, word}
       CASE(LEGACY "\x80\x02}.\x80\x02].", NULL),
-      CASE(LEGACY REBUILD STORAGE "K\x01K\x04\x85K\x01\x85\x89}tR.\x80\x02](X\x01\0\0\0ke.", "storage of 4"), /* one too far */
+      CASE(LEGACY REBUILD STORAGE "K\x01K\x04\x85K\x01\x85\x89}tR.\x80\x02](X\x01\0\0\0ke.",
+           "storage of 4"), /* one too far */
       CASE(LEGACY REBUILD STORAGE "K\x00\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85K\x00\x85\x89}tR.", "storage of 4"),
       CASE(LEGACY REBUILD STORAGE "K\x00(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftK\x00K\x00\x86\x89}tR.", "storage of 4"),
       CASE(LEGACY REBUILD STORAGE "K\x00J\xff\xff\xff\xff\x85K\x01\x85\x89}tR.", "negative"),
       CASE(LEGACY REBUILD "(NK\x00K\x04\x85K\x01\x85\x89}tR.", "without storage"),
       CASE(LEGACY REBUILD STORAGE "K\x00K\x04\x85K\x01\x85\x89}tR.\x80\x02].", "missing"), /* no such storage behind */
-      CASE(LEGACY REBUILD STORAGE "K\x00K\x04\x85K\x01\x85\x89}tR.\x80\x02](X\x01\0\0\0ke.\xff\xff\xff\xff\xff\xff\xff\xff",
+      CASE(LEGACY REBUILD STORAGE
+           "K\x00K\x04\x85K\x01\x85\x89}tR.\x80\x02](X\x01\0\0\0ke.\xff\xff\xff\xff\xff\xff\xff\xff",
            "18446744073709551615"),
-      CASE(LEGACY "\x80\x02]q\x00h\x00" "a.\x80\x02].", "nested"), /* a list inside itself */
-      CASE(LEGACY "\x80\x02X\xff\xff\xff\xff" "abc.", "longer than the rest"),
+      CASE(LEGACY "\x80\x02]q\x00h\x00"
+                  "a.\x80\x02].",
+           "nested"), /* a list inside itself */
+      CASE(LEGACY "\x80\x02X\xff\xff\xff\xff"
+                  "abc.",
+           "longer than the rest"),
       CASE(LEGACY "\x80\x02Nr\xff\xff\xff\xff.", "memo index"),
       CASE(LEGACY "\x80\x02h\x05.", "memo index"),
       CASE(LEGACY "\x80\x02R.", "too few"),
@@ -255,9 +270,16 @@ static void greedy_pickles_are_refused(void **state) {
       CASE(LEGACY "\x80\x02](NNu.", "no dictionary"),
       CASE(LEGACY "\x80\x02}(Nu.", "no dictionary"),
       CASE(LEGACY "\x80\x02V.", "0x56"),
-      CASE(LEGACY "\x80\x02" "cos\nsystem\n(tR.", "os.system"),
-      CASE(LEGACY "\x80\x04\x8c\x08" "builtins\x8c\x04" "eval\x93.", "builtins.eval"),
-      CASE(LEGACY "\x80\x02" "ctorch\nComplexFloatStorage\n.", "ComplexFloatStorage"),
+      CASE(LEGACY "\x80\x02"
+                  "cos\nsystem\n(tR.",
+           "os.system"),
+      CASE(LEGACY "\x80\x04\x8c\x08"
+                  "builtins\x8c\x04"
+                  "eval\x93.",
+           "builtins.eval"),
+      CASE(LEGACY "\x80\x02"
+                  "ctorch\nComplexFloatStorage\n.",
+           "ComplexFloatStorage"),
       CASE("\x80\x02K\x01.", "magic"),
       CASE("\x80\x02", "ends"),
   };
@@ -319,7 +341,8 @@ static dgam_status read_safetensors(const unsigned char *data, size_t n) {
   return DGAM_OK;
 }
 
-/* The same mutations on every run: bytes changed, copied, inserted, cut. Under AddressSanitizer any wrong step shows. */
+/* The same mutations on every run: bytes changed, copied, inserted, cut. Under AddressSanitizer any wrong step shows.
+ */
 static void mutate(const char *path, read_all_fn read_all, int rounds) {
   dgam_input in;
   assert_ok(dgam_input_open(&in, path));
@@ -334,12 +357,21 @@ static void mutate(const char *path, read_all_fn read_all, int rounds) {
     size_t m = n;
     memcpy(data, original, n);
     for (uint64_t k = 1 + dgam_rng_below(&r, 6); k > 0; k--) {
-      size_t at = (size_t)dgam_rng_below(&r, m), from = (size_t)dgam_rng_below(&r, m), len = 1 + (size_t)dgam_rng_below(&r, 16);
+      size_t at = (size_t)dgam_rng_below(&r, m), from = (size_t)dgam_rng_below(&r, m),
+             len = 1 + (size_t)dgam_rng_below(&r, 16);
       switch (dgam_rng_below(&r, 5)) {
-        case 0: data[at] = (unsigned char)dgam_rng_below(&r, 256); break;
-        case 1: data[at] ^= (unsigned char)(1u << dgam_rng_below(&r, 8)); break;
-        case 2: data[at] = dgam_rng_below(&r, 2) ? 0xff : 0; break;
-        case 3: memmove(data + at, data + from, len < m - at && len < m - from ? len : 1); break;
+        case 0:
+          data[at] = (unsigned char)dgam_rng_below(&r, 256);
+          break;
+        case 1:
+          data[at] ^= (unsigned char)(1u << dgam_rng_below(&r, 8));
+          break;
+        case 2:
+          data[at] = dgam_rng_below(&r, 2) ? 0xff : 0;
+          break;
+        case 3:
+          memmove(data + at, data + from, len < m - at && len < m - from ? len : 1);
+          break;
         default:
           if (dgam_rng_below(&r, 8) == 0 && at > 16) m = at;
       }

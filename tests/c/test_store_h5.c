@@ -1,13 +1,13 @@
 /* Tests of core/store: files, SHA-256 and HDF5. */
 #include "test.h"
 
+#include <dirent.h>
 #include <hdf5.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "store/file.h"
@@ -46,7 +46,9 @@ static int remove_folder(void **state) {
   return rmdir(folder);
 }
 
-static void put(const char *name, const char *text) { assert_ok(dgam_file_write(in_folder(name), text, strlen(text))); }
+static void put(const char *name, const char *text) {
+  assert_ok(dgam_file_write(in_folder(name), text, strlen(text)));
+}
 
 static void assert_text(const char *name, const char *want) {
   char got[256] = "";
@@ -127,11 +129,20 @@ static void zeros_and_ones(dgam_dtype dtype, unsigned char *out) {
   memset(out, 0, N * dgam_dtype_size(dtype));
   for (int i = 1; i < N; i += 2) {
     switch (dtype) {
-      case DGAM_F16: ((uint16_t *)(void *)out)[i] = 0x3c00; break;
-      case DGAM_BF16: ((uint16_t *)(void *)out)[i] = 0x3f80; break;
-      case DGAM_F32: ((float *)(void *)out)[i] = 1; break;
-      case DGAM_F64: ((double *)(void *)out)[i] = 1; break;
-      default: out[(size_t)i * dgam_dtype_size(dtype)] = 1;
+      case DGAM_F16:
+        ((uint16_t *)(void *)out)[i] = 0x3c00;
+        break;
+      case DGAM_BF16:
+        ((uint16_t *)(void *)out)[i] = 0x3f80;
+        break;
+      case DGAM_F32:
+        ((float *)(void *)out)[i] = 1;
+        break;
+      case DGAM_F64:
+        ((double *)(void *)out)[i] = 1;
+        break;
+      default:
+        out[(size_t)i * dgam_dtype_size(dtype)] = 1;
     }
   }
 }
@@ -203,15 +214,18 @@ static void slabs_are_written_and_checked(void **state) {
   assert_ok(dgam_h5_read(f, "logits", DGAM_F32, NULL, NULL, got, sizeof got));
   const float want[12] = {0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0};
   assert_close(got, want, 12, 0, "logits");
-  assert_fails(dgam_h5_write_slab(f, "logits", DGAM_F32, (size_t[]){3, 0}, (size_t[]){1, 4}, row), DGAM_EINVAL, "outside");
-  assert_fails(dgam_h5_read(f, "logits", DGAM_F32, (size_t[]){0, SIZE_MAX}, (size_t[]){1, 2}, got, 8), DGAM_EINVAL, "outside");
+  assert_fails(dgam_h5_write_slab(f, "logits", DGAM_F32, (size_t[]){3, 0}, (size_t[]){1, 4}, row), DGAM_EINVAL,
+               "outside");
+  assert_fails(dgam_h5_read(f, "logits", DGAM_F32, (size_t[]){0, SIZE_MAX}, (size_t[]){1, 2}, got, 8), DGAM_EINVAL,
+               "outside");
   assert_fails(dgam_h5_read(f, "logits", DGAM_F32, NULL, NULL, got, 5), DGAM_EINVAL, "room for 5");
   assert_fails(dgam_h5_read(f, "logits", DGAM_BOOL, NULL, NULL, got, 12), DGAM_EINVAL, "bool");
   assert_fails(dgam_h5_read(f, "nothing", DGAM_F32, NULL, NULL, got, 4), DGAM_EINVAL, "nothing");
   assert_fails(dgam_h5_write(f, "logits", DGAM_F32, 2, shape, NULL, NULL), DGAM_EINVAL, "already");
   assert_fails(dgam_h5_write(f, "logits/below", DGAM_F32, 2, shape, NULL, NULL), DGAM_EIO, "logits/below");
   assert_fails(dgam_h5_write(f, "huge", DGAM_F32, 2, (size_t[]){SIZE_MAX, 2}, NULL, NULL), DGAM_EINVAL, "huge");
-  assert_fails(dgam_h5_write(f, "bad", DGAM_F32, 2, shape, NULL, &(dgam_h5_options){.deflate = 10}), DGAM_EINVAL, "level 10");
+  assert_fails(dgam_h5_write(f, "bad", DGAM_F32, 2, shape, NULL, &(dgam_h5_options){.deflate = 10}), DGAM_EINVAL,
+               "level 10");
   /* values that do not fit are refused, not clipped */
   const double big[2] = {1, 300};
   unsigned char small[2];
@@ -350,10 +364,13 @@ static void a_full_disk_keeps_the_old_file(void **state) {
       char name[32];
       for (int i = 0; i < 20 && s == DGAM_OK; i++) {
         snprintf(name, sizeof name, "group%d/tensor", i);
-        s = dgam_h5_write(f, name, DGAM_F32, 1, (size_t[]){MANY / 16}, data, i % 2 ? &(dgam_h5_options){.deflate = 1} : NULL);
+        s = dgam_h5_write(f, name, DGAM_F32, 1, (size_t[]){MANY / 16}, data,
+                          i % 2 ? &(dgam_h5_options){.deflate = 1} : NULL);
       }
-      if (s == DGAM_OK) s = dgam_h5_commit(f);
-      else dgam_h5_close(f);
+      if (s == DGAM_OK)
+        s = dgam_h5_commit(f);
+      else
+        dgam_h5_close(f);
     }
     setrlimit(RLIMIT_FSIZE, &old);
     assert_int_equal(s, DGAM_EIO);
@@ -424,10 +441,10 @@ static void big_endian_and_odd_types_are_read(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_FOLDER(sha256_known_answers),         IN_FOLDER(files_are_replaced_whole_or_not_at_all),
-      IN_FOLDER(every_type_comes_back),        IN_FOLDER(slabs_are_written_and_checked),
-      IN_FOLDER(texts_attributes_and_lists),   IN_FOLDER(same_writes_give_the_same_bytes),
-      IN_FOLDER(damaged_files_are_named),      IN_FOLDER(big_endian_and_odd_types_are_read),
+      IN_FOLDER(sha256_known_answers),           IN_FOLDER(files_are_replaced_whole_or_not_at_all),
+      IN_FOLDER(every_type_comes_back),          IN_FOLDER(slabs_are_written_and_checked),
+      IN_FOLDER(texts_attributes_and_lists),     IN_FOLDER(same_writes_give_the_same_bytes),
+      IN_FOLDER(damaged_files_are_named),        IN_FOLDER(big_endian_and_odd_types_are_read),
       IN_FOLDER(a_full_disk_keeps_the_old_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
