@@ -5,10 +5,10 @@
 --     exp:table({ "top1", "top5" }):print()
 --
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
--- in; it is removed when the trial is stored. A trial is found again by its configuration, its seed, the dataset's
--- fingerprint, the program's version and the code of its function with the script's own functions that it calls.
+-- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
+-- code), its seed, the dataset's fingerprint, the program's version and the code of its function with the script's own
+-- functions that it calls and the numbers and texts of the script that they use; so no counters in there.
 local lfs = require "lfs"
-local fs = require "dgamnative.fs"
 local results = require "dgam.results"
 local suggest = require "dgam.suggest"
 local Table = require "dgam.table"
@@ -19,43 +19,13 @@ Experiment.__index = Experiment
 -- Fields of a configuration that change how long a run takes but not what comes out.
 local IRRELEVANT = { threads = true, profile = true, seeds = true }
 
--- The code of a function and of the functions of the same script that it uses, without line numbers.
-local function code_of(f, seen)
-  seen = seen or {}
-  if seen[f] then return "" end
-  seen[f] = true
-  local source = debug.getinfo(f, "S").source
-  local parts = { string.dump(f, true) }
-  for i = 1, 255 do
-    local name, value = debug.getupvalue(f, i)
-    if not name then break end
-    local kind = type(value)
-    if kind == "function" and debug.getinfo(value, "S").source == source then
-      parts[#parts + 1] = code_of(value, seen)
-    elseif kind == "number" or kind == "string" or kind == "boolean" then
-      parts[#parts + 1] = name .. "=" .. tostring(value)
-    end
-  end
-  return table.concat(parts, "\0")
-end
-
-local function plain(t)
-  local copy = {}
-  for k, v in pairs(t) do
-    if type(v) == "table" then copy[k] = plain(v)
-    elseif type(v) == "number" or type(v) == "string" or type(v) == "boolean" then copy[k] = v end
-  end
-  return copy
-end
-
 --- What determines a trial, as its key.
 function Experiment:key(cfg, f)
   local config = {}
-  for k, v in pairs(plain(cfg)) do
+  for k, v in pairs(cfg) do
     if not IRRELEVANT[k] then config[k] = v end
   end
-  return results.key { experiment = self.name, config = config, data = self.fingerprint, version = dgamlua.version,
-    code = fs.sha256(code_of(f)) }
+  return results.key { experiment = self.name, config = config, data = self.fingerprint, version = dgamlua.version, code = f }
 end
 
 local function merged(config, variant, seed)
@@ -73,10 +43,45 @@ local function merged(config, variant, seed)
   end })
 end
 
+-- What a trial's function returned as { metrics =, curves =, arrays = }: either that already, or a flat table of numbers,
+-- lists of numbers and tensors.
+local function sorted_out(result, where)
+  if type(result) ~= "table" then error(("%s: the function returned %s, expected a table"):format(where, tostring(result)), 0) end
+  local out = result
+  if type(result.metrics) ~= "table" then
+    out = { metrics = {}, curves = {}, arrays = {} }
+    for name, v in pairs(result) do
+      local kind = type(v) == "number" and "metrics" or type(v) == "table" and "curves" or "arrays"
+      out[kind][name] = v
+    end
+  end
+  if not next(out.metrics) then error(("%s: the function returned no metrics"):format(where), 0) end
+  return out
+end
+
+-- A stored trial, or nil. A file that cannot be read is an error: it may hold days of work and is not to be overwritten.
+local function stored(path)
+  if not lfs.attributes(path, "mode") then return nil end
+  local ok, record = pcall(results.load, path)
+  if not ok then error(tostring(record) .. "; it should hold a finished trial. Move it away to run the trial again", 0) end
+  return record
+end
+
+-- f(...), and where it failed if it fails.
+local function run(where, f, ...)
+  local ok, result = xpcall(f, function(e)
+    if type(e) ~= "string" or e == "interrupted" then return e end
+    return (os.getenv "DGAMLUA_TRACEBACK" and debug.traceback(e, 2) or e) .. "\n  in " .. where
+  end, ...)
+  if not ok then error(result, 0) end
+  return result
+end
+
 --- Runs a variant for every seed, or finds it stored.
 -- @param label how the table calls it
 -- @param variant fields that replace those of the configuration
--- @param f function(cfg) -> { metrics = name -> number, curves = name -> list, arrays = name -> tensor }
+-- @param f function(cfg) -> { metrics = name -> number, curves = name -> list, arrays = name -> tensor }, or these mixed in
+--   one table
 -- @return list of results, one a seed
 function Experiment:trial(label, variant, f)
   local list = {}
@@ -84,19 +89,20 @@ function Experiment:trial(label, variant, f)
     local cfg = merged(self.config, variant, seed)
     local key = self:key(cfg, f)
     local path = results.path(self.folder, self.name, key)
-    local record = lfs.attributes(path, "mode") and results.load(path) or nil
+    local where = ("trial '%s', seed %s"):format(label, seed)
+    local record = stored(path)
     if not record then
-      results.make_folder(self.folder .. "/partial")
-      cfg.checkpoint = ("%s/partial/%s.h5"):format(self.folder, key)
-      local result = f(cfg)
-      if type(result) ~= "table" or type(result.metrics) ~= "table" then
-        error(("trial '%s': the function returned %s, expected a table with metrics"):format(label, tostring(result)), 2)
-      end
-      local config = plain(cfg)
+      local partial = results.make_folder(self.folder .. "/partial")
+      results.clean(self.folder)
+      results.clean(partial)
+      cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
+      local config, started = results.plain(cfg), os.time()
       config.checkpoint = nil
-      record = { experiment = self.name, label = label, seed = seed, key = key, config = config, metrics = result.metrics,
-        curves = result.curves, arrays = result.arrays }
-      results.save(path, record)
+      local result = sorted_out(run(where, f, cfg), where)
+      record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
+        seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
+        arrays = result.arrays }
+      run(where, results.save, path, record)
       record.path = path
       os.remove(cfg.checkpoint)
     end
@@ -140,14 +146,13 @@ function Experiment:rule() self.ruled = #self.rows + 1 end
 -- @return name -> tensor
 function Experiment:artifact(name, depends, f)
   local checkpoint = require "dgam.checkpoint"
-  local key = results.key { artifact = name, depends = plain(depends), data = self.fingerprint, version = dgamlua.version,
-    code = fs.sha256(code_of(f)) }
+  local key = results.key { artifact = name, depends = depends, data = self.fingerprint, version = dgamlua.version, code = f }
   local path = ("%s/artifacts/%s-%s.h5"):format(self.folder, name, key)
   if not lfs.attributes(path, "mode") then
     results.make_folder(self.folder .. "/artifacts")
     results.make_folder(self.folder .. "/partial")
     local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
-    checkpoint.save(path, f(partial), { name = name, depends = plain(depends) })
+    checkpoint.save(path, f(partial), { name = name, depends = results.plain(depends) })
     os.remove(partial)
   end
   return (checkpoint.load(path))

@@ -3,7 +3,9 @@
 --     plot.bars  { file = "table7", groups = {"a", "b"}, series = {{ name = "top-1", values = {1, 2}, errors = {.1, .2} }} }
 --     plot.lines { file = "loss", series = {{ name = "training", x = {1, 2}, y = {3, 2} }}, xlabel = "epoch" }
 --
--- Both write FILE.svg and FILE.png and return the two paths. Nothing is left behind when gnuplot fails.
+-- Both write FILE.svg and FILE.png and return the two paths. The files appear whole; when gnuplot fails, old ones stay.
+local lfs = require "lfs"
+local fs = require "dgamnative.fs"
 local suggest = require "dgam.suggest"
 
 local plot = {}
@@ -17,46 +19,77 @@ end
 
 local function number(v) return v ~= v and "NaN" or ("%.9g"):format(v) end
 
--- Runs a gnuplot script; the script goes through a file so that nothing is parsed by a shell.
+-- Runs a gnuplot script and returns what it drew. Script and picture go through files whose names we choose, so that
+-- nothing of a user's is parsed by a shell.
 local function gnuplot(script)
-  local name = os.tmpname()
+  local name, picture = os.tmpname(), os.tmpname()
   local f = assert(io.open(name, "w"))
-  f:write(script)
+  f:write("set output ", quoted(picture), "\n", script, "\nunset output\n")
   f:close()
-  local p = io.popen(("gnuplot %s 2>&1"):format(name), "r")
-  local said = p and p:read "a" or ""
-  local ok = p and p:close()
+  local p = assert(io.popen(("gnuplot %s 2>&1 </dev/null"):format(name), "r"))
+  local said = p:read "a"
+  local ok = p:close()
+  local drawn = io.open(picture, "rb")
+  local bytes = drawn and drawn:read "a"
+  if drawn then drawn:close() end
   os.remove(name)
-  if not ok then
-    error("plot: gnuplot failed" .. (said:find "not found" and " (the package gnuplot-nox provides it)" or ": " .. said), 3)
+  os.remove(picture)
+  if not ok or not bytes or #bytes == 0 then
+    if said:find "not found" then said = "the program is missing; the package gnuplot-nox provides it" end
+    error("plot: gnuplot failed: " .. said:gsub("%s+$", ""), 0)
   end
+  return bytes
 end
+
+local HEAD = [[
+set encoding utf8
+set border 3 lc rgb '#444444'
+set tics nomirror out scale 0.5 textcolor rgb '#222222'
+set grid ytics lc rgb '#d0d0d0' lw 1
+set key at screen 0.5,0.925 center top horizontal Left reverse samplen 1
+]] -- the title goes above the key, not between it and the picture: a label in place of "set title"
 
 local function render(options, body, width, height)
   local base = options.file
   if type(base) ~= "string" then error("plot: file is missing, expected a path without ending", 3) end
-  local probe, why = io.open(base .. ".svg", "w")
-  if not probe then error(("plot: cannot write %s"):format(why), 3) end
-  probe:close()
-  local head = {
-    "set encoding utf8",
-    "set border 3 lc rgb '#444444'",
-    "set tics nomirror out scale 0.5 textcolor rgb '#222222'",
-    "set grid ytics lc rgb '#dddddd' lw 1",
-    "set key outside top right horizontal Left reverse samplen 1",
-    options.title and ("set title %s noenhanced"):format(quoted(options.title)) or "",
-    options.ylabel and ("set ylabel %s noenhanced"):format(quoted(options.ylabel)) or "",
-    options.xlabel and ("set xlabel %s noenhanced"):format(quoted(options.xlabel)) or "",
-  }
-  local paths = {}
-  for _, kind in ipairs { { "svg", "svg enhanced background '#ffffff' font 'DejaVu Sans,13'" },
-    { "png", "pngcairo enhanced background '#ffffff' font 'DejaVu Sans,13'" } } do
-    local path = base .. "." .. kind[1]
-    gnuplot(table.concat({ ("set terminal %s size %d,%d"):format(kind[2], width, height), "set output " .. quoted(path),
-      table.concat(head, "\n"), body, "unset output", "" }, "\n"))
-    paths[#paths + 1] = path
+  local folder = base:match "^(.*)/[^/]*$"
+  if folder and folder ~= "" and lfs.attributes(folder, "mode") ~= "directory" then
+    error(("plot: cannot write '%s': there is no folder '%s'"):format(base, folder), 3)
   end
+  local head = { HEAD, options.title and "set tmargin 4" or "set tmargin 2.5" }
+  if options.title then
+    head[#head + 1] = ("set label %s at screen 0.5,0.96 center noenhanced"):format(quoted(options.title))
+  end
+  for _, name in ipairs { "ylabel", "xlabel" } do
+    if options[name] then head[#head + 1] = ("set %s %s noenhanced"):format(name, quoted(options[name])) end
+  end
+  local paths, pictures = {}, {}
+  for i, kind in ipairs { { "svg", "svg" }, { "png", "pngcairo" } } do
+    local terminal = ("set terminal %s enhanced background '#ffffff' font 'DejaVu Sans,13' size %d,%d"):format(kind[2], width,
+      height)
+    paths[i] = base .. "." .. kind[1]
+    pictures[i] = gnuplot(table.concat({ terminal, table.concat(head, "\n"), body }, "\n"))
+  end
+  for i, path in ipairs(paths) do fs.write(path, pictures[i]) end
   return table.unpack(paths)
+end
+
+-- A label over at most three lines of about 14 characters, as text for a data block (in double quotes, where a backslash
+-- begins an escape), and how many lines it has.
+local function wrapped(label)
+  local lines = { "" }
+  for word in tostring(label):gmatch "%S+" do
+    local row = lines[#lines]
+    if row == "" then lines[#lines] = word
+    elseif #lines < 3 and (utf8.len(row .. word) or #row + #word) > 13 then lines[#lines + 1] = word
+    else lines[#lines] = row .. " " .. word end
+  end
+  for i, row in ipairs(lines) do
+    local cut = utf8.len(row) and utf8.offset(row, 20)
+    if cut and cut <= #row then row = row:sub(1, cut - 1) .. "…" end
+    lines[i] = row:gsub("\\", "\\\\"):gsub('"', "''")
+  end
+  return '"' .. table.concat(lines, "\\n") .. '"', #lines
 end
 
 --- Grouped bars with error bars.
@@ -66,14 +99,9 @@ function plot.bars(options)
   local body = { "$data << END" }
   local top, lines = options.line and options.line.value or 0, 1
   for g, label in ipairs(options.groups) do
-    -- Long labels break at spaces, in at most three lines.
-    local text, row = "", ""
-    for word in label:gmatch "%S+" do
-      if #row > 0 and #row + #word > 12 then text, row = text .. row .. "\\n", word else row = #row > 0 and row .. " " .. word or word end
-    end
-    local _, breaks = text:gsub("\\n", "")
-    lines = math.max(lines, breaks + 1)
-    local cells = { '"' .. (text .. row):gsub('"', "") .. '"' }
+    local text, rows = wrapped(label)
+    local cells = { text }
+    lines = math.max(lines, rows)
     for _, s in ipairs(options.series) do
       cells[#cells + 1] = number(s.values[g])
       cells[#cells + 1] = number(s.errors and s.errors[g] or 0)

@@ -5,7 +5,7 @@
 -- that is there is whole. Inside: attributes experiment, label, seed, key, config (JSON), created; the group metrics with
 -- one number a dataset; curves with one list a dataset; arrays with tensors. Any HDF5 tool reads it.
 local lfs = require "lfs"
-local json = require "dkjson"
+local json = require "dgam.json"
 local fs = require "dgamnative.fs"
 local h5 = require "dgam.h5"
 
@@ -34,41 +34,132 @@ function results.make_folder(path)
   return path
 end
 
--- The same text for the same content: keys sorted, numbers in full.
-local function canonical(v)
-  local kind = type(v)
-  if kind == "table" then
-    local parts, keys = {}, {}
-    for k in pairs(v) do keys[#keys + 1] = k end
-    table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-    for i, k in ipairs(keys) do parts[i] = canonical(k) .. ":" .. canonical(v[k]) end
-    return "{" .. table.concat(parts, ",") .. "}"
-  elseif kind == "number" then
-    return math.type(v) == "integer" and ("%d"):format(v) or v == math.floor(v) and ("%.0f"):format(v) or ("%.17g"):format(v)
-  elseif kind == "string" then
-    return ("%q"):format(v)
+-- The code of a function, without line numbers and local names, and the plain values and functions it has hold of.
+local function code_of(f, seen)
+  if seen[f] then return "seen" end
+  seen[f] = true
+  local info = debug.getinfo(f, "S")
+  if info.what == "C" then return "C function" end
+  local parts = { string.dump(f, true) }
+  for i = 1, 255 do
+    local name, value = debug.getupvalue(f, i)
+    if not name then break end
+    local kind = type(value)
+    if kind == "function" and debug.getinfo(value, "S").source == info.source then
+      parts[#parts + 1] = code_of(value, seen)
+    elseif kind == "number" or kind == "string" or kind == "boolean" then
+      parts[#parts + 1] = name .. "=" .. tostring(value)
+    end
   end
-  return tostring(v)
+  return table.concat(parts, "\0")
 end
 
---- A hash of any table of plain values: 16 hexadecimal digits.
-function results.key(description) return fs.sha256(canonical(description)):sub(1, 16) end
+--- A hash of a function: its code and that of the functions of the same file that it calls. A comment or a renamed
+-- local does not change it.
+function results.code(f) return fs.sha256(code_of(f, {})) end
+
+-- The same text for the same content: keys sorted, numbers in full.
+local function canonical(v, path, open)
+  local kind = type(v)
+  if kind == "number" then
+    if math.type(v) == "integer" or v == math.floor(v) and math.abs(v) < 2 ^ 53 then return ("%d"):format(v) end
+    return ("%.17g"):format(v)
+  elseif kind == "string" then
+    return ("%q"):format(v)
+  elseif kind == "function" then
+    return "function " .. results.code(v)
+  elseif kind == "userdata" or kind == "thread" then
+    error(("%s is a %s; what determines a result must be numbers, text, tables or functions"):format(path, kind), 0)
+  elseif kind ~= "table" then
+    return tostring(v)
+  end
+  if open[v] then return "itself" end -- a class table that is its own __index
+  open[v] = true
+  local parts, keys = {}, {}
+  for k in pairs(v) do keys[#keys + 1] = k end
+  table.sort(keys, function(a, b)
+    local x, y = type(a), type(b)
+    if x ~= y then return x < y end
+    if x == "number" or x == "string" then return a < b end
+    return tostring(a) < tostring(b)
+  end)
+  for i, k in ipairs(keys) do
+    parts[i] = canonical(k, path .. "'s key", open) .. ":" .. canonical(v[k], path .. "." .. tostring(k), open)
+  end
+  open[v] = nil
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+--- A hash of a description: 16 hexadecimal digits. Numbers, text, booleans, tables and functions (by their code) count;
+-- anything else is an error that names it.
+function results.key(description) return fs.sha256(canonical(description, "description", {})):sub(1, 16) end
+
+--- What of a table is plain: numbers, text, booleans and tables of them. For storing a configuration.
+function results.plain(t, open)
+  open = open or {}
+  open[t] = true
+  local copy = {}
+  for k, v in pairs(t) do
+    local kind = type(v)
+    if kind == "table" and not open[v] then copy[k] = results.plain(v, open)
+    elseif kind == "number" or kind == "string" or kind == "boolean" then copy[k] = v end
+  end
+  open[t] = nil
+  return copy
+end
 
 --- The file of a trial.
 function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(folder, experiment, key) end
 
---- Writes a trial.
+local TEXTS = { "experiment", "label", "key", "created", "version" }
+local NUMBERS = { "seed", "seconds" }
+
+local function sorted_keys(t)
+  local keys = {}
+  for k in pairs(t or {}) do keys[#keys + 1] = k end
+  table.sort(keys)
+  return keys
+end
+
+-- Writes one group; every value must be of the kind that `fits` tells.
+local function write_group(file, group, values, expected, fits, options)
+  for _, name in ipairs(sorted_keys(values)) do
+    if type(name) ~= "string" or not name:match "^[%w_.%-]+$" then
+      error(("results: %s has the name '%s', expected letters, digits, '_', '-' or '.'"):format(group, tostring(name)), 0)
+    end
+    if not fits(values[name]) then
+      error(("results: %s/%s is a %s, expected %s"):format(group, name, type(values[name]), expected), 0)
+    end
+    file:write(group .. "/" .. name, values[name], options)
+  end
+end
+
+local function is_number(v) return type(v) == "number" end
+local function is_tensor(v) return type(v) == "userdata" end
+local function is_list(v)
+  if type(v) ~= "table" then return false end
+  for _, x in ipairs(v) do
+    if type(x) ~= "number" then return false end
+  end
+  return true
+end
+
+--- Writes a trial; the file is there whole or not at all.
 -- @param path file
--- @param record { experiment =, label =, seed =, key =, config = table, metrics = name -> number,
---   curves = name -> list of numbers, arrays = name -> tensor }
+-- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, metrics = name ->
+--   number, curves = name -> list of numbers, arrays = name -> tensor }
 function results.save(path, record)
   local file <close> = h5.create(path)
-  for _, name in ipairs { "experiment", "label", "seed", "key" } do file:set_attr(name, record[name]) end
+  record.created = record.created or os.date "!%Y-%m-%dT%H:%M:%SZ"
+  for _, names in ipairs { TEXTS, NUMBERS } do
+    for _, name in ipairs(names) do
+      if record[name] ~= nil then file:set_attr(name, record[name]) end
+    end
+  end
   file:set_attr("config", json.encode(record.config))
-  file:set_attr("created", os.date "!%Y-%m-%dT%H:%M:%SZ")
-  for name, value in pairs(record.metrics or {}) do file:write("metrics/" .. name, value) end
-  for name, list in pairs(record.curves or {}) do file:write("curves/" .. name, list) end
-  for name, tensor in pairs(record.arrays or {}) do file:write("arrays/" .. name, tensor) end
+  write_group(file, "metrics", record.metrics, "a number", is_number)
+  write_group(file, "curves", record.curves, "a list of numbers", is_list)
+  write_group(file, "arrays", record.arrays, "a tensor", is_tensor, { deflate = 4 })
   file:close()
 end
 
@@ -76,11 +167,15 @@ end
 function results.load(path)
   local file <close> = h5.open(path)
   local record = { path = path, metrics = {}, curves = {} }
-  for _, name in ipairs { "experiment", "label", "seed", "key", "created" } do record[name] = file:attr(name) end
-  if not record.experiment then error(("%s: not a results file of dgamlua (no attribute 'experiment')"):format(path), 0) end
-  record.config = json.decode(file:attr "config") or {}
+  for _, names in ipairs { TEXTS, NUMBERS } do
+    for _, name in ipairs(names) do record[name] = file:attr(name) end
+  end
+  if not record.experiment then
+    error(("'%s' is not a results file of dgamlua: it has no attribute 'experiment'"):format(path), 0)
+  end
+  record.config = json.decode(file:attr "config" or "{}") or {}
   if file:has "metrics" then
-    for _, name in ipairs(file:list "metrics") do record.metrics[name] = file:numbers("metrics/" .. name)[1] end
+    for _, name in ipairs(file:list "metrics") do record.metrics[name] = file:value("metrics/" .. name) end
   end
   if file:has "curves" then
     for _, name in ipairs(file:list "curves") do record.curves[name] = file:numbers("curves/" .. name) end
@@ -94,25 +189,88 @@ function results.array(path, name)
   return file:read("arrays/" .. name)
 end
 
---- Every trial in a folder, oldest first, and a list of messages about files that could not be read.
+-- --- the index: what scan read from each file, so that it need not open thousands. A Lua table in index.lua, rebuilt
+-- from the files whenever one of them is not the one it was made from. ---
+
+local INDEX_VERSION = 1
+
+local function show(v)
+  if type(v) ~= "table" then return ("%q"):format(v) end
+  local parts = {}
+  for k, x in pairs(v) do parts[#parts + 1] = ("[%q]=%s"):format(k, show(x)) end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local function read_index(folder)
+  local path = folder .. "/index.lua"
+  if lfs.attributes(path, "mode") ~= "file" then return {} end
+  local chunk = loadfile(path, "t", {})
+  local ok, index = pcall(chunk or error)
+  if not ok or type(index) ~= "table" or index.version ~= INDEX_VERSION or type(index.files) ~= "table" then return {} end
+  return index.files
+end
+
+local function write_index(folder, files)
+  local lines = {}
+  for _, name in ipairs(sorted_keys(files)) do lines[#lines + 1] = ("[%q]=%s,"):format(name, show(files[name])) end
+  local text = ("return {version=%d,files={\n%s\n}}\n"):format(INDEX_VERSION, table.concat(lines, "\n"))
+  pcall(fs.write, folder .. "/index.lua", text) -- a folder that only may be read has no index
+end
+
+--- Every trial in a folder, oldest first, without curves and arrays, and a list of messages about files that could not
+-- be read.
 function results.scan(folder)
   folder = folder or results.folder()
   local list, problems = {}, {}
   if lfs.attributes(folder, "mode") ~= "directory" then return list, problems end
-  local names = {}
+  local old, new, changed = read_index(folder), {}, false
   for name in lfs.dir(folder) do
-    if name:match "%.h5$" then names[#names + 1] = name end
+    local st = name:match "^[^.].*%.h5$" and lfs.attributes(folder .. "/" .. name)
+    if st and st.mode == "file" then
+      local stamp = ("%d-%d-%d"):format(st.ino, st.size, st.modification)
+      local entry = old[name]
+      if not entry or entry.stamp ~= stamp then
+        changed = true
+        local ok, record = pcall(results.load, folder .. "/" .. name)
+        if ok then
+          record.curves, record.path = nil, nil
+          entry = { stamp = stamp, record = record }
+        else
+          entry = nil
+          problems[#problems + 1] = tostring(record)
+        end
+      end
+      new[name] = entry
+    end
   end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local ok, record = pcall(results.load, folder .. "/" .. name)
-    if ok then list[#list + 1] = record else problems[#problems + 1] = tostring(record) end
+  for name in pairs(old) do changed = changed or not new[name] end
+  if changed then write_index(folder, new) end
+  for name, entry in pairs(new) do
+    entry.record.path = folder .. "/" .. name
+    list[#list + 1] = entry.record
   end
   table.sort(list, function(a, b)
     if a.created ~= b.created then return tostring(a.created) < tostring(b.created) end
     return a.path < b.path
   end)
+  table.sort(problems)
   return list, problems
+end
+
+--- Removes temporary files that a killed process of this machine left in a folder.
+function results.clean(folder)
+  if lfs.attributes(folder, "mode") ~= "directory" then return end
+  local f = io.open "/proc/sys/kernel/hostname"
+  local host = f and f:read "l"
+  if f then f:close() end
+  for name in lfs.dir(folder) do
+    local start, pid = name:match "^(%..+)%.(%d+)%.%d+%.tmp$"
+    if start and host and start:sub(-#host - 1) == "." .. host and not lfs.attributes("/proc/" .. pid) then
+      local path = folder .. "/" .. name
+      local age = os.time() - (lfs.attributes(path, "modification") or os.time())
+      if age > 600 then os.remove(path) end -- not at once: a container may share the name, but not the process numbers
+    end
+  end
 end
 
 return results
