@@ -31,7 +31,7 @@ const dgam_camera_model dgam_camera_models[DGAM_CAMERA_MODELS] = {
 
 const dgam_camera_preset dgam_camera_presets[DGAM_CAMERA_PRESETS] = {
     {"LL", {.5, 2}, .18},        {"ELL", {.05, .2}, .18},        {"arid", {20, 60}, .0165},
-    {"dark48", {30, 90}, .0115}, {"bright", {150, 600}, .16},
+    {"dark48", {30, 90}, .0115}, {"bright", {10, 500}, .16},
 };
 
 const char *const dgam_camera_stage_names[DGAM_CAMERA_STAGES] = {

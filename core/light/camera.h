@@ -85,7 +85,7 @@ typedef struct dgam_camera_exposure {
 /* A light situation: how bright the scene is and what the exposure control aims at. */
 typedef struct dgam_camera_preset {
   const char *name;
-  double lux[2]; /* from, to (any between as likely) */
+  double lux[2]; /* from, to */
   double target; /* mean of the image that the exposure control wants, share of white before the curve */
 } dgam_camera_preset;
 

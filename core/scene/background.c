@@ -46,8 +46,8 @@ static double ground_pattern(const dgam_location *where, double x, double y, uin
 }
 
 static double wall_pattern(const dgam_location *where, double x, double z, uint32_t seed) {
-  double u = x / where->panel, value = .86 + .28 * noise(2 * x, 2 * z, seed + 11);
-  value *= 1 + .24 * (lattice((int32_t)floor(u), 0, seed + 13) - .5);
+  double u = x / where->panel, value = .76 + .48 * noise(2 * x, 2 * z, seed + 11);
+  value *= 1 + .4 * (lattice((int32_t)floor(u), 0, seed + 13) - .5);
   return u - floor(u) < .05 ? .75 * value : value;
 }
 

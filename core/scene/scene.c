@@ -17,6 +17,7 @@ struct dgam_scene {
   int bar[2];          /* columns of a post in front of everything; empty if equal */
   float bar_colour[3]; /* its radiance */
   double mean[3];
+  double drift[3]; /* of the light over time: size, frequency (1/s), phase (0..1) */
   dgam_arena memory;
   float *background, *frame; /* [3,H,W] each */
 };
@@ -114,6 +115,10 @@ static void draw_lots(dgam_scene *s) {
   s->lamp.d0 = sqrt(dx * dx + dy * dy + dz * dz);
   s->lamp.ambient = where->ambient;
   memcpy(s->lamp.colour, where->light, sizeof s->lamp.colour);
+
+  s->drift[0] = between(&r, 0, .1);
+  s->drift[1] = between(&r, .2, .9);
+  s->drift[2] = dgam_rng_uniform(&r);
 
   int post = dgam_rng_uniform(&r) < .15;
   double centre = between(&r, .12, .88), width = between(&r, .05, .11), albedo = between(&r, .05, .3);
@@ -283,7 +288,7 @@ dgam_status dgam_scene_frame(dgam_scene *s, double time, double exposure, int su
   if (subframes < 1 || subframes > 64) return dgam_fail(DGAM_EINVAL, "subframes is %d, expected 1 to 64", subframes);
   int width = s->view.width, height = s->view.height, steps = s->spec.empty ? 1 : subframes;
   size_t plane = (size_t)width * (size_t)height, n = 3 * plane;
-  float share = 1 / (float)steps;
+  float light = (float)(1 + s->drift[0] * sin(6.283185307179586 * (s->drift[1] * time + s->drift[2])));
   for (int k = 0; k < steps; k++) {
     float *into = steps == 1 ? rgb : s->frame;
     memcpy(into, s->background, n * sizeof *into);
@@ -297,13 +302,15 @@ dgam_status dgam_scene_frame(dgam_scene *s, double time, double exposure, int su
     }
     if (steps == 1) break;
     if (k == 0)
-      for (size_t i = 0; i < n; i++) rgb[i] = share * into[i];
+      memcpy(rgb, into, n * sizeof *rgb);
     else
-      for (size_t i = 0; i < n; i++) rgb[i] += share * into[i];
+      for (size_t i = 0; i < n; i++) rgb[i] += into[i];
   }
   for (int c = 0; c < 3; c++)
     for (int y = 0; y < height; y++)
-      for (int x = s->bar[0]; x < s->bar[1]; x++) rgb[(size_t)c * plane + (size_t)y * width + x] = s->bar_colour[c];
+      for (int x = s->bar[0]; x < s->bar[1]; x++) rgb[(size_t)c * plane + (size_t)y * width + x] = s->bar_colour[c] * (float)steps;
+  light /= (float)steps;
+  for (size_t i = 0; i < n; i++) rgb[i] *= light;
   return DGAM_OK;
 }
 

@@ -35,12 +35,13 @@ synthetic.sizes = {
   full = { LL = 6222, ELL = 5856, frames = 105, fps = 30, every = 1 },
 }
 
-synthetic.defaults = { size = "tiny", split = "paper", seed = 1 }
+--- clips = false: as many as the size says.
+synthetic.defaults = { size = "tiny", split = "paper", seed = 1, clips = false }
 
 --- What must not tell the class, and is written down for every clip.
 synthetic.factors = { "camera", "light", "location", "actor", "spot", "scale", "outfit", "lux" }
 
-local SCALES = { 0.65, 0.75, 0.85 }
+local SCALES = { 0.68, 0.78, 0.88 }
 local TEST, VAL = 0.2, 0.08
 
 local function names(list)
@@ -110,6 +111,9 @@ local function locations(design, light)
   return list
 end
 
+--- A number `share` of the way from a to b: along the numbers, or along their logarithms where b is many times a.
+local function between(a, b, share) return b > 10 * a and a * (b / a) ^ share or a + share * (b - a) end
+
 --- `count` settings of one light. Camera, location and actor go round in step, so that any stretch of settings is
 -- balanced; spot, scale and outfit are dealt evenly in random order; lux is spread evenly within each camera.
 local function settings(o, light, count)
@@ -126,7 +130,7 @@ local function settings(o, light, count)
     local share = (spread(round) + rng.new(o.seed, purpose, 4, s):uniform() / count) % 1
     out[s + 1] = { light = light, camera = cameras[k + 1].name, location = places[(round + k) % #places + 1],
       actor = scene.cast.actors[s % #scene.cast.actors + 1], spot = spots[s + 1], scale = scales[s + 1],
-      outfit = outfits[s + 1], lux = tonumber(("%.4g"):format(range[1] + share * (range[2] - range[1]))) }
+      outfit = outfits[s + 1], lux = tonumber(("%.4g"):format(between(range[1], range[2], share))) }
   end
   return out
 end
@@ -141,7 +145,7 @@ local function deal(i, n, test, val)
 end
 
 --- All clips of a dataset, in a fixed order.
--- @param options size, split, seed; clips = another number of clips than the size's
+-- @param options size, split, seed, clips; see synthetic.defaults
 -- @return list of { path=, label= (1-based), class=, split=, camera=, light=, ... } and the completed options
 function synthetic.plan(options)
   local o = complete(options)
@@ -268,7 +272,7 @@ local function write_whole(path, lines)
   local f, why = io.open(temporary, "wb")
   local ok = f ~= nil
   if f then
-    ok, why = f:write(table.concat(lines, "\n"), "\n")
+    ok, why = f:write(table.concat(lines, "\n"), #lines > 0 and "\n" or "")
     local closed, close_why = f:close()
     if ok and not closed then ok, why = closed, close_why end
     if ok then ok, why = os.rename(temporary, path) end
