@@ -1,6 +1,10 @@
 /* scene.c - dgamnative.scene: clips of the built-in dataset, in memory or as files. Documented for users in
  * lua/dgam/scene.lua. */
+#define _GNU_SOURCE /* syncfs */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/parallel.h"
 #include "lua/camera_options.h"
@@ -251,9 +255,17 @@ static int scene_write(lua_State *L) {
   return 1;
 }
 
+/* flush(folder): what was written below it reaches the disk before this returns. */
+static int scene_flush(lua_State *L) {
+  int fd = open(luaL_checkstring(L, 1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int bad = fd < 0 || syncfs(fd) != 0 ? errno : 0;
+  if (fd >= 0) close(fd);
+  return bad ? luaL_error(L, "%s: cannot be synced to disk: %s", luaL_checkstring(L, 1), strerror(bad)) : 0;
+}
+
 DGL_EXPORT int luaopen_dgamnative_scene(lua_State *L);
 int luaopen_dgamnative_scene(lua_State *L) {
-  static const luaL_Reg functions[] = {{"cast", scene_cast}, {"film", scene_film}, {"write", scene_write}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"cast", scene_cast}, {"film", scene_film}, {"write", scene_write}, {"flush", scene_flush}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -240,6 +240,12 @@ static void develop_row(dgam_camera *c, int y) {
   }
 }
 
+static inline float mixed_at(const float *const row[3], int l, int x, int r, float mix, float ninth) {
+  float sum = 0;
+  for (int k = 0; k < 3; k++) sum += row[k][l] + row[k][x] + row[k][r];
+  return (1 - mix) * row[1][x] + ninth * sum;
+}
+
 static void mix_row(dgam_camera *c, int y) {
   size_t width = (size_t)c->width, area = width * (size_t)c->height;
   float mix = on(c, DGAM_CAMERA_SPATIAL) ? (float)c->m.mix : 0, ninth = mix / 9;
@@ -248,11 +254,10 @@ static void mix_row(dgam_camera *c, int y) {
     const float *above = plane + (size_t)mirror(y - 1, c->height) * width;
     const float *below = plane + (size_t)mirror(y + 1, c->height) * width;
     float *out = c->mixed + (size_t)k * area + (size_t)y * width;
-    for (int x = 0; x < c->width; x++) {
-      int l = mirror(x - 1, c->width), r = mirror(x + 1, c->width);
-      float sum = above[l] + above[x] + above[r] + here[l] + here[x] + here[r] + below[l] + below[x] + below[r];
-      out[x] = (1 - mix) * here[x] + ninth * sum;
-    }
+    const float *rows[3] = {above, here, below};
+    out[0] = mixed_at(rows, 1, 0, 1, mix, ninth);
+    for (int x = 1; x < c->width - 1; x++) out[x] = mixed_at(rows, x - 1, x, x + 1, mix, ninth);
+    out[width - 1] = mixed_at(rows, c->width - 2, c->width - 1, c->width - 2, mix, ninth);
   }
 }
 
@@ -262,7 +267,8 @@ static void finish_row(dgam_camera *c, int y) {
   for (int k = 0; k < 3; k++) floor_at[k] = on(c, DGAM_CAMERA_CORING) ? (float)c->m.kappa * c->dark_sigma[k] : 0;
   const float *in = c->mixed + (size_t)y * width;
   uint8_t *out = c->rgb + 3 * (size_t)y * width;
-  const double *m = c->m.matrix;
+  float m[9];
+  for (int i = 0; i < 9; i++) m[i] = on(c, DGAM_CAMERA_MATRIX) ? (float)c->m.matrix[i] : i % 4 == 0;
   for (int x = 0; x < c->width; x++, out += 3) {
     float v[3], w[3];
     for (int k = 0; k < 3; k++) {
@@ -270,7 +276,7 @@ static void finish_row(dgam_camera *c, int y) {
       if (v[k] < 0) v[k] = 0;
     }
     for (int k = 0; k < 3; k++) {
-      w[k] = on(c, DGAM_CAMERA_MATRIX) ? (float)m[3 * k] * v[0] + (float)m[3 * k + 1] * v[1] + (float)m[3 * k + 2] * v[2] : v[k];
+      w[k] = m[3 * k] * v[0] + m[3 * k + 1] * v[1] + m[3 * k + 2] * v[2];
       w[k] = w[k] < 0 ? 0 : w[k] > 1 ? 1 : w[k];
       out[k] = c->curve[(int)(w[k] * (CURVE_STEPS - 1) + .5f)];
     }

@@ -116,6 +116,7 @@ dgam_status dgam_clip_write(const dgam_clip_spec *s, const char *path, dgam_clip
   DGAM_TRY(open_scene(&scene, s));
   dgam_encoder_spec e = dgam_encoder_defaults(s->scene.width, s->scene.height, s->fps_num, s->fps_den * s->every);
   e.quality = s->camera.quality;
+  e.lazy = 1;
   dgam_status status = dgam_encoder_open(&encoder, path, &e);
   if (status == DGAM_OK) {
     status = film(s, scene, to_file, encoder, result);

@@ -309,13 +309,16 @@ static dgam_status finish(dgam_encoder *e) {
   int closed = avio_closep(&e->mux->pb);
   if (r >= 0) r = closed;
   if (r < 0) return dgam_ffmpeg_fail(r, "%s: cannot write the end of the file", e->path);
-  int fd = open(e->temporary, O_RDONLY | O_CLOEXEC);
-  int bad = fd < 0 || fsync(fd) != 0 ? errno : 0;
-  if (fd >= 0) close(fd);
+  int bad = 0;
+  if (!e->spec.lazy) {
+    int fd = open(e->temporary, O_RDONLY | O_CLOEXEC);
+    bad = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+  }
   if (!bad && rename(e->temporary, e->path) != 0) bad = errno;
   if (bad) return dgam_fail(DGAM_EIO, "%s: cannot put the file in place: %s", e->path, strerror(bad));
   e->opened = 0;
-  sync_folder(e->path);
+  if (!e->spec.lazy) sync_folder(e->path);
   return DGAM_OK;
 }
 

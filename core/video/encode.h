@@ -39,6 +39,7 @@ typedef struct dgam_encoder_spec {
   const char *format;   /* FFmpeg muxer name; NULL: from the ending of the path */
   const char *pixels;   /* FFmpeg pixel format name; NULL: 4:2:0, 8 bit */
   const char *options;  /* encoder options "key=value:key=value"; NULL: none */
+  int lazy;             /* 1: not synced to disk before it gets its name, for files that can be made again */
 } dgam_encoder_spec;
 
 /* MJPEG at quality 90. */

@@ -40,10 +40,14 @@ scene.cast = native.cast()
 -- Errors: a field out of range or unknown.
 scene.film = native.film
 
---- Films clips into AVI files (MJPEG), several at a time. Each clip has a `path`; a file is whole or absent.
+--- Films clips into AVI files (MJPEG), several at a time. Each clip has a `path`; a file is whole or absent,
+-- and may still be in memory only when the call returns: see scene.flush.
 -- @param clips list of tables as above
 -- @return list of the tables that film returns second
 -- Errors: as film; a file that cannot be written.
 scene.write = native.write
+
+--- Syncs everything below a folder to disk; scene.write leaves that to the end of the work.
+scene.flush = native.flush
 
 return scene

@@ -16,6 +16,7 @@
 --   bright          well-lit clips for pretraining: a tenth is val and a tenth test
 local lfs = require "lfs"
 local camera = require "dgam.camera"
+local fs = require "dgamnative.fs"
 local progress = require "dgam.progress"
 local rng = require "dgam.rng"
 local scene = require "dgam.scene"
@@ -283,13 +284,6 @@ local function write_whole(path, lines)
   end
 end
 
---- FNV-1a of a string, 8 hexadecimal digits.
-local function fingerprint(text)
-  local h = 0x811C9DC5
-  for i = 1, #text do h = ((h ~ text:byte(i)) * 0x01000193) & 0xFFFFFFFF end
-  return ("%08x"):format(h)
-end
-
 local STATISTICS = { "luma", "zeros", "low", "time", "gain", "sensitivity", "read" }
 local STATISTICS_FILE, DONE_FILE = "statistics.csv", "complete"
 
@@ -391,7 +385,7 @@ function synthetic.prepare(options, note)
     end
   end
   local root = ("%s/synthetic-%s%s-%d-%s"):format(synthetic.cache(), o.size,
-    o.design == "paper" and "" or "-" .. o.design, o.seed, fingerprint(table.concat(described, ";")))
+    o.design == "paper" and "" or "-" .. o.design, o.seed, fs.sha256(table.concat(described, ";")):sub(1, 8))
   local name = o.split:gsub(":", "-")
   local done = root .. "/" .. DONE_FILE
   if not lfs.attributes(done, "mode") then
@@ -406,6 +400,7 @@ function synthetic.prepare(options, note)
     film(root, items, o, known, note)
     write_whole(root .. "/metadata.csv", metadata(items, known))
     write_lists(root, name, items)
+    scene.flush(root) -- what is called complete must be on disk
     write_whole(done, { ("%d clips"):format(#items) })
   elseif not lfs.attributes(("%s/lists/%s_train.txt"):format(root, name), "mode") then
     write_lists(root, name, items)
