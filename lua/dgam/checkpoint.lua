@@ -157,7 +157,7 @@ local function sorted_names(state)
   local names = {}
   for name, t in pairs(state) do
     if type(name) ~= "string" or type(t) ~= "userdata" then
-      error(("checkpoint.save: '%s' is a %s, expected names with tensors"):format(tostring(name), type(t)), 3)
+      error(("checkpoint.save: '%s' is a %s, expected names with tensors"):format(tostring(name), type(t)), 0)
     end
     names[#names + 1] = name
   end
@@ -184,9 +184,9 @@ function checkpoint.save(path, state, meta)
     for i, name in ipairs(names) do tensors[i] = state[name]:detach():cpu():contiguous() end
     native.write_safetensors(path, names, tensors, { format = "pt", dgam = meta and json.encode(meta) or nil })
   elseif ending == "pth" or ending == "pt" then
-    error(("cannot write '%s': PyTorch's own format is read only here; .safetensors is what PyTorch reads"):format(path), 2)
+    error(("cannot write '%s': PyTorch's own format is read only here; .safetensors is what PyTorch reads"):format(path), 0)
   else
-    error(("cannot write '%s': expected a name that ends in .h5 or .safetensors"):format(path), 2)
+    error(("cannot write '%s': expected a name that ends in .h5 or .safetensors"):format(path), 0)
   end
 end
 
