@@ -108,7 +108,7 @@ dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, dg
     int down = f->format == AV_PIX_FMT_YUV422P || f->format == AV_PIX_FMT_YUVJ422P ? 0 : 1;
     planes[0] += (ptrdiff_t)s.y * f->linesize[0] + s.x;
     for (int c = 1; c < 3; c++) planes[c] += (ptrdiff_t)(s.y >> down) * f->linesize[c] + (s.x >> 1);
-    planes[3] = NULL; /* alpha is not looked at */
+    if (planes[3]) planes[3] += (ptrdiff_t)s.y * f->linesize[3] + s.x; /* alpha: swscale wants it, and does not use it */
   }
   DGAM_TRY(set_up(p, f, s.w, s.h, path));
   size_t line = ((size_t)s.w * 3 + 127) / 64 * 64; /* room past the end: swscale writes whole groups of pixels */

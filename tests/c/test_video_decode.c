@@ -1,6 +1,7 @@
 /* Tests of core/video/decode: frame-exactness over codecs, containers and damage; pictures; limits; bad files. */
 #include "video_util.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "base/rng.h"
@@ -176,9 +177,320 @@ static void every_frame_is_exact(void **state) {
   assert_true(files + damaged >= 60);
 }
 
+/* --- pictures --- */
+
+typedef struct look {
+  const char *codec, *pixels;
+  int w, h, bt709, full, tolerance;
+} look;
+
+/* Flat pictures of several colours come back as they were, whatever the pixel format, range, matrix and size. */
+static void colours_survive(void **state) {
+  (void)state;
+  static const look looks[] = {
+      {"ffv1", "yuv420p", 64, 48, 0, 0, 3},   {"ffv1", "yuv420p", 64, 48, 1, 0, 3},     {"ffv1", "yuv420p", 64, 48, 0, 1, 3},
+      {"ffv1", "yuv420p", 33, 17, 1, 1, 3},   {"ffv1", "yuv420p", 32, 17, 0, 0, 3},     {"ffv1", "yuv422p", 63, 48, 0, 0, 3},
+      {"ffv1", "yuv444p", 64, 48, 1, 0, 3},   {"ffv1", "yuv410p", 64, 48, 0, 0, 3},     {"ffv1", "yuv411p", 64, 48, 0, 0, 3},
+      {"ffv1", "yuv440p", 64, 48, 0, 0, 3},   {"ffv1", "yuva420p", 64, 48, 0, 0, 3},    {"ffv1", "yuva444p", 31, 31, 0, 0, 3},
+      {"ffv1", "yuv420p10le", 64, 48, 1, 0, 2}, {"ffv1", "yuv422p10le", 33, 21, 0, 1, 2}, {"ffv1", "yuv444p12le", 20, 20, 0, 0, 2},
+      {"ffv1", "bgra", 33, 17, 0, 0, 1},      {"ffv1", "rgb48le", 20, 20, 0, 0, 1},     {"png", "rgb24", 33, 17, 0, 0, 0},
+      {"mjpeg", NULL, 65, 47, 0, 1, 5},       {"mjpeg", NULL, 64, 48, 0, 1, 5},         {"rawvideo", "nv12", 64, 48, 0, 0, 3},
+      {"rawvideo", "yuyv422", 64, 48, 0, 0, 3}, {"rawvideo", "yuv420p", 33, 18, 0, 0, 3}, {"libx264", "yuv420p10le", 64, 48, 1, 0, 4},
+  };
+  static const uint8_t colours[][3] = {{200, 40, 60}, {6, 5, 9}, {0, 0, 0}, {255, 255, 255}, {30, 120, 220}, {90, 200, 20}};
+  for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+    const look *l = &looks[i];
+    dgam_encoder_spec s = dgam_encoder_defaults(l->w, l->h, 25, 1);
+    s.codec = l->codec, s.pixels = l->pixels, s.bt709 = l->bt709, s.full_range = l->full, s.quality = 100;
+    if (strcmp(l->codec, "libx264") == 0) s.options = "qp=5";
+    const char *path = scratch_path(strcmp(l->codec, "rawvideo") == 0 ? "c.nut" : "c.mkv");
+    dgam_encoder *e;
+    dgam_status status = dgam_encoder_open(&e, path, &s);
+    if (status == DGAM_EUNSUPPORTED) continue;
+    assert_ok(status);
+    size_t plane = (size_t)l->w * (size_t)l->h, n = sizeof colours / sizeof *colours;
+    uint8_t *rgb = malloc(3 * plane), *got = malloc(3 * plane);
+    for (size_t k = 0; k < n; k++) {
+      for (size_t p = 0; p < plane; p++) memcpy(rgb + 3 * p, colours[k], 3);
+      assert_ok(dgam_encoder_rgb(e, rgb, 0));
+    }
+    assert_ok(dgam_encoder_finish(&e));
+    dgam_video *v;
+    assert_ok(dgam_video_open(&v, path, NULL));
+    dgam_video_info info;
+    dgam_video_get_info(v, &info);
+    assert_int_equal(info.width, l->w);
+    assert_int_equal(info.height, l->h);
+    for (size_t k = 0; k < n; k++) {
+      int64_t number = (int64_t)k;
+      assert_ok(dgam_video_frames(v, &number, 1, got));
+      for (size_t p = 0; p < 3 * plane; p++)
+        if (abs(got[p] - colours[k][p / plane]) > l->tolerance)
+          fail_msg("%s %s %d x %d: channel %zu is %d, expected %d", l->codec, l->pixels ? l->pixels : "", l->w, l->h, p / plane,
+                   got[p], colours[k][p / plane]);
+    }
+    dgam_video_close(v);
+    free(rgb), free(got);
+  }
+}
+
+static void grey_is_grey(void **state) {
+  (void)state;
+  static const char *const formats[] = {"gray", "gray10le", "gray16le"};
+  for (size_t i = 0; i < 3; i++) {
+    dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+    s.codec = "ffv1", s.pixels = formats[i];
+    assert_ok(film_write(scratch_path("g.mkv"), &s, 5));
+    dgam_video *v;
+    assert_ok(dgam_video_open(&v, scratch_path("g.mkv"), NULL));
+    int64_t frames[5] = {4, 2, 0, 1, 3};
+    int got[5];
+    read_numbers(v, frames, 5, W, H, got);
+    for (int k = 0; k < 5; k++) assert_int_equal(got[k], frames[k]);
+    dgam_video_close(v);
+  }
+}
+
+/* Makes a copy of an MP4 whose track is to be shown turned clockwise (matrix of box tkhd). */
+static void turn_file(const char *from, const char *to, int degrees) {
+  size_t n;
+  unsigned char *b = read_file(from, &n);
+  static const int32_t matrices[3][9] = {{0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30},
+                                         {-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30},
+                                         {0, -65536, 0, 65536, 0, 0, 0, 0, 1 << 30}};
+  size_t i = 0;
+  while (i + 100 < n && memcmp(b + i, "tkhd", 4) != 0) i++;
+  assert_true(i + 100 < n);
+  for (size_t k = 0; k < 9; k++)
+    for (size_t byte = 0; byte < 4; byte++)
+      b[i + 44 + 4 * k + byte] = (unsigned char)((uint32_t)matrices[degrees / 90 - 1][k] >> (24 - 8 * byte));
+  write_file(to, b, n);
+  free(b);
+}
+
+/* Any rectangle, resized: the same bytes as from the whole picture, which for a turned file is the turned picture. */
+static void parts_are_parts_of_the_whole(void **state) {
+  (void)state;
+  static const struct {
+    const char *codec, *pixels, *name;
+    int w, h;
+  } files[] = {{"mjpeg", NULL, "p.mp4", 162, 98}, {"mjpeg", "yuvj422p", "q.avi", 160, 96}, {"ffv1", "yuv444p10le", "r.mkv", 100, 61},
+               {"mpeg4", NULL, "s.mp4", 176, 144}, {"mjpeg", NULL, "t.avi", 75, 53}};
+  dgam_rng g;
+  dgam_rng_init(&g, 11, 0);
+  for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+    dgam_encoder_spec s = dgam_encoder_defaults(files[f].w, files[f].h, 25, 1);
+    s.codec = files[f].codec, s.pixels = files[f].pixels;
+    char path[512], turned[512];
+    snprintf(path, sizeof path, "%s", scratch_path(files[f].name));
+    assert_ok(film_write(path, &s, 3));
+    int mp4 = strstr(path, ".mp4") != NULL;
+    size_t plane = (size_t)files[f].w * (size_t)files[f].h;
+    uint8_t *stored = malloc(3 * plane), *whole = malloc(3 * plane), *packed = malloc(3 * plane);
+    int64_t one = 1;
+    dgam_video *v;
+    assert_ok(dgam_video_open(&v, path, NULL));
+    assert_ok(dgam_video_frames(v, &one, 1, stored));
+    dgam_video_close(v);
+    for (int degrees = 0; degrees <= (mp4 ? 270 : 0); degrees += 90) {
+      snprintf(turned, sizeof turned, "%s", path);
+      if (degrees) {
+        snprintf(turned, sizeof turned, "%s", scratch_path("turned.mp4"));
+        turn_file(path, turned, degrees);
+      }
+      dgam_video_info info;
+      assert_ok(dgam_video_open(&v, turned, NULL));
+      dgam_video_get_info(v, &info);
+      assert_int_equal(info.rotation, degrees);
+      int w = degrees % 180 ? files[f].h : files[f].w, h = degrees % 180 ? files[f].w : files[f].h;
+      assert_int_equal(info.width, w);
+      assert_int_equal(info.height, h);
+      assert_ok(dgam_video_frames(v, &one, 1, whole));
+      for (size_t c = 0; c < 3; c++)
+        for (int y = 0; y < h; y++)
+          for (int x = 0; x < w; x++) {
+            int sx = degrees == 0 ? x : degrees == 90 ? y : degrees == 180 ? w - 1 - x : h - 1 - y;
+            int sy = degrees == 0 ? y : degrees == 90 ? w - 1 - x : degrees == 180 ? h - 1 - y : x;
+            uint8_t got = whole[c * plane + (size_t)y * (size_t)w + (size_t)x];
+            assert_int_equal(got, stored[c * plane + (size_t)sy * (size_t)files[f].w + (size_t)sx]);
+            packed[3 * ((size_t)y * (size_t)w + (size_t)x) + c] = got;
+          }
+      for (int trial = 0; trial < 12; trial++) {
+        dgam_view view[2];
+        uint8_t *want[2], *got[2];
+        for (int i = 0; i < 2; i++) { /* two views of one decode */
+          dgam_resize_spec r = {.flip = trial & 1};
+          r.w = 1 + (int)dgam_rng_below(&g, (uint64_t)w), r.h = 1 + (int)dgam_rng_below(&g, (uint64_t)h);
+          r.rw = 1 + (int)dgam_rng_below(&g, 60), r.rh = 1 + (int)dgam_rng_below(&g, 60);
+          r.ow = 1 + (int)dgam_rng_below(&g, (uint64_t)r.rw), r.oh = 1 + (int)dgam_rng_below(&g, (uint64_t)r.rh);
+          r.ox = r.rw - r.ow, r.oy = (r.rh - r.oh) / 2;
+          size_t out = (size_t)r.ow * (size_t)r.oh;
+          want[i] = malloc(3 * out), got[i] = malloc(3 * out);
+          view[i] = (dgam_view){&one, 1, (int)dgam_rng_below(&g, (uint64_t)(w - r.w + 1)),
+                                (int)dgam_rng_below(&g, (uint64_t)(h - r.h + 1)), r, got[i], out, 3 * out};
+          dgam_resize_naive(&r, packed + 3 * ((size_t)view[i].y * (size_t)w + (size_t)view[i].x), 3 * (size_t)w, want[i], out);
+        }
+        assert_ok(dgam_video_views(v, view, 2));
+        for (int i = 0; i < 2; i++) {
+          assert_memory_equal(got[i], want[i], 3 * view[i].plane);
+          free(want[i]), free(got[i]);
+        }
+      }
+      dgam_video_close(v);
+    }
+    free(stored), free(whole), free(packed);
+  }
+}
+
+/* --- limits and bad files --- */
+
+static void limits_are_kept(void **state) {
+  (void)state;
+  dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+  s.codec = "mpeg4", s.options = "bf=2:g=12";
+  char path[512];
+  snprintf(path, sizeof path, "%s", scratch_path("l.avi"));
+  assert_ok(film_write(path, &s, N));
+  dgam_video *v;
+  assert_fails(dgam_video_open(&v, path, &(dgam_video_limits){.pixels = 1000}), DGAM_EINVAL, "160 x 96 are over the limit of 1000");
+  assert_null(v);
+  assert_fails(dgam_video_open(&v, path, &(dgam_video_limits){.seconds = 1e-9}), DGAM_EINVAL, "gave up");
+  atomic_int stop = 1;
+  assert_fails(dgam_video_open(&v, path, &(dgam_video_limits){.stop = &stop}), DGAM_EINTERRUPTED, "interrupted");
+  static volatile sig_atomic_t flag = 1;
+  dgam_interrupt_watch(&flag);
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EINTERRUPTED, "interrupted");
+  dgam_interrupt_watch(NULL);
+
+  /* Stopped in the middle, the file can be used on. */
+  stop = 0;
+  assert_ok(dgam_video_open(&v, path, &(dgam_video_limits){.stop = &stop}));
+  int64_t frames[3] = {30, 7, 39};
+  int got[3];
+  uint8_t *out = malloc(3 * 3 * W * H);
+  stop = 1;
+  assert_fails(dgam_video_frames(v, frames, 3, out), DGAM_EINTERRUPTED, "interrupted");
+  stop = 0;
+  read_numbers(v, frames, 3, W, H, got);
+  for (int i = 0; i < 3; i++) assert_int_equal(got[i], frames[i]);
+  int64_t bad = 40;
+  assert_fails(dgam_video_frames(v, &bad, 1, out), DGAM_EINVAL, "frame 40 is wanted, the video has frames 0 to 39");
+  dgam_view view = {frames, 3, 10, 0, {W, H, 10, 10, 0, 0, 10, 10, 0}, out, 300, 100};
+  assert_fails(dgam_video_views(v, &view, 1), DGAM_EINVAL, "leaves the picture");
+  dgam_video_close(v);
+  free(out);
+
+  /* Packets that are not held in memory are read again: same frames. */
+  assert_ok(dgam_video_open(&v, path, &(dgam_video_limits){.bytes = 1}));
+  read_numbers(v, frames, 3, W, H, got);
+  for (int i = 0; i < 3; i++) assert_int_equal(got[i], frames[i]);
+  read_numbers(v, frames, 3, W, H, got);
+  for (int i = 0; i < 3; i++) assert_int_equal(got[i], frames[i]);
+  unlink(path);
+  assert_fails(dgam_video_frames(v, frames, 1, NULL), DGAM_EIO, path);
+  dgam_video_close(v);
+}
+
+static void bad_files_are_named(void **state) {
+  (void)state;
+  dgam_video *v;
+  char path[512];
+  snprintf(path, sizeof path, "%s", scratch_path("bad.avi"));
+  assert_fails(dgam_video_open(&v, "", NULL), DGAM_EINVAL, "empty");
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EIO, "No such file");
+  assert_fails(dgam_video_open(&v, scratch, NULL), DGAM_EINVAL, "folder");
+  write_file(path, "", 0);
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "bad.avi: the file is empty");
+  char text[5000];
+  memset(text, 'x', sizeof text);
+  write_file(path, text, sizeof text);
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "not a video");
+  write_file(path, "#EXTM3U\n#EXTINF:1,\nhttp://localhost/x.ts\n", 41); /* a playlist must not be followed */
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "not a video");
+  assert_null(v);
+
+  /* A video cut off anywhere opens with the frames it still has, or says what is wrong. */
+  static const char *const names[] = {"cut.avi", "cut.mp4", "cut.mkv"};
+  for (int i = 0; i < 3; i++) {
+    dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+    s.codec = i == 0 ? "mjpeg" : "mpeg4";
+    assert_ok(film_write(scratch_path(names[i]), &s, N));
+    size_t n;
+    unsigned char *b = read_file(scratch_path(names[i]), &n);
+    int opened = 0;
+    for (int part = 0; part <= 20; part++) {
+      snprintf(path, sizeof path, "%s", scratch_path("part.avi"));
+      write_file(path, b, n * (size_t)part / 20 + (part == 0));
+      dgam_status st = dgam_video_open(&v, path, NULL);
+      if (st != DGAM_OK) {
+        assert_int_equal(st, DGAM_EFORMAT);
+        assert_non_null(strstr(dgam_error(), "part.avi: "));
+        continue;
+      }
+      dgam_video_info info;
+      assert_ok(dgam_video_count(v));
+      dgam_video_get_info(v, &info);
+      assert_true(info.frames >= 1 && info.frames <= N);
+      for (int64_t k = 0; k < info.frames - 1; k += 7) { /* the last one may be half a picture */
+        int got;
+        read_numbers(v, &k, 1, W, H, &got);
+        assert_int_equal(got, k);
+      }
+      opened++;
+      dgam_video_close(v);
+    }
+    assert_true(opened >= (i == 1 ? 1 : 10));
+    free(b);
+  }
+}
+
+/* Bytes changed at random: some frames are lost or ugly, but every call ends, within its memory, with frames or a reason. */
+static void damage_never_ends_a_run(void **state) {
+  (void)state;
+  static const char *const codecs[] = {"mjpeg", "mpeg4", "libx264", "libvpx", "ffv1"};
+  dgam_rng g;
+  dgam_rng_init(&g, 3, 1);
+  for (int i = 0; i < 5; i++) {
+    dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+    s.codec = codecs[i];
+    s.full_range = i == 0;
+    char path[512];
+    snprintf(path, sizeof path, "%s", scratch_path("whole.avi"));
+    if (film_write(path, &s, 12) != DGAM_OK) continue;
+    size_t n;
+    unsigned char *b = read_file(path, &n), *copy = malloc(n);
+    for (int trial = 0; trial < 30; trial++) {
+      memcpy(copy, b, n);
+      int changes = 1 << dgam_rng_below(&g, 9);
+      for (int c = 0; c < changes; c++) copy[dgam_rng_below(&g, n)] = (unsigned char)dgam_rng_u32(&g);
+      snprintf(path, sizeof path, "%s", scratch_path("damaged.avi"));
+      write_file(path, copy, n);
+      dgam_video *v;
+      dgam_video_limits limits = {.seconds = 2, .pixels = 1 << 20};
+      if (dgam_video_open(&v, path, &limits) != DGAM_OK) continue;
+      dgam_video_info info;
+      dgam_video_get_info(v, &info);
+      uint8_t *out = malloc(3 * (size_t)info.width * (size_t)info.height);
+      for (int64_t k = 0; k < info.frames && k < 20; k += 3) {
+        dgam_status st = dgam_video_frames(v, &k, 1, out);
+        if (st != DGAM_OK) assert_non_null(strstr(dgam_error(), "damaged.avi"));
+        dgam_video_get_info(v, &info);
+      }
+      dgam_status st = dgam_video_count(v);
+      if (st != DGAM_OK) assert_non_null(strstr(dgam_error(), "damaged.avi"));
+      free(out);
+      dgam_video_close(v);
+    }
+    free(b), free(copy);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_frame_is_exact),
+      cmocka_unit_test(every_frame_is_exact),         cmocka_unit_test(colours_survive),
+      cmocka_unit_test(grey_is_grey),                 cmocka_unit_test(parts_are_parts_of_the_whole),
+      cmocka_unit_test(limits_are_kept),              cmocka_unit_test(bad_files_are_named),
+      cmocka_unit_test(damage_never_ends_a_run),
   };
   return cmocka_run_group_tests_name("video_decode", tests, scratch_make, scratch_remove);
 }

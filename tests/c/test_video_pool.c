@@ -1,0 +1,165 @@
+/* Tests of core/video/pool: results in order whatever the threads do, failures that stop nothing, and an end at once. */
+#include "video_util.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <time.h>
+
+#include "video/pool.h"
+
+enum { FILES = 6 };
+static char paths[FILES][512];
+
+static int make_files(void **state) {
+  if (scratch_make(state) != 0) return -1;
+  for (int i = 0; i < FILES; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "%d.avi", i);
+    snprintf(paths[i], sizeof paths[i], "%s", scratch_path(name));
+    dgam_encoder_spec s = dgam_encoder_defaults(160, 96, 25, 1);
+    if (i % 2) s.codec = "mpeg4", s.options = "bf=2:g=8", s.full_range = 0;
+    if (film_write(paths[i], &s, 20 + i) != DGAM_OK) return -1;
+  }
+  return 0;
+}
+
+static dgam_sampling small(void) {
+  dgam_sampling s = dgam_sampling_defaults();
+  s.clip_len = 4, s.interval = 3, s.out_w = s.out_h = 24, s.seed = 5;
+  return s;
+}
+
+static void same_at_any_thread_count(void **state) {
+  (void)state;
+  dgam_sampling s = small();
+  size_t bytes = dgam_sampling_bytes(&s);
+  enum { JOBS = 40 };
+  uint8_t *want = malloc(JOBS * bytes);
+  for (int j = 0; j < JOBS; j++) {
+    dgam_video *v;
+    assert_ok(dgam_video_open(&v, paths[j % FILES], NULL));
+    s.stream = (uint64_t)j;
+    assert_ok(dgam_video_sample(v, &s, want + (size_t)j * bytes));
+    dgam_video_close(v);
+  }
+  for (int threads = 1; threads <= 5; threads += 2) {
+    dgam_pool *p;
+    assert_ok(dgam_pool_create(&p, threads, NULL));
+    int sent = 0;
+    for (int j = 0; j < JOBS; j++) {
+      for (; sent < JOBS && sent < j + 7; sent++) {
+        s.stream = (uint64_t)sent;
+        assert_ok(dgam_pool_submit(p, paths[sent % FILES], &s));
+      }
+      dgam_pool_result r;
+      assert_ok(dgam_pool_next(p, &r));
+      assert_int_equal(r.status, DGAM_OK);
+      assert_int_equal(r.info.frames, 20 + j % FILES);
+      assert_int_equal(r.bytes, bytes);
+      assert_memory_equal(r.views, want + (size_t)j * bytes, bytes);
+      dgam_pool_release(p, &r);
+      assert_null(r.views);
+    }
+    assert_int_equal(dgam_pool_pending(p), 0);
+    dgam_pool_result r;
+    assert_fails(dgam_pool_next(p, &r), DGAM_EINVAL, "no decoding job");
+    dgam_pool_destroy(p);
+  }
+  free(want);
+}
+
+static void failures_come_in_their_turn(void **state) {
+  (void)state;
+  dgam_sampling s = small();
+  dgam_pool *p;
+  assert_ok(dgam_pool_create(&p, 3, NULL));
+  for (int j = 0; j < 12; j++) {
+    assert_ok(dgam_pool_submit(p, j % 3 == 1 ? "/nowhere/x.avi" : paths[j % FILES], j % 4 ? &s : NULL));
+  }
+  for (int j = 0; j < 12; j++) {
+    dgam_pool_result r;
+    assert_ok(dgam_pool_next(p, &r));
+    if (j % 3 == 1) {
+      assert_int_equal(r.status, DGAM_EIO);
+      assert_non_null(strstr(r.message, "/nowhere/x.avi"));
+      assert_null(r.views);
+    } else {
+      assert_int_equal(r.status, DGAM_OK);
+      assert_int_equal(r.message[0], 0);
+      assert_int_equal(r.views != NULL, j % 4 != 0);
+      assert_int_equal(r.info.counted, j % 4 == 0);
+    }
+    dgam_pool_release(p, &r);
+  }
+  s.clip_len = 0;
+  assert_fails(dgam_pool_submit(p, paths[0], &s), DGAM_EINVAL, "clip_len");
+  dgam_pool_destroy(p);
+  assert_fails(dgam_pool_create(&p, 0, NULL), DGAM_EINVAL, "threads is 0");
+  dgam_pool_destroy(NULL);
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void ends_at_once(void **state) {
+  (void)state;
+  dgam_sampling s = small();
+  s.out_w = s.out_h = 2000, s.clip_len = 20; /* 240 MB a job: none of these gets far */
+  dgam_pool *p;
+  assert_ok(dgam_pool_create(&p, 2, NULL));
+  for (int round = 0; round < 3; round++) {
+    for (int j = 0; j < 50; j++) assert_ok(dgam_pool_submit(p, paths[j % FILES], &s));
+    double start = now();
+    dgam_pool_cancel(p);
+    assert_true(now() - start < 1);
+    assert_int_equal(dgam_pool_pending(p), 0);
+  }
+  /* and goes on afterwards */
+  s = small();
+  dgam_pool_result r;
+  assert_ok(dgam_pool_submit(p, paths[0], &s));
+  assert_ok(dgam_pool_next(p, &r));
+  assert_int_equal(r.status, DGAM_OK);
+  dgam_pool_release(p, &r);
+
+  static volatile sig_atomic_t flag = 1;
+  dgam_interrupt_watch(&flag);
+  assert_ok(dgam_pool_submit(p, paths[0], &s));
+  assert_fails(dgam_pool_next(p, &r), DGAM_EINTERRUPTED, "interrupted");
+  dgam_interrupt_watch(NULL);
+  for (int j = 0; j < 50; j++) assert_ok(dgam_pool_submit(p, paths[j % FILES], &s));
+  double start = now();
+  dgam_pool_destroy(p);
+  assert_true(now() - start < 1);
+}
+
+/* A pass over many clips leaves no descriptor open. */
+static void no_descriptor_is_left(void **state) {
+  (void)state;
+  dgam_sampling s = small();
+  int before = open("/dev/null", O_RDONLY);
+  close(before);
+  dgam_pool *p;
+  assert_ok(dgam_pool_create(&p, 2, NULL));
+  for (int j = 0; j < 60; j++) {
+    dgam_pool_result r;
+    assert_ok(dgam_pool_submit(p, paths[j % FILES], &s));
+    assert_ok(dgam_pool_next(p, &r));
+    dgam_pool_release(p, &r);
+  }
+  dgam_pool_destroy(p);
+  int after = open("/dev/null", O_RDONLY);
+  close(after);
+  assert_int_equal(before, after);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(same_at_any_thread_count), cmocka_unit_test(failures_come_in_their_turn),
+      cmocka_unit_test(ends_at_once),             cmocka_unit_test(no_descriptor_is_left),
+  };
+  return cmocka_run_group_tests_name("video_pool", tests, make_files, scratch_remove);
+}
