@@ -27,7 +27,8 @@ struct dgam_gemm {
   dgam_gemm_desc d;
   dnnl_primitive_t primitive;
   md_t a, b, c, bias, work;
-  size_t scratch;
+  size_t scratch;       /* oneDNN's, rounded up to 64; packed vectors follow it */
+  int pack_a, pack_b, pack_c; /* one strided row or column: oneDNN 3.6 misreads that, so it is copied */
   int users;
   unsigned long long last; /* clock of the last get */
   struct dgam_gemm *next;
@@ -103,10 +104,13 @@ static dnnl_status_t build(dgam_gemm *g) {
   dnnl_post_ops_t ops = NULL;
   dnnl_primitive_desc_t pd = NULL;
   dnnl_dim_t m = (dnnl_dim_t)d->m, n = (dnnl_dim_t)d->n, k = (dnnl_dim_t)d->k;
-  dnnl_dim_t lda = (dnnl_dim_t)d->lda, ldb = (dnnl_dim_t)d->ldb;
+  g->pack_a = d->at && d->m == 1 && d->lda > 1;
+  g->pack_b = !d->bt && d->n == 1 && d->ldb > 1;
+  g->pack_c = d->n == 1 && d->ldc > 1;
+  dnnl_dim_t lda = g->pack_a ? 1 : (dnnl_dim_t)d->lda, ldb = g->pack_b ? 1 : (dnnl_dim_t)d->ldb;
   dnnl_dims_t da = {m, k}, db = {k, n}, dc = {m, n}, dbias = {1, n};
   dnnl_dims_t sa = {d->at ? 1 : lda, d->at ? lda : 1}, sb = {d->bt ? 1 : ldb, d->bt ? ldb : 1};
-  dnnl_dims_t sc = {(dnnl_dim_t)d->ldc, 1}, sbias = {n, 1};
+  dnnl_dims_t sc = {g->pack_c ? 1 : (dnnl_dim_t)d->ldc, 1}, sbias = {n, 1};
   DO(md_strided(&g->a, 2, da, type_of(d->in), sa));
   DO(md_strided(&g->b, 2, db, type_of(d->in), sb));
   DO(md_strided(&g->c, 2, dc, type_of(d->out), sc));
@@ -134,7 +138,7 @@ static dnnl_status_t build(dgam_gemm *g) {
 #else
     g->work = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
 #endif
-    g->scratch = dnnl_memory_desc_get_size(MD_PTR(g->work));
+    g->scratch = (dnnl_memory_desc_get_size(MD_PTR(g->work)) + 63) / 64 * 64;
   }
   DO(dnnl_primitive_create(&g->primitive, pd));
 #undef DO
@@ -249,11 +253,34 @@ void dgam_gemm_put(const dgam_gemm *g) {
   pthread_mutex_unlock(&lock);
 }
 
-size_t dgam_gemm_scratch(const dgam_gemm *g) { return g->scratch; }
+static size_t vector_bytes(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
+
+size_t dgam_gemm_scratch(const dgam_gemm *g) {
+  return g->scratch + (size_t)(g->pack_a + g->pack_b) * vector_bytes(g->d.k) + (size_t)g->pack_c * vector_bytes(g->d.m);
+}
+
+/* n elements, `from` elements apart in x, to `to` apart in y. */
+static void copy_vector(size_t n, size_t size, const void *x, size_t from, void *y, size_t to) {
+  for (size_t i = 0; i < n; i++) memcpy((char *)y + i * to * size, (const char *)x + i * from * size, size);
+}
 
 dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, const float *bias, void *c, void *scratch) {
   dnnl_stream_t stream = NULL;
   DGAM_TRY(stream_of_thread(&stream));
+  char *tail = (char *)scratch + g->scratch, *strided = NULL;
+  size_t in = dgam_dtype_size(g->d.in), out = dgam_dtype_size(g->d.out);
+  if (g->pack_a) {
+    copy_vector(g->d.k, in, a, g->d.lda, tail, 1);
+    a = tail, tail += vector_bytes(g->d.k);
+  }
+  if (g->pack_b) {
+    copy_vector(g->d.k, in, b, g->d.ldb, tail, 1);
+    b = tail, tail += vector_bytes(g->d.k);
+  }
+  if (g->pack_c) {
+    if (g->d.accumulate) copy_vector(g->d.m, out, c, g->d.ldc, tail, 1);
+    strided = c, c = tail;
+  }
   struct {
     int name;
     const md_t *md;
@@ -271,6 +298,7 @@ dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, cons
   }
   if (s == dnnl_success) s = dnnl_primitive_execute(g->primitive, stream, n, args);
   if (s == dnnl_success) s = dnnl_stream_wait(stream);
+  if (strided && s == dnnl_success) copy_vector(g->d.m, out, c, 1, strided, g->d.ldc);
   while (made > 0) dnnl_memory_destroy(args[--made].memory);
   if (s != dnnl_success)
     return dgam_fail(s == dnnl_out_of_memory ? DGAM_ENOMEM : DGAM_EINTERNAL, "gemm: oneDNN failed with status %d",
@@ -282,7 +310,7 @@ dgam_status dgam_gemm_once(const dgam_gemm_desc *d, const void *a, const void *b
   const dgam_gemm *g;
   DGAM_TRY(dgam_gemm_get(d, &g));
   dgam_arena arena;
-  dgam_status s = dgam_arena_init(&arena, g->scratch);
+  dgam_status s = dgam_arena_init(&arena, dgam_gemm_scratch(g));
   if (s == DGAM_OK) {
     s = dgam_gemm_run(g, a, b, bias, c, arena.base);
     dgam_arena_free(&arena);
