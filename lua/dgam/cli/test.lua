@@ -236,7 +236,9 @@ local function show(result)
   for _, name in ipairs(result.pending) do io.stdout:write("     pending: ", name, "\n") end
   for _, f in ipairs(result.failed) do
     io.stdout:write("     failed: ", f.name, "\n")
-    for line in f.why:gmatch("[^\n]+") do io.stdout:write("         ", line, "\n") end
+    for line in f.why:gmatch("[^\n]+") do
+      if not line:match("^%s*no f%a+ ") then io.stdout:write("         ", line, "\n") end -- where require looked
+    end
   end
   io.stdout:flush()
 end
