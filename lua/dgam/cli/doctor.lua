@@ -241,7 +241,7 @@ function M.run(args)
       warnings[#warnings + 1] = ("libtorch runs on the reference BLAS (%s): `apt-get install libopenblas-dev` makes its "
         .. "matrix products many times faster"):format(path)
     elseif theirs < ours / 8 then
-      warnings[#warnings + 1] = ("libtorch's matrix products reach a %.0fth of oneDNN's rate; look at its BLAS: %s"):format(
+      warnings[#warnings + 1] = ("oneDNN's matrix products are %.0f times faster than libtorch's; look at its BLAS: %s"):format(
         ours / theirs, blas)
     end
   end)
