@@ -83,10 +83,10 @@ void check_curve(const Tensor &x, const Tensor &a) {
   const char *op = "dce_curve";
   DGAM_CHECK(op, x.is_floating_point() && x.dim() >= 2, "x is ", type_name(x.scalar_type()), " ", x.sizes(),
              ", expected floats [N,C,...]");
-  bool fits = a.dim() == x.dim() && a.size(0) == x.size(0) && x.size(1) > 0 && a.size(1) > 0 && a.size(1) % x.size(1) == 0 &&
-              a.sizes().slice(2) == x.sizes().slice(2);
-  DGAM_CHECK(op, fits && a.scalar_type() == x.scalar_type(), "a is ", type_name(a.scalar_type()), " ", a.sizes(), ", expected ",
-             type_name(x.scalar_type()), " as x is, and of its shape ", x.sizes(), " but for a multiple of the channels");
+  bool fits = a.dim() == x.dim() && a.size(0) == x.size(0) && x.size(1) > 0 && a.size(1) > 0 &&
+              a.size(1) % x.size(1) == 0 && a.sizes().slice(2) == x.sizes().slice(2);
+  DGAM_CHECK(op, fits && a.scalar_type() == x.scalar_type(), "a is ", type_name(a.scalar_type()), " ", a.sizes(),
+             ", expected ", type_name(x.scalar_type()), " as x is, and of its shape ", x.sizes(), " but for a multiple of the channels");
   DGAM_CHECK(op, a.device() == x.device(), "a is on ", a.device(), ", x on ", x.device());
   DGAM_CHECK(op, a.size(1) / x.size(1) <= DGAM_CURVE_MOST, a.size(1) / x.size(1), " iterations, expected 1 to ",
              (int)DGAM_CURVE_MOST);
@@ -102,8 +102,8 @@ Tensor dce_curve_composite(const Tensor &x, const Tensor &a) {
 struct Curve : torch::autograd::Function<Curve> {
   static Tensor forward(torch::autograd::AutogradContext *ctx, const Tensor &x_, const Tensor &a_) {
     Tensor x = x_.contiguous(), a = a_.contiguous(), out = at::empty(x.sizes(), x.options());
-    check("dce_curve", dgam_curve(x.data_ptr<float>(), a.data_ptr<float>(), (size_t)x.size(0), (size_t)x.size(1), pixels(x),
-                                  (size_t)(a.size(1) / x.size(1)), out.data_ptr<float>()));
+    check("dce_curve", dgam_curve(x.data_ptr<float>(), a.data_ptr<float>(), (size_t)x.size(0), (size_t)x.size(1),
+                                  pixels(x), (size_t)(a.size(1) / x.size(1)), out.data_ptr<float>()));
     ctx->save_for_backward({x_, a_});
     return out;
   }
@@ -116,8 +116,8 @@ struct Curve : torch::autograd::Function<Curve> {
     Tensor x = saved[0].contiguous(), a = saved[1].contiguous(), dout = grads[0].contiguous();
     Tensor dx = at::empty(x.sizes(), x.options()), da = at::empty(a.sizes(), a.options());
     check("dce_curve", dgam_curve_backward(dout.data_ptr<float>(), x.data_ptr<float>(), a.data_ptr<float>(),
-                                           (size_t)x.size(0), (size_t)x.size(1), pixels(x), (size_t)(a.size(1) / x.size(1)),
-                                           dx.data_ptr<float>(), da.data_ptr<float>()));
+                                           (size_t)x.size(0), (size_t)x.size(1), pixels(x),
+                                           (size_t)(a.size(1) / x.size(1)), dx.data_ptr<float>(), da.data_ptr<float>()));
     return {dx, da};
   }
 

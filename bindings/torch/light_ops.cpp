@@ -67,8 +67,8 @@ dgam_norm norm_of(const char *op, Doubles mean, Doubles std) {
 Tensor rows_together(const Tensor &x) { return x.size(4) == 1 || x.stride(4) == 1 ? x : x.contiguous(); }
 
 dgam_clip view_of(const Tensor &x) {
-  dgam_clip clip = {x.data_ptr<uint8_t>(), (size_t)x.size(0), (size_t)x.size(2),    (size_t)x.size(3),   (size_t)x.size(4),
-                    x.stride(0),           x.stride(1),       x.stride(2),          x.stride(3)};
+  dgam_clip clip = {x.data_ptr<uint8_t>(), (size_t)x.size(0), (size_t)x.size(2), (size_t)x.size(3), (size_t)x.size(4),
+                    x.stride(0),           x.stride(1),       x.stride(2),       x.stride(3)};
   return clip;
 }
 
@@ -139,7 +139,8 @@ Tensor frame_stats_composite(const Tensor &clip, std::string domain_name, Double
   x = x.transpose(1, 2).reshape({n * t, -1});
   Tensor lo = x.amin(1, true), hi = x.amax(1, true);
   Tensor y = (x - lo) * 255 / (hi - lo + 1e-10);
-  Tensor bins = (y * 256 / 255).to(at::kLong).clamp(0, 255) + at::arange(n * t, x.options().dtype(at::kLong)).unsqueeze(1) * 256;
+  Tensor first = at::arange(n * t, x.options().dtype(at::kLong)).unsqueeze(1) * 256;
+  Tensor bins = (y * 256 / 255).to(at::kLong).clamp(0, 255) + first;
   Tensor p = at::bincount(bins.masked_select(y <= 255), {}, n * t * 256).view({n * t, 256}).to(x.scalar_type());
   p = p / p.sum(1, true);
   Tensor entropy = -at::xlogy(p, p).sum(1);
@@ -173,13 +174,13 @@ GicArguments check_gic(const Tensor &clip, const Tensor &weights, const Tensor &
   Tensor x = five_dimensional(op, clip);
   check_kind(op, x);
   DGAM_CHECK(op, weights.is_floating_point() && weights.dim() == 2 && weights.size(0) == x.size(0) && weights.size(1) > 0,
-             "weights are ", type_name(weights.scalar_type()), " ", weights.sizes(), ", expected floats [N,E] with N = ", x.size(0),
-             " and at least one expert");
+             "weights are ", type_name(weights.scalar_type()), " ", weights.sizes(),
+             ", expected floats [N,E] with N = ", x.size(0), " and at least one expert");
   int64_t experts = weights.size(1);
   bool shared = gammas.dim() == 1 && gammas.size(0) == experts;
   bool own = gammas.dim() == 2 && gammas.size(0) == x.size(0) && gammas.size(1) == experts;
-  DGAM_CHECK(op, gammas.is_floating_point() && (shared || own), "gammas are ", type_name(gammas.scalar_type()), " ", gammas.sizes(),
-             ", expected floats [E] or [N,E] with N = ", x.size(0), ", E = ", experts, " as in weights");
+  DGAM_CHECK(op, gammas.is_floating_point() && (shared || own), "gammas are ", type_name(gammas.scalar_type()), " ",
+             gammas.sizes(), ", expected floats [E] or [N,E] with N = ", x.size(0), ", E = ", experts, " as in weights");
   for (const Tensor *t : {&weights, &gammas})
     DGAM_CHECK(op, t->device() == clip.device(), t == &weights ? "weights are" : "gammas are", " on ", t->device(),
                ", clip on ", clip.device());
@@ -245,7 +246,8 @@ struct Gic : torch::autograd::Function<Gic> {
     dgam_gic gic = gic_of(a, w, g);
     auto options = x.options();
     Tensor table = at::empty({x.size(0), x.size(2), 3, 256}, options.dtype(at::kFloat));
-    check("gic", dgam_gic_table(&gic, (const uint32_t *)counts.data_ptr<int32_t>(), view.n, view.t, table.data_ptr<float>()));
+    check("gic", dgam_gic_table(&gic, (const uint32_t *)counts.data_ptr<int32_t>(), view.n, view.t,
+                                table.data_ptr<float>()));
     std::vector<int64_t> shape = x.sizes().vec();
     if (a.layout == DGAM_LAYOUT_PATCHES)
       shape = {x.size(0), (int64_t)dgam_gic_patches(view.t, view.h, view.w), 96};

@@ -19,7 +19,8 @@ extern "C" {
 enum { DGAM_CURVE_MOST = 64 }; /* iterations */
 
 /* out is overwritten; it may be x. Runs on all threads. DGAM_EINVAL: I is not 1 .. DGAM_CURVE_MOST. */
-DGAM_API dgam_status dgam_curve(const float *x, const float *a, size_t n, size_t c, size_t p, size_t iterations, float *out);
+DGAM_API dgam_status dgam_curve(const float *x, const float *a, size_t n, size_t c, size_t p, size_t iterations,
+                                float *out);
 
 /* dx (N,C,P) and da (N,I*C,P) from dout (N,C,P), overwritten; the x_i are computed again. dx may be dout. Runs on all
  * threads, 16 KB of stack each. */

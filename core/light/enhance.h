@@ -48,7 +48,8 @@ DGAM_API size_t dgam_enhance_scratch(const dgam_enhance *enhance, const dgam_cli
  * same bits with any number of them. Scratch comes from the arena and is not given back.
  * DGAM_EINVAL: a parameter out of range, more tiles than rows or columns; DGAM_ENOMEM: the arena is too small;
  * DGAM_EINTERRUPTED between two frames. */
-DGAM_API dgam_status dgam_enhance_clip(const dgam_enhance *enhance, const dgam_clip *clip, uint8_t *out, dgam_arena *arena);
+DGAM_API dgam_status dgam_enhance_clip(const dgam_enhance *enhance, const dgam_clip *clip, uint8_t *out,
+                                       dgam_arena *arena);
 
 #ifdef __cplusplus
 }

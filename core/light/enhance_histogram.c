@@ -49,7 +49,7 @@ static void run(const dgam_enhance *e, const dgam_frame *f, plane_fn fn, void *s
   from_luma(f);
 }
 
-/* --- equalisation: the value at each level is the share of pixels below or at it, those of the first level left out --- */
+/* --- equalisation: a level becomes the share of pixels below or at it, those of the first level left out --- */
 
 static void equalise_plane(const dgam_enhance *e, const uint8_t *in, ptrdiff_t stride, size_t h, size_t w, uint8_t *out,
                            void *scratch) {
@@ -71,12 +71,16 @@ static void equalise_plane(const dgam_enhance *e, const uint8_t *in, ptrdiff_t s
     for (size_t x = 0; x < w; x++) out[y * w + x] = table[in[(ptrdiff_t)y * stride + (ptrdiff_t)x]];
 }
 
-void dgam_equalise_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) { run(e, f, equalise_plane, scratch); }
+void dgam_equalise_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) {
+  run(e, f, equalise_plane, scratch);
+}
 
 /* --- CLAHE: a clipped equalisation per tile, tables blended bilinearly between tile centres --- */
 
 /* Size of a tile along one axis. Where either axis does not divide, both are filled up by reflection. */
-static size_t tile_size(size_t n, size_t tiles, int divides) { return divides ? n / tiles : (n + tiles - n % tiles) / tiles; }
+static size_t tile_size(size_t n, size_t tiles, int divides) {
+  return divides ? n / tiles : (n + tiles - n % tiles) / tiles;
+}
 
 size_t dgam_clahe_scratch(const dgam_enhance *e, size_t h, size_t w) {
   (void)h;

@@ -36,7 +36,8 @@ void dgam_retinex_frame(const dgam_enhance *e, const dgam_frame *f, void *scratc
       for (size_t x = 0; x < f->w; x++) {
         ptrdiff_t at = (ptrdiff_t)y * f->stride + (ptrdiff_t)x;
         float sum = sum_logs[f->in[0][at] + f->in[1][at] + f->in[2][at]];
-        for (size_t c = 0; c < 3; c++) result[c * count + y * f->w + x] *= logs[f->in[c][at]] + 4.852030264f - sum; /* log 128 */
+        for (size_t c = 0; c < 3; c++)
+          result[c * count + y * f->w + x] *= logs[f->in[c][at]] + 4.852030264f - sum; /* log 128 */
       }
 
   double sum = 0, squares = 0;

@@ -162,7 +162,8 @@ static dgam_status contract_tables(void *ctx, size_t begin, size_t end, int ith,
       for (size_t e = 0; e < count; e++) {
         double g = (double)gammas[e];
         if (job->dweights) job->dweights[n * gic->experts + e0 + e] = (float)dweight[e];
-        if (job->dgammas) job->dgammas[n * gic->experts + e0 + e] = (float)(dgamma[e] * (double)weights[e] * -M_LN2 / (g * g));
+        if (job->dgammas)
+          job->dgammas[n * gic->experts + e0 + e] = (float)(dgamma[e] * (double)weights[e] * -M_LN2 / (g * g));
       }
     }
   return DGAM_OK;
@@ -280,7 +281,8 @@ static dgam_status apply_patches(void *ctx, size_t begin, size_t end, int ith, i
                         ? dgam_clip_plane(clip, n, c, t0 + dt) + (ptrdiff_t)(4 * band + y) * clip->sh
                         : NULL;
         /* a frame that is not there needs a table all the same, though none of its entries reaches the output */
-        job->map->patches(rows, clip->w, &lut[there ? dt : 0][c], job->out + (i * wp * 96 + 32 * c + 16 * dt) * job->item);
+        unsigned char *out = job->out + (i * wp * 96 + 32 * c + 16 * dt) * job->item;
+        job->map->patches(rows, clip->w, &lut[there ? dt : 0][c], out);
       }
     ready = pair;
   }
@@ -373,7 +375,8 @@ dgam_status dgam_gic_naive(const dgam_gic *gic, const dgam_clip *clip, float *ou
               continue;
             }
             for (size_t e = 0; e < gic->experts; e++) {
-              double g = (double)gic->gammas[n * gic->gamma_stride + e], weight = (double)gic->weights[n * gic->experts + e];
+              double g = (double)gic->gammas[n * gic->gamma_stride + e];
+              double weight = (double)gic->weights[n * gic->experts + e];
               if (gic->domain == DGAM_PIXEL) y += weight * 255 * pow(v / 255, 1 / g);
               else y += weight * (pow((x - lo) / (hi - lo + 1e-5), 1 / g) * (hi - lo) + lo);
             }

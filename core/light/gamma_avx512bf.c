@@ -153,7 +153,8 @@ static void row_bf16(const uint8_t *row, size_t w, const dgam_lut *lut, void *ou
 }
 
 /* Register r holds patches 2r and 2r+1, one a half, after dwords (4 pixels) were dealt out: lane 0 of register 0 is
- * rows 0 and 1 of patch 0, lane 1 rows 2 and 3, lanes 2 and 3 the same of patch 1; register 1 sits in the upper 8 bytes. */
+ * rows 0 and 1 of patch 0, lane 1 rows 2 and 3, lanes 2 and 3 the same of patch 1; register 1 sits in the upper 8
+ * bytes. */
 static inline two look_up_rows_bf16(__m512i rows, const planes p[2]) {
   const __m512i deal = _mm512_setr_epi32(0, 4, 2, 6, 8, 12, 10, 14, 1, 5, 3, 7, 9, 13, 11, 15);
   return look_up_bf16(_mm512_permutexvar_epi32(deal, rows), p);
