@@ -31,6 +31,7 @@ train.defaults = {
   clip_len = 32, interval = 2, size = 224, -- frames, frame step, pixels
   test_clips = 4, test_crops = 3,
   crop_area = 0.08,     -- least share of the frame that a random crop takes
+  dim = 0,              -- share of training clips that are dimmed and made noisy (train.dim)
   threads = 2,          -- decoding threads
   experts = "first",    -- "uniform": drawn for every clip
   gate_epochs = 60, gate_batch = 128,
@@ -119,6 +120,23 @@ local function draw_experts(cfg, epoch, index, count)
   return torch.tensor(list)
 end
 
+--- Dims clips and adds noise, each clip its own: a plain stand-in for little light, without the camera model. Brightness
+-- falls by a factor from 1 to 1/30 (uniform in its logarithm); the noise has a part that grows with the signal and one
+-- that does not, in half of the clips smoothed over 3 x 3 pixels as denoisers do.
+-- @param clip uint8 [N, 3, T, H, W]
+-- @param share of the clips that are changed
+-- @return uint8 [N, 3, T, H, W]
+function train.dim(clip, share)
+  local n = clip:size(1)
+  local function draw() return torch.rand(n, 1, 1, 1, 1) end
+  local x = clip:float() * (draw() * -math.log(30)):exp()
+  local noise = torch.randn(clip.shape)
+  local smooth = torch.avg_pool3d(noise, { 1, 3, 3 }, { 1, 1, 1 }, { 0, 1, 1 }) * 3 -- as strong as before
+  noise = torch.where(draw():lt(0.5), smooth, noise)
+  x = x + noise * (x * (draw() * 1.5) + (draw() * 5) ^ 2):sqrt()
+  return torch.where(draw():lt(share), x:clamp(0, 255):round():byte(), clip)
+end
+
 local function validate(model, dataset, cfg)
   model:eval()
   local count = #model.gammas
@@ -192,7 +210,8 @@ function train.fit(model, dataset, cfg)
     local loss_sum, right, seen, step = 0, 0, 0, (epoch - 1) * steps
     for batch in loader:epoch(epoch) do
       local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
-      local logits = model(batch.clip, { expert = expert })
+      local clip = cfg.dim > 0 and train.dim(batch.clip, cfg.dim) or batch.clip
+      local logits = model(clip, { expert = expert })
       local loss = torch.cross_entropy(logits, batch.label)
       opt:zero_grad()
       loss:backward()

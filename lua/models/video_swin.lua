@@ -21,7 +21,8 @@ swin.sizes = {
   -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.7 M parameters, windows that tile 16 x 16 tokens, and
   -- convolutions in place of the patch embedding, without which a network this small does not start to learn from a few
   -- thousand clips (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
-  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05, stem = "conv" },
+  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05, stem = "conv",
+    init_gain = 0.7 },
 }
 local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4 }
 
@@ -133,7 +134,8 @@ local VideoSwin = nn.class "VideoSwin"
 swin.VideoSwin = VideoSwin
 
 --- A backbone: a name of swin.sizes, or a table with embed, depths, heads and optionally patch, window, drop_path,
--- mlp_ratio, stem ("patch" or "conv"). `changes` overrides fields of a named size.
+-- mlp_ratio, stem ("patch" or "conv"), init_gain (deviation of initial weights times sqrt(inputs); default: .02).
+-- `changes` overrides fields of a named size.
 function swin.new(size, changes)
   local config = {}
   for k, v in pairs(DEFAULTS) do config[k] = v end
@@ -146,7 +148,8 @@ function swin.new(size, changes)
   else
     changes = size
   end
-  suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio", "stem" })
+  suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio",
+    "stem", "init_gain" })
   for k, v in pairs(changes or {}) do config[k] = v end
   return VideoSwin(config)
 end
@@ -178,7 +181,8 @@ function VideoSwin:init(config)
   torch.no_grad(function()
     self:apply(function(m)
       if m.class_name == "Linear" then
-        m.weight:copy_(nn.init.trunc_normal(m.weight.shape, 0.02))
+        local std = config.init_gain and config.init_gain / math.sqrt(m.weight:size(2)) or 0.02
+        m.weight:copy_(nn.init.trunc_normal(m.weight.shape, std))
         if m.bias then m.bias:zero_() end
       end
     end)
