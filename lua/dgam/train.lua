@@ -31,7 +31,7 @@ train.defaults = {
   clip_len = 32, interval = 2, size = 224, -- frames, frame step, pixels
   test_clips = 4, test_crops = 3,
   crop_area = 0.08,     -- least share of the frame that a random crop takes
-  dim = 0,              -- share of training clips that are dimmed and made noisy (train.dim)
+  dim = 0,              -- share of training clips that are dimmed and made noisy (train.dim), reached after a quarter
   threads = 2,          -- decoding threads
   experts = "first",    -- "uniform": drawn for every clip
   gate_epochs = 60, gate_batch = 128,
@@ -207,10 +207,11 @@ function train.fit(model, dataset, cfg)
     if epoch - 1 - best.epoch >= cfg.patience and best.state then break end
     model:train()
     local bar = progress.new(("%s epoch %d/%d"):format(cfg.label or "training", epoch, cfg.epochs), steps)
+    local share = cfg.dim * math.min(1, 4 * (epoch - 1) / cfg.epochs)
     local loss_sum, right, seen, step = 0, 0, 0, (epoch - 1) * steps
     for batch in loader:epoch(epoch) do
       local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
-      local clip = cfg.dim > 0 and train.dim(batch.clip, cfg.dim) or batch.clip
+      local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
       local logits = model(clip, { expert = expert })
       local loss = torch.cross_entropy(logits, batch.label)
       opt:zero_grad()

@@ -13,17 +13,18 @@ local config = dgam.config {
   name = "pretrain",
   defaults = {
     output = "swin-micro.h5", data = "data/synthetic.lua", dataset_size = "tiny", clips = 7200, dataset_seed = 1001,
-    backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.8, dim = 0.6, batch = 16, epochs = 20,
+    backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.8, dim = 0.6, batch = 16, epochs = 18,
     lr = 6e-4, weight_decay = 0.05, warmup_epochs = 0.5, seed = 1, threads = 1,
   },
 }
 
+local partial = config.output:gsub("%.h5$", "") .. "-partial.h5"
 local data = dgam.data.open(config.data, { size = config.dataset_size, split = "bright", clips = config.clips,
   seed = config.dataset_seed })
 local model = models.dgam { backbone = config.backbone, heads = "shared", dropout = 0.1, classes = #data.classes,
   frames = config.clip_len }
 train.fit(model, data, config { backbone_lr = 1, experts = "uniform", patience = config.epochs, test_clips = 1,
-  test_crops = 1, label = "pretraining", checkpoint = config.output .. ".partial" })
+  test_crops = 1, label = "pretraining", checkpoint = partial })
 local test = train.evaluate(model, data, config { test_clips = 1, test_crops = 1 }, "test") -- the untrained gate chooses
 print(("bright test clips: top-1 %.1f%%, top-5 %.1f%%, %d clips"):format(test.top1, test.top5, test.n))
 local weights = {}
@@ -32,5 +33,5 @@ for name, t in pairs(model:state_dict()) do
 end
 dgam.checkpoint.save(config.output, weights, { made_by = "experiments/pretrain.lua", config = config { output = "" },
   top1_bright = test.top1 })
-os.remove(config.output .. ".partial")
+os.remove(partial)
 print("wrote " .. config.output)
