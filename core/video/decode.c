@@ -15,6 +15,7 @@
 #include <libavutil/pixdesc.h>
 
 #include "video/ffmpeg.h"
+#include "video/folder.h"
 #include "video/index.h"
 #include "video/picture.h"
 
@@ -25,6 +26,7 @@ struct dgam_video {
 
   AVFormatContext *file;
   int stream;
+  dgam_folder folder;     /* instead of `file` for a folder of pictures; count 0: not one */
   AVPacket *packet;       /* the last one read */
   AVPacket **kept;        /* all packets of the stream; NULL: too many bytes, they are read again */
   size_t room, bytes;     /* of `kept` */
@@ -164,6 +166,10 @@ static dgam_status read_all(dgam_video *v) {
 static dgam_status get_packet(dgam_video *v, size_t i, AVPacket **out) {
   *out = v->kept ? v->kept[i] : v->packet;
   if (v->kept) return DGAM_OK;
+  if (v->folder.count) {
+    av_packet_unref(v->packet);
+    return dgam_folder_read(&v->folder, i, v->packet);
+  }
   if (i < v->next) {
     avformat_close_input(&v->file);
     DGAM_TRY(open_input(v));
@@ -212,11 +218,11 @@ static dgam_status start_decoder(dgam_video *v, const AVCodecParameters *par) {
   return r < 0 ? dgam_ffmpeg_fail(r, "%s: the %s decoder does not start", v->path, codec->name) : DGAM_OK;
 }
 
-static dgam_status check_file(const char *path) {
+static dgam_status check_file(const char *path, int *folder) {
   struct stat st;
   if (!path || !*path) return dgam_fail(DGAM_EINVAL, "video: the path is empty");
   if (stat(path, &st) != 0) return dgam_fail(DGAM_EIO, "%s: cannot open the video: %s", path, strerror(errno));
-  if (S_ISDIR(st.st_mode)) return dgam_fail(DGAM_EINVAL, "%s: this is a folder, expected a video file", path);
+  *folder = S_ISDIR(st.st_mode);
   if (S_ISREG(st.st_mode) && st.st_size == 0) return dgam_fail(DGAM_EFORMAT, "%s: the file is empty, expected a video", path);
   return DGAM_OK;
 }
@@ -239,10 +245,21 @@ static dgam_status find_stream(dgam_video *v) {
   return DGAM_OK;
 }
 
+/* Called for each wanted frame, which is in v->frame. */
+typedef dgam_status (*frame_fn)(dgam_video *v, int64_t number, void *ctx);
+static dgam_status run(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx);
+
+static dgam_status check_size(const dgam_video *v, int w, int h) {
+  if (w < 1 || h < 1)
+    return dgam_fail(DGAM_EFORMAT, "%s: frames are %d x %d, expected at least 1 x 1", v->path, w, h);
+  if ((size_t)w * (size_t)h > v->limits.pixels)
+    return dgam_fail(DGAM_EINVAL, "%s: frames of %d x %d are over the limit of %zu pixels", v->path, w, h, v->limits.pixels);
+  return DGAM_OK;
+}
+
 static dgam_status open_video(dgam_video *v) {
   DGAM_TRY(open_input(v));
   DGAM_TRY(find_stream(v));
-  if (!(v->packet = av_packet_alloc())) return dgam_fail(DGAM_ENOMEM, "%s: no memory for a packet", v->path);
   DGAM_TRY(read_all(v));
   const AVStream *stream = v->file->streams[v->stream];
   const AVCodecParameters *par = stream->codecpar;
@@ -250,10 +267,7 @@ static dgam_status open_video(dgam_video *v) {
   if (v->index.frames == 0)
     return dgam_fail(DGAM_EFORMAT, "%s: there is no frame in this file (%s, %d x %d); it may be cut off", v->path,
                      avcodec_get_name(par->codec_id), w, h);
-  if (w < 1 || h < 1)
-    return dgam_fail(DGAM_EFORMAT, "%s: frames are %d x %d, expected at least 1 x 1", v->path, w, h);
-  if ((size_t)w * (size_t)h > v->limits.pixels)
-    return dgam_fail(DGAM_EINVAL, "%s: frames of %d x %d are over the limit of %zu pixels", v->path, w, h, v->limits.pixels);
+  DGAM_TRY(check_size(v, w, h));
   v->rotation = stream_rotation(stream);
   v->width = v->rotation % 180 ? h : w;
   v->height = v->rotation % 180 ? w : h;
@@ -264,9 +278,34 @@ static dgam_status open_video(dgam_video *v) {
   return DGAM_OK;
 }
 
+static dgam_status take_size(dgam_video *v, int64_t number, void *unused) {
+  (void)number, (void)unused;
+  v->width = v->frame->width;
+  v->height = v->frame->height;
+  return check_size(v, v->width, v->height);
+}
+
+/* A folder of pictures: its first one tells the size. */
+static dgam_status open_folder(dgam_video *v) {
+  DGAM_TRY(dgam_folder_open(&v->folder, v->path));
+  DGAM_TRY(dgam_index_pictures(&v->index, v->folder.count));
+  v->frames = (int64_t)v->folder.count;
+  v->pixels = AV_PIX_FMT_NONE;
+  AVCodecParameters *par = avcodec_parameters_alloc();
+  if (!par) return dgam_fail(DGAM_ENOMEM, "%s: no memory to open it", v->path);
+  par->codec_type = AVMEDIA_TYPE_VIDEO;
+  par->codec_id = v->folder.codec;
+  dgam_status s = start_decoder(v, par);
+  avcodec_parameters_free(&par);
+  DGAM_TRY(s);
+  int64_t first = 0;
+  return run(v, &first, 1, take_size, NULL);
+}
+
 dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_limits *limits) {
   *out = NULL;
-  DGAM_TRY(check_file(path));
+  int folder = 0;
+  DGAM_TRY(check_file(path, &folder));
   dgam_ffmpeg_quiet();
   dgam_video *v = calloc(1, sizeof *v);
   if (!v || !(v->path = strdup(path))) {
@@ -279,7 +318,8 @@ dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video
   if (v->limits.bytes == 0) v->limits.bytes = (size_t)1 << 26;
   v->fed = -1;
   start_clock(v);
-  dgam_status s = open_video(v);
+  dgam_status s = (v->packet = av_packet_alloc()) ? DGAM_OK : dgam_fail(DGAM_ENOMEM, "%s: no memory for a packet", path);
+  if (s == DGAM_OK) s = folder ? open_folder(v) : open_video(v);
   if (s != DGAM_OK) {
     dgam_video_close(v);
     return s;
@@ -292,6 +332,7 @@ void dgam_video_close(dgam_video *v) {
   if (!v) return;
   drop_kept(v);
   dgam_index_free(&v->index);
+  dgam_folder_free(&v->folder);
   dgam_picture_free(&v->picture);
   avcodec_free_context(&v->decoder);
   avformat_close_input(&v->file);
@@ -302,6 +343,7 @@ void dgam_video_close(dgam_video *v) {
 }
 
 static double frame_rate(const dgam_video *v) {
+  if (!v->file) return 0;
   const AVStream *s = v->file->streams[v->stream];
   AVRational r = s->avg_frame_rate.num > 0 && s->avg_frame_rate.den > 0 ? s->avg_frame_rate : s->r_frame_rate;
   if (r.num > 0 && r.den > 0) return av_q2d(r);
@@ -321,13 +363,10 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
   const char *pixels = v->pixels == AV_PIX_FMT_NONE ? NULL : av_get_pix_fmt_name(v->pixels);
   snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(v->decoder->codec_id));
   snprintf(info->pixels, sizeof info->pixels, "%s", pixels ? pixels : "");
-  snprintf(info->format, sizeof info->format, "%s", v->file->iformat->name);
+  snprintf(info->format, sizeof info->format, "%s", v->file ? v->file->iformat->name : "folder");
 }
 
 /* --- running the decoder --- */
-
-/* Called for each wanted frame, which is in v->frame. */
-typedef dgam_status (*frame_fn)(dgam_video *v, int64_t number, void *ctx);
 
 static void restart(dgam_video *v, int64_t at, int64_t first) {
   avcodec_flush_buffers(v->decoder);
@@ -394,9 +433,9 @@ static int64_t number_by_index(const dgam_video *v) {
   return id >= 0 && id < (int64_t)v->index.packets ? v->index.number[id] : -1;
 }
 
-/* Delivers frames wanted[0 .. n-1] (ascending, no repeats) by the index. *fits becomes 0, and the rest is not delivered,
- * as soon as the decoder puts out something else than the index says. */
-static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx, int *fits) {
+/* Delivers frames wanted[0 .. n-1] (ascending, no repeats) by the index. As soon as the decoder puts out something else
+ * than the index says, *misfit is the frame it should have been and the rest is not delivered; otherwise -1. */
+static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx, int64_t *misfit) {
   const dgam_index *x = &v->index;
   int64_t skipped = v->skipped; /* by earlier calls, which did not know what this one wants */
   for (size_t k = 0; k < n; k++) {
@@ -415,7 +454,7 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
       int64_t number = got > 0 ? number_by_index(v) : -1;
       if (got > 0 && number >= 0 && number < v->first) continue; /* leans on frames before the entry */
       if (number <= v->last || number > w) {
-        *fits = 0;
+        *misfit = w;
         v->fed = -1;
         return DGAM_OK;
       }
@@ -424,6 +463,7 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
     }
     DGAM_TRY(fn(v, w, ctx));
   }
+  *misfit = -1;
   return DGAM_OK;
 }
 
@@ -458,10 +498,13 @@ static dgam_status run_by_count(dgam_video *v, const int64_t *wanted, size_t n, 
 }
 
 static dgam_status run(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx) {
-  int fits = 1;
+  int fits;
+  int64_t misfit;
   if (!v->by_count) {
-    DGAM_TRY(run_by_index(v, wanted, n, fn, ctx, &fits));
-    if (fits) return DGAM_OK;
+    DGAM_TRY(run_by_index(v, wanted, n, fn, ctx, &misfit));
+    if (misfit < 0) return DGAM_OK;
+    if (v->folder.count)
+      return dgam_fail(DGAM_EFORMAT, "%s/%s: the picture cannot be decoded", v->path, v->folder.names[misfit]);
     v->by_count = 1;
   }
   return run_by_count(v, wanted, n, fn, ctx, &fits);
@@ -471,6 +514,11 @@ dgam_status dgam_video_count(dgam_video *v) {
   int fits;
   start_clock(v);
   DGAM_TRY(run_by_count(v, NULL, 0, NULL, NULL, &fits));
+  if (v->folder.count && !fits) {
+    int64_t lost = (int64_t)v->folder.count - v->frames;
+    v->frames = (int64_t)v->folder.count;
+    return dgam_fail(DGAM_EFORMAT, "%s: %lld of %zu pictures cannot be decoded", v->path, (long long)lost, v->folder.count);
+  }
   v->by_count = !fits;
   if (v->frames == 0)
     return dgam_fail(DGAM_EFORMAT, "%s: none of the %zu frames can be decoded (%s); the file is damaged", v->path,

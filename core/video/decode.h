@@ -45,7 +45,8 @@ typedef struct dgam_video_info {
   char codec[32], pixels[32], format[32]; /* FFmpeg's names, e.g. "mjpeg", "yuvj420p", "avi" */
 } dgam_video_info;
 
-/* Opens a file and works out its frames. limits may be NULL. On failure *out is NULL and the message holds the path:
+/* Opens a file and works out its frames. A folder of pictures of one kind and size (JPEG, PNG, ...) is a video too, whose
+ * frames are the files in the order of their names, numbers counted as numbers. limits may be NULL. On failure *out is NULL and the message holds the path:
  * DGAM_EIO (cannot be read), DGAM_EFORMAT (empty, not a video, no frame, damaged), DGAM_EUNSUPPORTED (no decoder),
  * DGAM_EINVAL (over a limit), DGAM_EINTERRUPTED. */
 DGAM_API dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_limits *limits);

@@ -242,6 +242,16 @@ dgam_status dgam_index_end(dgam_index *x) {
   return DGAM_OK;
 }
 
+dgam_status dgam_index_pictures(dgam_index *x, size_t n) {
+  memset(x, 0, sizeof *x);
+  x->intra = 1;
+  x->note = n < INT32_MAX ? calloc(n + 1, sizeof *x->note) : NULL;
+  if (!x->note) return dgam_fail(DGAM_ENOMEM, "no memory for an index of %zu pictures", n);
+  for (size_t i = 0; i < n; i++) x->note[i].kind = KEY;
+  x->packets = n;
+  return dgam_index_end(x);
+}
+
 void dgam_index_free(dgam_index *x) {
   free(x->number);
   free(x->entry);

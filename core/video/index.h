@@ -46,6 +46,9 @@ dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet);
 /* Works out the order. */
 dgam_status dgam_index_end(dgam_index *x);
 
+/* All of the above for n packets of which each is a picture by itself. */
+dgam_status dgam_index_pictures(dgam_index *x, size_t n);
+
 void dgam_index_free(dgam_index *x);
 
 #endif

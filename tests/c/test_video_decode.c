@@ -402,7 +402,7 @@ static void bad_files_are_named(void **state) {
   snprintf(path, sizeof path, "%s", scratch_path("bad.avi"));
   assert_fails(dgam_video_open(&v, "", NULL), DGAM_EINVAL, "empty");
   assert_fails(dgam_video_open(&v, path, NULL), DGAM_EIO, "No such file");
-  assert_fails(dgam_video_open(&v, scratch, NULL), DGAM_EINVAL, "folder");
+  assert_fails(dgam_video_open(&v, scratch, NULL), DGAM_EFORMAT, "no picture in this folder");
   write_file(path, "", 0);
   assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "bad.avi: the file is empty");
   char text[5000];
@@ -446,6 +446,55 @@ static void bad_files_are_named(void **state) {
     assert_true(opened >= (i == 1 ? 1 : 10));
     free(b);
   }
+}
+
+/* A folder of pictures counts its files as people do, and names the one that is broken. */
+static void folders_are_videos(void **state) {
+  (void)state;
+  static const char *const kinds_of[] = {"jpg", "png"};
+  for (int png = 0; png < 2; png++) {
+    scratch_empty();
+    dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+    s.format = "image2pipe";
+    if (png) s.codec = "png", s.pixels = "rgb24";
+    uint8_t *rgb = malloc(3 * W * H);
+    for (int k = 0; k < 12; k++) {
+      char name[64];
+      snprintf(name, sizeof name, "img_%d.%s", k, kinds_of[png]);
+      dgam_encoder *e;
+      assert_ok(dgam_encoder_open(&e, scratch_path(name), &s));
+      film_frame(rgb, W, H, k);
+      assert_ok(dgam_encoder_rgb(e, rgb, 0));
+      assert_ok(dgam_encoder_finish(&e));
+    }
+    free(rgb);
+    write_file(scratch_path("notes.txt"), "x", 1);
+    dgam_video *v;
+    dgam_video_info info;
+    assert_ok(dgam_video_open(&v, scratch, NULL));
+    dgam_video_get_info(v, &info);
+    assert_int_equal(info.frames, 12);
+    assert_int_equal(info.width, W);
+    assert_string_equal(info.format, "folder");
+    int64_t frames[4] = {11, 2, 10, 2};
+    int got[4];
+    read_numbers(v, frames, 4, W, H, got);
+    for (int i = 0; i < 4; i++) assert_int_equal(got[i], frames[i]);
+    assert_ok(dgam_video_count(v));
+    char broken[64];
+    snprintf(broken, sizeof broken, "img_7.%s", kinds_of[png]);
+    write_file(scratch_path(broken), "nothing", 7);
+    uint8_t *out = malloc(2 * 3 * W * H);
+    int64_t two[2] = {3, 7};
+    assert_fails(dgam_video_frames(v, two, 2, out), DGAM_EFORMAT, broken);
+    assert_fails(dgam_video_count(v), DGAM_EFORMAT, "1 of 12 pictures");
+    assert_ok(dgam_video_frames(v, two, 1, out));
+    free(out);
+    dgam_video_close(v);
+    write_file(scratch_path("other.bmp"), "x", 1);
+    assert_fails(dgam_video_open(&v, scratch, NULL), DGAM_EFORMAT, "several kinds");
+  }
+  scratch_empty();
 }
 
 /* Bytes changed at random: some frames are lost or ugly, but every call ends, within its memory, with frames or a reason. */
@@ -494,7 +543,7 @@ int main(void) {
       cmocka_unit_test(every_frame_is_exact),         cmocka_unit_test(colours_survive),
       cmocka_unit_test(grey_is_grey),                 cmocka_unit_test(parts_are_parts_of_the_whole),
       cmocka_unit_test(limits_are_kept),              cmocka_unit_test(bad_files_are_named),
-      cmocka_unit_test(damage_never_ends_a_run),
+      cmocka_unit_test(folders_are_videos),           cmocka_unit_test(damage_never_ends_a_run),
   };
   return cmocka_run_group_tests_name("video_decode", tests, scratch_make, scratch_remove);
 }

@@ -1,0 +1,91 @@
+/* folder.c - see folder.h */
+#define _GNU_SOURCE /* strverscmp */
+#include "video/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+  const char *ending;
+  enum AVCodecID codec;
+} kinds[] = {{"jpg", AV_CODEC_ID_MJPEG}, {"jpeg", AV_CODEC_ID_MJPEG}, {"png", AV_CODEC_ID_PNG},   {"bmp", AV_CODEC_ID_BMP},
+             {"tif", AV_CODEC_ID_TIFF},  {"tiff", AV_CODEC_ID_TIFF},  {"webp", AV_CODEC_ID_WEBP}, {"ppm", AV_CODEC_ID_PPM},
+             {"pgm", AV_CODEC_ID_PGM}};
+
+static enum AVCodecID kind_of(const char *name) {
+  const char *dot = strrchr(name, '.');
+  if (!dot || name[0] == '.') return AV_CODEC_ID_NONE;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (strcasecmp(dot + 1, kinds[i].ending) == 0) return kinds[i].codec;
+  return AV_CODEC_ID_NONE;
+}
+
+static int in_order(const void *a, const void *b) { return strverscmp(*(char *const *)a, *(char *const *)b); }
+
+static dgam_status add(dgam_folder *f, const char *name, size_t *room) {
+  enum AVCodecID codec = kind_of(name);
+  if (codec == AV_CODEC_ID_NONE) return DGAM_OK;
+  if (f->count && codec != f->codec)
+    return dgam_fail(DGAM_EFORMAT, "%s: there are pictures of several kinds in this folder (%s, %s), expected one", f->path,
+                     f->names[0], name);
+  f->codec = codec;
+  if (f->count == *room) {
+    *room = *room ? 2 * *room : 64;
+    char **more = realloc(f->names, *room * sizeof *more);
+    if (!more) return dgam_fail(DGAM_ENOMEM, "%s: no memory for %zu names", f->path, *room);
+    f->names = more;
+  }
+  if (!(f->names[f->count] = strdup(name))) return dgam_fail(DGAM_ENOMEM, "%s: no memory for a name", f->path);
+  f->count++;
+  return DGAM_OK;
+}
+
+dgam_status dgam_folder_open(dgam_folder *f, const char *path) {
+  memset(f, 0, sizeof *f);
+  size_t room = 0;
+  DIR *d = opendir(path);
+  if (!d) return dgam_fail(DGAM_EIO, "%s: cannot open the folder: %s", path, strerror(errno));
+  dgam_status s = (f->path = strdup(path)) ? DGAM_OK : dgam_fail(DGAM_ENOMEM, "%s: no memory to open it", path);
+  for (struct dirent *e; s == DGAM_OK && (e = readdir(d));) s = add(f, e->d_name, &room);
+  closedir(d);
+  if (s == DGAM_OK && f->count == 0)
+    s = dgam_fail(DGAM_EFORMAT, "%s: there is no picture in this folder, expected a video file or a folder of JPEG, PNG, ...", path);
+  if (s != DGAM_OK) {
+    dgam_folder_free(f);
+    return s;
+  }
+  qsort(f->names, f->count, sizeof *f->names, in_order);
+  return DGAM_OK;
+}
+
+dgam_status dgam_folder_read(const dgam_folder *f, size_t i, AVPacket *packet) {
+  size_t n = strlen(f->path) + strlen(f->names[i]) + 2;
+  char *path = malloc(n);
+  if (!path) return dgam_fail(DGAM_ENOMEM, "%s: no memory for a name", f->path);
+  snprintf(path, n, "%s/%s", f->path, f->names[i]);
+  FILE *file = fopen(path, "rb");
+  long size = -1;
+  if (file && fseek(file, 0, SEEK_END) == 0) size = ftell(file);
+  dgam_status s = DGAM_OK;
+  if (size < 0) s = dgam_fail(DGAM_EIO, "%s: cannot read the picture: %s", path, strerror(errno));
+  else if (size == 0 || size > 1 << 30) s = dgam_fail(DGAM_EFORMAT, "%s: the picture has %ld bytes", path, size);
+  else if (av_new_packet(packet, (int)size) < 0) s = dgam_fail(DGAM_ENOMEM, "%s: no memory for %ld bytes", path, size);
+  else if (rewind(file), fread(packet->data, 1, (size_t)size, file) != (size_t)size)
+    s = dgam_fail(DGAM_EIO, "%s: cannot read the picture: %s", path, strerror(errno));
+  if (file) fclose(file);
+  free(path);
+  if (s == DGAM_OK) packet->flags |= AV_PKT_FLAG_KEY;
+  else av_packet_unref(packet);
+  return s;
+}
+
+void dgam_folder_free(dgam_folder *f) {
+  for (size_t i = 0; i < f->count; i++) free(f->names[i]);
+  free(f->names);
+  free(f->path);
+  memset(f, 0, sizeof *f);
+}

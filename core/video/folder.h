@@ -1,0 +1,24 @@
+/* folder.h - a folder of pictures as a video: which files, in which order. Used by decode.c, not for other modules. */
+#ifndef DGAM_VIDEO_FOLDER_H
+#define DGAM_VIDEO_FOLDER_H
+
+#include <libavcodec/avcodec.h>
+
+#include "base/status.h"
+
+typedef struct dgam_folder {
+  char *path;
+  char **names; /* sorted as people count: img_2 before img_10 */
+  size_t count;
+  enum AVCodecID codec; /* all pictures are of one kind: JPEG, PNG, BMP, TIFF, WebP, PPM or PGM */
+} dgam_folder;
+
+/* Lists the pictures of a folder. DGAM_EFORMAT if there are none or of several kinds; other files are ignored. */
+dgam_status dgam_folder_open(dgam_folder *f, const char *path);
+
+/* The bytes of picture i. The packet must be empty. */
+dgam_status dgam_folder_read(const dgam_folder *f, size_t i, AVPacket *packet);
+
+void dgam_folder_free(dgam_folder *f); /* a zeroed one is fine */
+
+#endif
