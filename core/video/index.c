@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Frames that a decoder may hold back: H.264 and HEVC have room for 16 in all. */
+enum { MOST_DELAY = 15 };
+
 /* What a packet turned out to be. */
 enum { HIDDEN, PICTURE, B_PICTURE, KEY, KEY_RESETS_ORDER };
 
@@ -233,6 +236,7 @@ dgam_status dgam_index_end(dgam_index *x) {
     if (decoded - x->number[i] > x->delay) x->delay = decoded - x->number[i];
     decoded++;
   }
+  if (x->delay > MOST_DELAY) x->delay = 0, x->unsure = 1; /* no standard allows it, and H.264's decoder would abort */
   find_entries(x);
   free(x->note);
   x->note = NULL;
