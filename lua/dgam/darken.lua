@@ -1,0 +1,242 @@
+--- dgam.darken: makes a well-lit video dark, as a cheap camera would have filmed it.
+--
+--     local darken = require "dgam.darken"
+--     darken.file("bright.mp4", "dark.avi", { camera = "brio", lux = 0.1 })
+--     local done = darken.tree("videos", "dark", { camera = "c920", light = "ELL" })   -- folder tree and names are kept
+--
+-- Each frame: decode, undo sRGB, average blocks of pixels (drops the source's own noise), average neighbouring frames over the
+-- exposure (motion blur), the camera of dgam.camera at that resolution, encode as MJPEG at the camera's quality. The
+-- number of frames and the frame rate stay, sound is dropped. What was used is written beside each clip, as NAME.camera.txt.
+--
+-- Options:
+--   camera      "brio", "arducam", "c920"                                                   "brio"
+--   lux         illuminance of the scene                                                    drawn from `light`
+--   light       "LL", "ELL", "arid", "dark48", "bright": range of lux and exposure target   "ELL"
+--   scale       source pixels a side that become one, 2 or more                             2
+--   jitter      camera units differ by up to this factor                                    1
+--   model, stages   as in dgam.camera; stages.jpeg = false: quality 100
+--   seed        noise depends on it and on the name of the file                             0
+--   overwrite   true: files that exist are made again                                       false
+local lfs = require "lfs"
+local fs = require "dgamnative.fs"
+local camera = require "dgam.camera"
+local progress = require "dgam.progress"
+local rng = require "dgam.rng"
+local suggest = require "dgam.suggest"
+local video = require "dgam.video"
+
+local darken = {}
+
+darken.options = { "camera", "lux", "light", "scale", "jitter", "model", "stages", "seed", "overwrite" }
+
+local SUBFRAMES = 5 -- moments averaged over the exposure
+local METERED = 8   -- frames that the exposure control looks at
+local CAN_HOLD_MJPEG = { avi = true, mkv = true, mov = true, mp4 = true }
+local VIDEO = { avi = true, mkv = true, mov = true, mp4 = true, webm = true, m4v = true, mpg = true, mpeg = true, wmv = true,
+  flv = true, ["3gp"] = true, ts = true }
+
+local function extension(path) return (path:match "%.([^./]+)$" or ""):lower() end
+
+--- Light of 8-bit sRGB pixels, averaged over blocks: uint8 [T,3,H,W] -> float [T,3,H/scale,W/scale], 1 = white.
+function darken.light(frames, scale)
+  local torch = require "torch"
+  local v = frames:float() / 255
+  v = torch.where(v:le(0.04045), v / 12.92, ((v + 0.055) / 1.055):pow(2.4))
+  return torch.avg_pool2d(v, { scale, scale })
+end
+
+--- A reader of light by frame number: read(n) -> float [3,H,W]. Keeps the few frames that a blend needs.
+local function reader(v, count, scale)
+  local kept, from = {}, 1
+  local CHUNK = 8
+  return function(n)
+    n = math.min(n, count)
+    if not kept[n] then
+      local last = math.min(count, n + CHUNK - 1)
+      local light = darken.light(v:frames(n, last), scale)
+      for k = n, last do kept[k] = light:select(1, k - n + 1) end
+    end
+    while from < n - 1 do
+      kept[from] = nil
+      from = from + 1
+    end
+    return kept[n]
+  end
+end
+
+--- The mean over an exposure that begins at frame n and lasts `frames` frames, straight lines between frames.
+local function blend(read, n, frames)
+  local weight = {}
+  for k = 1, SUBFRAMES do
+    local at = (k - 0.5) / SUBFRAMES * frames
+    local i, a = math.floor(at), at % 1
+    weight[i] = (weight[i] or 0) + (1 - a) / SUBFRAMES
+    weight[i + 1] = (weight[i + 1] or 0) + a / SUBFRAMES
+  end
+  local sum
+  for i = 0, math.floor(frames) + 1 do
+    if (weight[i] or 0) > 0 then
+      local part = read(n + i) * weight[i]
+      sum = sum and sum + part or part
+    end
+  end
+  return sum:contiguous()
+end
+
+local function meter(v, count, scale)
+  local list = {}
+  for k = 1, math.min(METERED, count) do list[k] = 1 + (k - 1) * count // math.min(METERED, count) end
+  return darken.light(v:frames(list), scale):mean({ 1, 3, 4 }):totable()
+end
+
+local function check(options)
+  local o = suggest.check_options("darken", options or {}, darken.options)
+  o = setmetatable({}, { __index = o })
+  local preset = camera.preset[o.light or "ELL"]
+  if not preset then error("darken: " .. suggest.unknown("light", tostring(o.light), { "LL", "ELL", "arid", "dark48", "bright" }), 0) end
+  o.scale = o.scale or 2
+  if math.type(o.scale) ~= "integer" or o.scale < 2 then
+    error(("darken: scale is %s, expected a whole number of 2 or more"):format(tostring(o.scale)), 0)
+  end
+  if o.lux ~= nil and not (type(o.lux) == "number" and o.lux >= 0 and o.lux <= 1e6) then
+    error(("darken: lux is %s, expected 0 to 1e6"):format(tostring(o.lux)), 0)
+  end
+  if not camera.model[o.camera or "brio"] then
+    error("darken: " .. suggest.unknown("camera", tostring(o.camera), { "brio", "arducam", "c920" }), 0)
+  end
+  return o, preset
+end
+
+--- Lines `key = value`, sorted.
+local function describe(t)
+  local lines = {}
+  for k, v in pairs(t) do
+    if type(v) == "table" then
+      local parts = {}
+      for i, x in ipairs(v) do parts[i] = ("%.6g"):format(x) end
+      v = table.concat(parts, " ")
+    end
+    lines[#lines + 1] = ("%s = %s"):format(k, type(v) == "number" and ("%.9g"):format(v) or tostring(v))
+  end
+  table.sort(lines)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function film(input, output, o, preset, name)
+  local v <close> = video.open(input)
+  local info, count = v:info(), v:count()
+  if count < 1 then error(("%s has no frame"):format(input), 0) end
+  local width, height = info.width // o.scale, info.height // o.scale
+  if width < 8 or height < 8 then
+    error(("%s is %d x %d: a %d-th of that is less than the 8 x 8 that the camera needs"):format(input, info.width, info.height,
+      o.scale), 0)
+  end
+  local stream = tonumber(fs.sha256(name):sub(1, 15), 16)
+  local lux = o.lux
+  if not lux then lux = preset.lux[1] + rng.new(o.seed or 0, stream):uniform() * (preset.lux[2] - preset.lux[1]) end
+  local stages, jpeg = {}, true
+  for k, on in pairs(o.stages or {}) do
+    if k == "jpeg" then jpeg = on else stages[k] = on end
+  end
+  local c <close>, how = camera.new { width = width, height = height, camera = o.camera, model = o.model, stages = stages,
+    jitter = o.jitter, lux = lux, target = preset.target, mean = meter(v, count, o.scale), seed = o.seed, stream = stream }
+  local fps = info.fps > 0 and info.fps or 30
+  local read = reader(v, count, o.scale)
+  local e <close> = video.encoder(output, { width = width, height = height, fps = fps,
+    quality = jpeg and math.tointeger(how.quality) or 100 })
+  local luma = 0
+  for n = 1, count do
+    local frame = c:frame(blend(read, n, how.time * fps))
+    local mean = frame:float():mean({ 2, 3 }):totable()
+    luma = luma + (0.299 * mean[1] + 0.587 * mean[2] + 0.114 * mean[3]) / count
+    e:write(frame)
+    if dgamlua and dgamlua.interrupted() then error("interrupted", 0) end
+  end
+  e:finish()
+  how.camera, how.light, how.scale, how.seed, how.source = o.camera or "brio", o.light or "ELL", o.scale, o.seed or 0, name
+  how.frames, how.width, how.height, how.fps, how.luma = count, width, height, fps, luma
+  fs.write(output .. ".camera.txt", describe(how))
+  return how
+end
+
+--- Darkens one file.
+-- @param input any video; output: .avi, .mkv, .mov or .mp4
+-- @return what was used: lux, time (s), gain, sensitivity, read ... and frames, width, height, fps, luma (mean of the result);
+--   nil if the output exists and overwrite is not set
+-- Errors: options out of range; a file that cannot be read or written. The output is whole or absent.
+function darken.file(input, output, options)
+  local o, preset = check(options)
+  if not CAN_HOLD_MJPEG[extension(output)] then
+    error(("%s: the ending is '%s', expected .avi, .mkv, .mov or .mp4"):format(output, extension(output)), 0)
+  end
+  local a, b = lfs.attributes(input), lfs.attributes(output)
+  if not a then error(("%s does not exist"):format(input), 0) end
+  if b and a.ino == b.ino and a.dev == b.dev then error(("%s is input and output at once"):format(input), 0) end
+  if b and not o.overwrite then return nil end
+  return film(input, output, o, preset, input:match "[^/]+$")
+end
+
+--- Relative paths of the videos below a folder, sorted.
+local function videos(root, below, out)
+  local names = {}
+  for entry in lfs.dir(root .. "/" .. below) do
+    if entry:sub(1, 1) ~= "." then names[#names + 1] = entry end
+  end
+  table.sort(names)
+  for _, entry in ipairs(names) do
+    local path = below == "" and entry or below .. "/" .. entry
+    local mode = lfs.attributes(root .. "/" .. path, "mode")
+    if mode == "directory" then
+      videos(root, path, out)
+    elseif mode == "file" and VIDEO[extension(entry)] then
+      out[#out + 1] = path
+    end
+  end
+  return out
+end
+
+local function folder_for(root, path)
+  local at = root
+  if not lfs.attributes(at, "mode") then assert(lfs.mkdir(at)) end
+  for part in (path:match "^(.*)/[^/]*$" or ""):gmatch "[^/]+" do
+    at = at .. "/" .. part
+    if not lfs.attributes(at, "mode") then
+      local ok, why = lfs.mkdir(at)
+      if not ok then error(("cannot make the folder %s: %s"):format(at, why), 0) end
+    end
+  end
+end
+
+--- Darkens every video below a folder. Names stay; only an ending that cannot hold MJPEG becomes .avi. A file that fails is
+-- reported and left out; what exists is kept, so an interrupted run goes on.
+-- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
+-- @return { done, kept, failed = list of messages, luma, lux (means over what was done) }
+function darken.tree(input, output, options, note)
+  local o, preset = check(options)
+  if lfs.attributes(input, "mode") ~= "directory" then error(("%s is not a folder"):format(input), 0) end
+  local list = videos(input, "", {})
+  if #list == 0 then error(("%s holds no video"):format(input), 0) end
+  local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
+  for _, path in ipairs(list) do
+    local target = output .. "/" .. (CAN_HOLD_MJPEG[extension(path)] and path or path:gsub("%.[^./]+$", ".avi"))
+    folder_for(output, path)
+    if lfs.attributes(target, "mode") and not o.overwrite then
+      result.kept = result.kept + 1
+    else
+      local ok, how = pcall(film, input .. "/" .. path, target, o, preset, path)
+      if ok then
+        result.done, result.luma, result.lux = result.done + 1, result.luma + how.luma, result.lux + how.lux
+      else
+        if tostring(how):find("interrupted", 1, true) then error(how, 0) end
+        result.failed[#result.failed + 1] = tostring(how)
+        if not note then io.stderr:write("skipped: ", tostring(how), "\n") end
+      end
+    end
+    bar:advance(1, nil, 1)
+  end
+  bar:finish()
+  if result.done > 0 then result.luma, result.lux = result.luma / result.done, result.lux / result.done end
+  return result
+end
+
+return darken

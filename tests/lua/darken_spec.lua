@@ -1,0 +1,119 @@
+-- darken: bright videos seen by the camera model in the dark.
+local lfs = require "lfs"
+local torch = require "torch"
+local scene = require "dgam.scene"
+local video = require "dgam.video"
+local darken = require "dgam.darken"
+local cli = require "dgam.cli.darken"
+
+local folder
+
+local function message(f, ...)
+  local ok, e = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(e)
+end
+
+local function bytes(path)
+  local f = assert(io.open(path, "rb"))
+  local b = f:read "a"
+  f:close()
+  return b
+end
+
+local function luma(path)
+  local v <close> = video.open(path)
+  return v:frames(1, v:count()):float():mean():item()
+end
+
+describe("darken", function()
+  setup(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    assert(lfs.mkdir(folder) and lfs.mkdir(folder .. "/in") and lfs.mkdir(folder .. "/in/a b"))
+    scene.write {
+      { action = "wave", width = 96, height = 64, frames = 9, every = 1, fps = 30, lux = 400, path = folder .. "/in/a b/wave.avi" },
+      { action = "jump", width = 65, height = 49, frames = 7, every = 1, fps = 30, lux = 400, path = folder .. "/in/jump.avi" },
+    }
+    local f = assert(io.open(folder .. "/in/broken.mp4", "wb"))
+    f:write "no video"
+    f:close()
+  end)
+  teardown(function() os.execute(("rm -rf '%s'"):format(folder)) end)
+
+  it("undoes sRGB and averages blocks", function()
+    local x = torch.tensor { { { { 0, 255 }, { 128, 10 } } } }:to "uint8":expand(1, 3, 2, 2)
+    local want = (0 + 1 + ((128 / 255 + 0.055) / 1.055) ^ 2.4 + 10 / 255 / 12.92) / 4
+    assert.is_true(math.abs(darken.light(x, 2):max():item() - want) < 1e-6)
+  end)
+
+  it("keeps length, rate and names, and writes down what was used", function()
+    local out = folder .. "/one.avi"
+    local how = darken.file(folder .. "/in/a b/wave.avi", out, { camera = "brio", lux = 0.5 })
+    local info = video.info(out)
+    assert.same({ 48, 32, 9, 30 }, { info.width, info.height, info.frames, math.floor(info.fps + 0.5) })
+    assert.is_true(luma(out) < 0.25 * luma(folder .. "/in/a b/wave.avi"))
+    assert.equal(0.5, how.lux)
+    local text = bytes(out .. ".camera.txt")
+    for _, line in ipairs { "camera = brio", "lux = 0.5", "gain = 16", "frames = 9", "source = wave.avi" } do
+      assert.is_truthy(text:find(line, 1, true), line)
+    end
+    assert.is_nil(darken.file(folder .. "/in/a b/wave.avi", out, { lux = 0.5 })) -- exists
+    local first = bytes(out)
+    darken.file(folder .. "/in/a b/wave.avi", out, { camera = "brio", lux = 0.5, overwrite = true })
+    assert.is_true(first == bytes(out))
+    darken.file(folder .. "/in/a b/wave.avi", out, { camera = "brio", lux = 0.5, overwrite = true, seed = 2 })
+    assert.is_false(first == bytes(out))
+  end)
+
+  it("gets darker with less light, and noisier without the denoiser", function()
+    local function at(options)
+      local out = folder .. "/two.avi"
+      options.overwrite = true
+      darken.file(folder .. "/in/a b/wave.avi", out, options)
+      local v <close> = video.open(out)
+      local x = v:frames(1, 9):float()
+      return x:mean():item(), (x:select(1, 9) - x:select(1, 8)):std():item()
+    end
+    local bright, noise = at { lux = 2 }
+    local dim = at { lux = 0.3 }
+    assert.is_true(dim < bright)
+    local _, rough = at { lux = 2, stages = { temporal = false, spatial = false, coring = false } }
+    assert.is_true(rough > noise)
+  end)
+
+  it("does a tree, and goes on past a file that is no video", function()
+    local quiet = { advance = function() end, finish = function() end }
+    local r = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
+    local again = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
+    assert.same({ 2, 0, 1 }, { r.done, r.kept, #r.failed })
+    assert.matches("broken.mp4", r.failed[1])
+    assert.same({ 0, 2 }, { again.done, again.kept })
+    assert.is_truthy(lfs.attributes(folder .. "/out/a b/wave.avi", "mode"))
+    assert.is_nil(lfs.attributes(folder .. "/out/broken.mp4", "mode"))
+    assert.equal(32, video.info(folder .. "/out/jump.avi").width)
+  end)
+
+  it("refuses what it cannot do", function()
+    local bright = folder .. "/in/jump.avi"
+    assert.matches("input and output at once", message(darken.file, bright, bright))
+    assert.matches("does not exist", message(darken.file, folder .. "/none.avi", folder .. "/x.avi"))
+    assert.matches("'webm'", message(darken.file, bright, folder .. "/x.webm"))
+    assert.matches("scale is 1", message(darken.file, bright, folder .. "/x.avi", { scale = 1 }))
+    assert.matches("lux is %-1", message(darken.file, bright, folder .. "/x.avi", { lux = -1 }))
+    assert.matches("did you mean 'brio'", message(darken.file, bright, folder .. "/x.avi", { camera = "bri" }))
+    assert.matches("less than the 8 x 8", message(darken.file, bright, folder .. "/x.avi", { scale = 8 }))
+    assert.matches("did you mean 'coring'", message(darken.file, bright, folder .. "/x.avi", { stages = { coringg = false } }))
+    assert.is_nil(lfs.attributes(folder .. "/x.avi", "mode"))
+    assert.matches("is not a folder", message(darken.tree, bright, folder .. "/y"))
+  end)
+
+  it("reads its command line", function()
+    local job = cli.parse { "in", "--camera=c920", "--lux", "0.1", "out", "--without", "jpeg", "--overwrite" }
+    assert.same({ input = "in", output = "out", options = { camera = "c920", lux = 0.1, stages = { jpeg = false },
+      overwrite = true } }, job)
+    assert.matches("expected IN and OUT", select(2, cli.parse { "in" }))
+    assert.matches("did you mean '%-%-lux'", select(2, cli.parse { "in", "out", "--lx", "1" }))
+    assert.matches("expected a whole number", select(2, cli.parse { "in", "out", "--scale", "2.5" }))
+  end)
+end)
