@@ -6,6 +6,7 @@
 -- one number a dataset; curves with one list a dataset; arrays with tensors. Any HDF5 tool reads it.
 local lfs = require "lfs"
 local json = require "dgam.json"
+local bytecode = require "dgam.bytecode"
 local fs = require "dgamnative.fs"
 local h5 = require "dgam.h5"
 
@@ -34,13 +35,13 @@ function results.make_folder(path)
   return path
 end
 
--- The code of a function, without line numbers and local names, and the plain values and functions it has hold of.
+-- The code of a function, without line numbers and local names, with the plain values and functions it has hold of.
 local function code_of(f, seen)
   if seen[f] then return "seen" end
   seen[f] = true
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return "C function" end
-  local parts = { string.dump(f, true) }
+  local parts = { bytecode.of(f) }
   for i = 1, 255 do
     local name, value = debug.getupvalue(f, i)
     if not name then break end
