@@ -7,7 +7,7 @@
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
 -- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
 -- code), its seed, the dataset's fingerprint, the program's version and the code of its function with the script's own
--- functions that it calls and the numbers and texts of the script that they use; so no counters in there.
+-- functions that it calls and the numbers and texts of the script that they use.
 local lfs = require "lfs"
 local results = require "dgam.results"
 local suggest = require "dgam.suggest"
@@ -46,7 +46,7 @@ end
 -- What a trial's function returned as { metrics =, curves =, arrays = }: either that already, or a flat table of numbers,
 -- lists of numbers and tensors.
 local function sorted_out(result, where)
-  if type(result) ~= "table" then error(("%s: the function returned %s, expected a table"):format(where, tostring(result)), 0) end
+  if type(result) ~= "table" then error(("%s: the function returned %s, expected a table with metrics"):format(where, tostring(result)), 0) end
   local out = result
   if type(result.metrics) ~= "table" then
     out = { metrics = {}, curves = {}, arrays = {} }

@@ -41,22 +41,23 @@ local function code_of(f, seen)
   seen[f] = true
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return "C function" end
-  local parts = { bytecode.of(f) }
+  local code, assigned = bytecode.of(f)
+  local parts = { code }
   for i = 1, 255 do
-    local name, value = debug.getupvalue(f, i)
+    local name, value = debug.getupvalue(f, i) -- the name is empty in a stripped function
     if not name then break end
     local kind = type(value)
     if kind == "function" and debug.getinfo(value, "S").source == info.source then
       parts[#parts + 1] = code_of(value, seen)
-    elseif kind == "number" or kind == "string" or kind == "boolean" then
-      parts[#parts + 1] = name .. "=" .. tostring(value)
+    elseif not assigned[i] and (kind == "number" or kind == "string" or kind == "boolean") then
+      parts[#parts + 1] = ("%d=%s %s"):format(i, kind, value)
     end
   end
   return table.concat(parts, "\0")
 end
 
---- A hash of a function: its code and that of the functions of the same file that it calls. A comment or a renamed
--- local does not change it.
+--- A hash of a function: its code, that of the functions of the same file that it calls, and the numbers and texts around
+-- it that they use and do not change. A comment, a renamed local or a counter does not change it.
 function results.code(f) return fs.sha256(code_of(f, {})) end
 
 -- The same text for the same content: keys sorted, numbers in full.

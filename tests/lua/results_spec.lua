@@ -43,6 +43,14 @@ describe("dgam.results", function()
     assert.equal(key { f = load(text)() }, key { f = moved })
     assert.not_equal(string.dump(load(text)(), true), string.dump(moved, true))
     assert.not_equal(key { f = moved }, key { f = load((text:gsub("77", "78")))() })
+    local n, k = 0, 1
+    local function counts() return function() n = n + k end end -- a counter does not count, a constant does
+    local before = key { f = counts }
+    n = 5
+    assert.equal(before, key { f = counts })
+    k = 2
+    assert.not_equal(before, key { f = counts })
+    k = n - 4
     local function calls(g) return function() return g(1) end end
     assert.not_equal(key { f = calls(add) }, key { f = calls(other) })
     local class = { forward = add }
