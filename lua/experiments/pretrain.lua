@@ -13,19 +13,27 @@ local config = dgam.config {
   name = "pretrain",
   defaults = {
     output = "swin-micro.h5", data = "data/synthetic.lua", dataset_size = "tiny", clips = 7200, dataset_seed = 1001,
-    backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.8, dim = 0.6, batch = 16, epochs = 18,
-    lr = 6e-4, weight_decay = 0.05, warmup_epochs = 0.5, seed = 1, threads = 1,
+    backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.85, dim = 0.6, batch = 16,
+    clean_epochs = 5, epochs = 8, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
+    test_crops = 1, seed = 1, threads = 1,
   },
 }
 
-local partial = config.output:gsub("%.h5$", "") .. "-partial.h5"
 local data = dgam.data.open(config.data, { size = config.dataset_size, split = "bright", clips = config.clips,
   seed = config.dataset_seed })
-local model = models.dgam { backbone = config.backbone, heads = "shared", dropout = 0.1, classes = #data.classes,
-  frames = config.clip_len }
-train.fit(model, data, config { backbone_lr = 1, experts = "uniform", patience = config.epochs, test_clips = 1,
-  test_crops = 1, label = "pretraining", checkpoint = partial })
-local test = train.evaluate(model, data, config { test_clips = 1, test_crops = 1 }, "test") -- the untrained gate chooses
+local backbone = models.video_swin.new(config.backbone, { drop_path = 0 })
+local model = models.dgam { backbone = backbone, heads = "shared", dropout = 0, classes = #data.classes, frames = config.clip_len }
+
+-- Two phases: clean clips without gamma correction, with which the network finds out what there is to see, then all of it.
+local function fit(phase, changes)
+  changes.checkpoint, changes.label = ("%s-%s.h5"):format(config.output:gsub("%.h5$", ""), phase), phase
+  changes.patience = config.clean_epochs + config.epochs
+  train.fit(model, data, config(changes))
+  return changes.checkpoint
+end
+local clean = fit("clean", { epochs = config.clean_epochs, dim = 0 })
+local noisy = fit("noisy", { experts = "uniform" })
+local test = train.evaluate(model, data, config, "test") -- the untrained gate chooses
 print(("bright test clips: top-1 %.1f%%, top-5 %.1f%%, %d clips"):format(test.top1, test.top5, test.n))
 local weights = {}
 for name, t in pairs(model:state_dict()) do
@@ -33,5 +41,6 @@ for name, t in pairs(model:state_dict()) do
 end
 dgam.checkpoint.save(config.output, weights, { made_by = "experiments/pretrain.lua", config = config { output = "" },
   top1_bright = test.top1 })
-os.remove(partial)
+os.remove(clean)
+os.remove(noisy)
 print("wrote " .. config.output)
