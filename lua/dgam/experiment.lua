@@ -46,7 +46,9 @@ end
 -- What a trial's function returned as { metrics =, curves =, arrays = }: either that already, or a flat table of numbers,
 -- lists of numbers and tensors.
 local function sorted_out(result, where)
-  if type(result) ~= "table" then error(("%s: the function returned %s, expected a table with metrics"):format(where, tostring(result)), 0) end
+  if type(result) ~= "table" then
+    error(("%s: the function returned %s, expected a table with metrics"):format(where, tostring(result)), 0)
+  end
   local out = result
   if type(result.metrics) ~= "table" then
     out = { metrics = {}, curves = {}, arrays = {} }

@@ -118,3 +118,64 @@ describe("an experiment", function()
     assert.matches("cannot make the folder /proc/nothing", message(exp.trial, exp, "a", {}, function() end))
   end)
 end)
+
+describe("an experiment that is killed", function()
+  -- Three trials of five steps each, with their state in cfg.checkpoint after every step, as training does it.
+  local SCRIPT = [[
+local experiment = require "dgam.experiment"
+local h5 = require "dgam.h5"
+local system = require "system"
+local exp = experiment { name = "killed", seeds = 3 }
+exp:trial("sum", { step = 0.1 }, function(cfg)
+  local i, sum = 0, 0.0
+  if h5.is_file(cfg.checkpoint) then
+    local f <close> = h5.open(cfg.checkpoint)
+    i, sum = f:value "i", f:value "sum"
+  end
+  while i < 5 do
+    i, sum = i + 1, sum + math.sin(cfg.seed * i) * cfg.step
+    local f <close> = h5.create(cfg.checkpoint)
+    f:write("i", i)
+    f:write("sum", sum)
+    f:close()
+    system.sleep(0.004)
+  end
+  return { top1 = sum }
+end)
+io.write(exp:table({ "top1" }):csv())
+for _, record in ipairs(exp.trials.sum) do io.write(("%.17g\n"):format(record.metrics.top1)) end
+]]
+
+  it("ends with the same table, however often", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    if lfs.attributes("/dev/shm", "mode") then folder = folder:gsub("^/tmp", "/dev/shm") end -- fsync on a busy disk takes seconds
+    assert(lfs.mkdir(folder))
+    local f = assert(io.open(folder .. "/killed.lua", "w"))
+    f:write(SCRIPT)
+    f:close()
+    local program = assert(io.popen "readlink /proc/$PPID/exe"):read "l"
+    local function run(name, seconds)
+      local p = assert(io.popen(("DGAMLUA_RESULTS='%s/%s' timeout -s KILL %g '%s' '%s/killed.lua' 2>&1"):format(folder, name,
+        seconds, program, folder)))
+      local text = p:read "a"
+      local ok = p:close()
+      return text, ok
+    end
+    local want, ok = run("whole", 60)
+    assert.is_true(ok, want)
+    local kills, limit, got = 0, 0.03
+    repeat
+      got, ok = run("killed", kills < 10 and limit or 60)
+      if not ok then kills, limit = kills + 1, limit * 1.3 % 0.1 + 0.02 end
+    until ok
+    assert.is_true(kills > 0)
+    assert.equal(want, got)
+    local stored = 0
+    for name in lfs.dir(folder .. "/killed") do
+      if name:match "^[^.].*%.h5$" then stored = stored + 1 end
+    end
+    assert.equal(3, stored)
+    os.execute("rm -rf '" .. folder .. "'")
+  end)
+end)
