@@ -19,19 +19,19 @@ local config = dgam.config {
     data = "data/synthetic.lua", dataset_size = "tiny",
     backbone = "swin-micro", pretrained = "data/pretrained/swin-micro.h5",
     seeds = 3,
-    clip_len = 8, interval = 1, size = 64, batch = 16, test_clips = 1, test_crops = 1,
+    clip_len = 8, interval = 1, size = 64, crop_area = 0.85, batch = 16, test_clips = 1, test_crops = 1,
     stage0_epochs = 12, stage1_epochs = 4, gate_epochs = 40,
-    lr = 1e-3, backbone_lr = 1.0, gate_lr = 3, weight_decay = 0.05, warmup_epochs = 1, patience = 12,
+    lr = 5e-4, backbone_lr = 1.0, gate_lr = 3, weight_decay = 0.05, warmup_epochs = 1, patience = 12,
     threads = 2,
   },
   profiles = {
     ci = { seeds = 2, stage0_epochs = 2, stage1_epochs = 1, gate_epochs = 10 },
     quick = {},
-    standard = { dataset_size = "small", clip_len = 16, size = 96, seeds = 5, stage0_epochs = 30, stage1_epochs = 10,
-      test_clips = 4, test_crops = 3, patience = 5 },
+    standard = { dataset_size = "small", clip_len = 16, size = 96, crop_area = 0.3, seeds = 5, stage0_epochs = 30,
+      stage1_epochs = 10, test_clips = 4, test_crops = 3, patience = 5 },
     full = { dataset_size = "full", backbone = "swin-b", pretrained = "", clip_len = 32, interval = 2, size = 224, seeds = 3,
-      batch = 128, lr = 3e-4, backbone_lr = 0.1, gate_lr = 10, warmup_epochs = 2.5, stage0_epochs = 30, stage1_epochs = 30,
-      test_clips = 4, test_crops = 3, patience = 5 },
+      crop_area = 0.08, batch = 128, lr = 3e-4, backbone_lr = 0.1, gate_lr = 10, warmup_epochs = 2.5, stage0_epochs = 30,
+      stage1_epochs = 30, test_clips = 4, test_crops = 3, patience = 5 },
   },
   profile = "quick",
 }
@@ -49,7 +49,7 @@ end
 -- Stage 0, trained once for each seed and kept beside the results.
 local function stage0(cfg)
   local model = single(cfg)
-  local names = { "backbone", "pretrained", "clip_len", "interval", "size", "batch", "stage0_epochs", "lr", "backbone_lr",
+  local names = { "backbone", "pretrained", "clip_len", "interval", "size", "crop_area", "batch", "stage0_epochs", "lr", "backbone_lr",
     "weight_decay", "warmup_epochs", "patience", "seed" }
   local depends = {}
   for _, name in ipairs(names) do depends[name] = cfg[name] end
