@@ -143,7 +143,8 @@ static void random_crops_keep_their_ranges(void **state) {
     flips += v.resize.flip;
     small += area < 0.4;
     assert_ok(dgam_sample_views(&s, &info, frames, &again, NULL));
-    assert_memory_equal(&v, &again, sizeof v);
+    assert_true(v.x == again.x && v.y == again.y && v.resize.w == again.resize.w && v.resize.h == again.resize.h &&
+                v.resize.flip == again.resize.flip);
   }
   assert_true(abs(flips - 1000) < 5 * 23);
   assert_true(small > 800);
