@@ -113,7 +113,7 @@ function plot.bars(options)
   body[#body + 1] = "END"
   body[#body + 1] = "set style data histogram\nset style histogram errorbars gap 1.5 lw 1.2\nset style fill solid 1.0 border rgb '#333333'"
   body[#body + 1] = "set bmargin " .. number(lines + 1.5)
-  body[#body + 1] = "set boxwidth 0.9\nset xtics noenhanced scale 0\nset yrange [0:" .. number(math.max(top * 1.06, 1e-9)) .. "]"
+  body[#body + 1] = "set boxwidth 0.9\nset xtics noenhanced scale 0 font ',12'\nset yrange [0:" .. number(math.max(top * 1.06, 1e-9)) .. "]"
   if options.line then
     body[#body + 1] = ("set arrow from graph 0, first %s to graph 1, first %s nohead dt 2 lc rgb '#666666'"):format(
       number(options.line.value), number(options.line.value))
@@ -127,7 +127,7 @@ function plot.bars(options)
       quoted(s.name), COLOURS[(i - 1) % #COLOURS + 1])
   end
   body[#body + 1] = "plot " .. table.concat(curves, ", \\\n  ")
-  return render(options, table.concat(body, "\n"), math.max(720, 90 + 60 * #options.groups * math.max(1, #options.series * 0.6) // 1), 420)
+  return render(options, table.concat(body, "\n"), math.max(720, 170 + 125 * #options.groups), 420)
 end
 
 --- Lines over x.
