@@ -74,11 +74,9 @@ local function sniff(path)
     return path:match "%.(%w+)$" or "pth"
   end
   if head:sub(1, 8) == "\x89HDF\r\n\x1a\n" then return "h5" end
-  if head:sub(1, 4) == "PK\3\4" or head:byte() == 0x80 then
-    -- A safetensors header of 128 bytes begins with 0x80, too, but then comes its length and a brace.
-    if head:sub(2, 9) ~= "\0\0\0\0\0\0\0{" then return "pth" end
-  end
-  if head:sub(9, 9) == "{" then return "safetensors" end
+  -- The length of a safetensors header comes first, and its low byte may be a pickle's first one; a brace follows it.
+  if head:sub(7, 9) == "\0\0{" then return "safetensors" end
+  if head:sub(1, 4) == "PK\3\4" or head:byte() == 0x80 then return "pth" end
   local ending = path:match "%.(%w+)$"
   if ending == "safetensors" or ending == "h5" or ending == "hdf5" then return ending end
   return "pth"
