@@ -212,6 +212,7 @@ int main(int argc, char **argv) {
   struct sigaction sa = {0};
   sa.sa_handler = on_sigint; /* no SA_RESTART: a read from the terminal ends with EINTR */
   sigaction(SIGINT, &sa, NULL);
+  signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a failed write, with a message, not the end of the process */
 
   lua_pushcfunction(L, traceback);
   lua_pushcfunction(L, run);
