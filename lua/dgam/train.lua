@@ -4,8 +4,8 @@
 -- and heads with an expert drawn uniformly for every clip, the gate frozen. Stage 2 (train.gate) freezes backbone and
 -- heads and trains the gate on the logits every expert gives (train.expert_logits, computed once).
 --
--- Everything drawn depends on (seed, epoch, clip) only, and a checkpoint is written at the end of every epoch, so a run
--- that was killed ends with the numbers it would have had.
+-- Everything drawn depends on (seed, epoch, clip) only, and a checkpoint is written at the end of every epoch and every
+-- few minutes, so a run that was killed ends with the numbers it would have had.
 local torch = require "torch"
 local optim = require "dgam.optim"
 local metrics = require "dgam.metrics"
@@ -33,6 +33,7 @@ train.defaults = {
   crop_area = 0.08,     -- least share of the frame that a random crop takes
   dim = 0,              -- share of training clips that are dimmed and made noisy (train.dim), reached after a quarter
   threads = 2,          -- decoding threads
+  checkpoint_seconds = 300, -- between checkpoints within an epoch
   experts = "first",    -- "uniform": drawn for every clip
   gate_epochs = 60, gate_batch = 128,
   gate_objective = "mixture", -- see train.gate
@@ -68,6 +69,13 @@ function train.test_loader(dataset, cfg, split, clips, crops)
   return data.loader(dataset, options)
 end
 
+-- Says how many clips a loader had to leave out, if any.
+local function report_skipped(loader)
+  local text = loader:summary()
+  if text then io.stderr:write(text, "\n") end
+  loader:close()
+end
+
 -- --- evaluation ---
 
 --- Calls f(views) -> scores [N * V, ...] for every batch of a split and averages the views.
@@ -83,6 +91,7 @@ local function over_split(dataset, cfg, split, clips, crops, f)
     scores[#scores + 1] = s:reshape({ n, shape[1] // n, table.unpack(shape, 2) }):mean(2)
     labels[#labels + 1], index[#index + 1] = batch.label, batch.index
   end
+  report_skipped(loader)
   if #scores == 0 then error(("the list '%s' gave no readable clip"):format(split), 0) end
   return torch.cat(scores, 1), torch.cat(labels, 1), torch.cat(index, 1)
 end
@@ -182,52 +191,62 @@ function train.fit(model, dataset, cfg)
   local schedule = optim.warmup_cosine { epochs = cfg.epochs, steps_per_epoch = steps, warmup_epochs = cfg.warmup_epochs }
   torch.manual_seed(cfg.seed)
 
-  local history, best, first = {}, { top1 = -1, loss = math.huge, epoch = 0 }, 1
+  local history, best, first, resumed = {}, { top1 = -1, loss = math.huge, epoch = 0 }, 1, nil
   if cfg.checkpoint and checkpoint.exists(cfg.checkpoint) then
     local state, meta = checkpoint.load(cfg.checkpoint)
     model:load_state_dict(take_prefix(state, "model/"))
     opt:load_state_dict(take_prefix(state, "optimizer/"))
     torch.set_rng_state(state.rng)
-    history, best, first = meta.history, meta.best, meta.epoch + 1
+    history, best, first, resumed = meta.history, meta.best, meta.epoch + 1, meta.within
     best.state = take_prefix(state, "best/")
     if not next(best.state) then best.state = nil end
   end
 
-  local function save(epoch)
+  -- epoch: the last that is complete; within: how far the next one is.
+  local saved = progress.now()
+  local function save(epoch, within)
     if not cfg.checkpoint then return end
+    saved = progress.now()
     local state = { rng = torch.rng_state() }
     add_prefix(state, "model/", model:state_dict())
     add_prefix(state, "optimizer/", opt:state_dict())
     add_prefix(state, "best/", best.state or {})
-    checkpoint.save(cfg.checkpoint, state, { epoch = epoch, history = history,
+    checkpoint.save(cfg.checkpoint, state, { epoch = epoch, within = within, history = history,
       best = { top1 = best.top1, loss = best.loss, epoch = best.epoch } })
   end
 
   for epoch = first, cfg.epochs do
     if epoch - 1 - best.epoch >= cfg.patience and best.state then break end
     model:train()
-    local bar = progress.new(("%s epoch %d/%d"):format(cfg.label or "training", epoch, cfg.epochs), steps)
+    local within = resumed or { batches = 0, loss = 0, right = 0, seen = 0 }
+    resumed = nil
+    local bar = progress.new(("%s epoch %d/%d"):format(cfg.label or "training", epoch, cfg.epochs), steps,
+      { done = within.batches })
     local share = cfg.dim * math.min(1, 4 * (epoch - 1) / cfg.epochs)
-    local loss_sum, right, seen, step = 0, 0, 0, (epoch - 1) * steps
+    local batches = 0
     for batch in loader:epoch(epoch) do
-      local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
-      local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
-      local logits = model(clip, { expert = expert })
-      local loss = torch.cross_entropy(logits, batch.label)
-      opt:zero_grad()
-      loss:backward()
-      opt:step(schedule(step))
-      step = step + 1
-      local n = batch.label:size(1)
-      local value = loss:item()
-      if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, step), 0) end
-      loss_sum, seen = loss_sum + value * n, seen + n
-      right = right + logits:detach():argmax(2):eq(batch.label):sum():item()
-      bar:advance(1, { loss = loss_sum / seen, accuracy = right / seen }, n)
-      if dgamlua.interrupted() then error("interrupted", 0) end -- the last epoch's checkpoint stands
+      batches = batches + 1
+      if batches > within.batches then -- the others were trained on before the restart
+        local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
+        local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
+        local logits = model(clip, { expert = expert })
+        local loss = torch.cross_entropy(logits, batch.label)
+        opt:zero_grad()
+        loss:backward()
+        opt:step(schedule((epoch - 1) * steps + batches - 1))
+        local n = batch.label:size(1)
+        local value = loss:item()
+        if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, batches), 0) end
+        within.batches, within.seen = batches, within.seen + n
+        within.loss = within.loss + value * n
+        within.right = within.right + logits:detach():argmax(2):eq(batch.label):sum():item()
+        bar:advance(1, { loss = within.loss / within.seen, accuracy = within.right / within.seen }, n)
+        if progress.now() - saved > cfg.checkpoint_seconds then save(epoch - 1, within) end
+      end
     end
+    local seen = within.seen
     if seen == 0 then error("the training list gave no readable clip", 0) end
-    local record = { epoch = epoch, loss = loss_sum / seen, accuracy = right / seen }
+    local record = { epoch = epoch, loss = within.loss / seen, accuracy = within.right / seen }
     history[#history + 1] = record
     local note
     if epoch % cfg.val_every == 0 or epoch == cfg.epochs then
@@ -241,6 +260,7 @@ function train.fit(model, dataset, cfg)
     bar:finish(note)
     save(epoch)
   end
+  report_skipped(loader)
   if best.state then model:load_state_dict(best.state) end
   if model.gate then model.gate:requires_grad_(true) end
   return history

@@ -1,0 +1,151 @@
+-- Training: goes on after a kill with the same numbers, the gate learns, clips that cannot be read do not end a run.
+local torch = require "torch"
+local data = require "dgam.data"
+local models = require "models"
+local train = require "dgam.train"
+local video = require "dgam.video"
+
+local WIDTH, HEIGHT, FRAMES = 24, 24, 4
+
+local function new_model()
+  torch.manual_seed(11)
+  return models.dgam { backbone = { embed = 8, depths = { 1, 1 }, heads = { 2, 2 }, window = { 2, 4, 4 }, drop_path = 0.1 },
+    gammas = { 1.0, 2.0 }, classes = 3, frames = FRAMES }
+end
+
+local function largest_difference(a, b)
+  local worst = 0
+  for name, t in pairs(a) do
+    if t.dtype == "float32" then worst = math.max(worst, (t - b[name]):abs():max():item()) end
+  end
+  return worst
+end
+
+describe("training", function()
+  local folder, dataset
+  setup(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir -p '" .. folder .. "'")
+    local items = {}
+    for i = 1, 18 do
+      local path = ("%s/%d.avi"):format(folder, i)
+      torch.manual_seed(i)
+      local clip = torch.randint(60, { FRAMES, 3, HEIGHT, WIDTH }, { dtype = "uint8" })
+      clip[{ {}, i % 3 + 1 }] = 150
+      video.write(path, clip, { width = WIDTH, height = HEIGHT, fps = 10 })
+      items[i] = { path = path, label = i % 3 + 1, split = i <= 12 and "train" or i <= 15 and "val" or "test",
+        light = i % 2 == 0 and "LL" or "ELL" }
+    end
+    dataset = data.open { name = "colours", classes = { "red", "green", "blue" }, root = "", items = items }
+  end)
+  teardown(function() os.execute("rm -rf '" .. folder .. "'") end)
+
+  local function config(changes)
+    local cfg = { seed = 3, epochs = 4, batch = 4, lr = 2e-3, backbone_lr = 1, clip_len = FRAMES, interval = 1, size = 24,
+      crop_area = 0.5, threads = 1, test_clips = 1, test_crops = 3, experts = "uniform", label = "spec", warmup_epochs = 1 }
+    for k, v in pairs(changes or {}) do cfg[k] = v end
+    return cfg
+  end
+
+  it("learns what tells the classes apart", function()
+    local model = new_model()
+    local history = train.fit(model, dataset, config { epochs = 12 })
+    assert.is_true(history[#history].loss < 0.7 * history[1].loss)
+    local result = train.evaluate(model, dataset, config(), "test", "light")
+    assert.is_true(result.top1 > 60)
+    assert.is_number(result.top1_ll)
+    assert.equal(3, result.n)
+  end)
+
+  it("that was killed in the middle of an epoch ends with the same weights", function()
+    local whole = new_model()
+    local want = train.fit(whole, dataset, config())
+    local real = torch.cross_entropy
+    for _, after in ipairs { 1, 4, 7, 11 } do
+      local path = ("%s/killed-%d.h5"):format(folder, after)
+      local calls = 0
+      rawset(torch, "cross_entropy", function(...)
+        calls = calls + 1
+        if calls > after then error("killed", 0) end
+        return real(...)
+      end)
+      local cut = new_model()
+      assert.is_false((pcall(train.fit, cut, dataset, config { checkpoint = path, checkpoint_seconds = 0 })))
+      rawset(torch, "cross_entropy", real)
+      local again = new_model()
+      torch.manual_seed(99) -- whatever the new process did before
+      local got = train.fit(again, dataset, config { checkpoint = path })
+      assert.equal(0, largest_difference(whole:state_dict(), again:state_dict()))
+      assert.same(want, got)
+    end
+  end)
+
+  it("reports and leaves out a clip that cannot be read", function()
+    local broken = folder .. "/broken.avi"
+    local f = assert(io.open(broken, "wb"))
+    f:write(("RIFF????AVI LIST"):rep(20))
+    f:close()
+    local items = { { path = broken, label = 1, split = "train" }, { path = folder .. "/none.avi", label = 2, split = "train" } }
+    for _, item in ipairs(dataset.items) do items[#items + 1] = item end
+    local damaged = data.open { name = "damaged", classes = dataset.classes, root = "", items = items }
+    local loader = train.train_loader(damaged, config())
+    local seen = 0
+    for batch in loader:epoch(1) do seen = seen + #batch.label end
+    assert.equal(12, seen)
+    assert.equal("2 of 14 clips could not be read", loader:summary())
+    loader:close()
+    assert.equal(1, #train.fit(new_model(), damaged, config { epochs = 1 }))
+    local only = data.open { name = "only", classes = dataset.classes, root = "",
+      items = { { path = broken, label = 1, split = "train" }, { path = broken, label = 1, split = "val" } } }
+    local ok, e = pcall(train.fit, new_model(), only, config { epochs = 1 })
+    assert.is_false(ok)
+    assert.matches("no readable clip", e)
+  end)
+
+  it("runs all stages and reports other ways to choose", function()
+    local model = new_model()
+    local cfg = config { gate_epochs = 3, epochs = 2 }
+    local result = train.report(model, dataset, cfg, train.switching(model, dataset, cfg), "light")
+    for _, name in ipairs { "top1", "top5", "top1_ll", "fixed_top1", "fixed_gamma", "random_top1", "oracle_top1" } do
+      assert.is_number(result.metrics[name], name)
+    end
+    assert.is_true(result.metrics.oracle_top1 >= result.metrics.top1)
+    assert.same({ 3, 2, 3 }, result.arrays.experts.shape)
+    assert.equal(2, #result.curves.loss)
+  end)
+end)
+
+describe("the gate", function()
+  -- Expert 1 is right where the first statistic is positive, expert 2 elsewhere.
+  local function known(n, seed)
+    torch.manual_seed(seed)
+    local stats = torch.randn(n, 3 * FRAMES)
+    local labels = torch.randint(1, 4, { n })
+    local right = torch.one_hot(labels, 3):float() * 4
+    local first = stats[{ {}, { 1, 1 } }]:gt(0):float()
+    local logits = torch.stack({ right * first, right * (1 - first) }, 2):log_softmax(3)
+    return { stats = stats, labels = labels, logits = logits }
+  end
+
+  it("learns to pick the expert that is right", function()
+    local model = new_model()
+    local val = known(200, 2)
+    train.gate(model, known(600, 1), val, { seed = 1, gate_epochs = 20, lr = 1e-3, gate_lr = 10 })
+    model:eval()
+    local scores = torch.no_grad(function() return train.switch(val, model:lambda(val.stats)) end)
+    local top1 = require("dgam.metrics").accuracy(scores, val.labels).top1
+    assert.is_true(top1 > 85, ("%.1f"):format(top1))
+  end)
+
+  it("gets next to no gradient from the official objective", function()
+    local model = new_model()
+    local batch = known(64, 3)
+    local lambda = model:lambda(batch.stats)
+    local weights = (lambda / model.temperature):softmax(2)
+    local mixed = (batch.logits + weights:clamp(1e-12, 1):log():unsqueeze(3)):logsumexp(2)
+    torch.nll_loss(mixed, batch.labels):backward()
+    assert.is_true(model.gate.linear1.weight.grad:abs():max():item() < 1e-6)
+  end)
+end)
+
