@@ -2,6 +2,7 @@
  *
  * Frame numbers count from 1 here, as every index does in Lua.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,11 @@ static void push_info(lua_State *L, const dgam_video_info *i) {
   FIELD(lua_pushnumber, "fps", i->fps);
   FIELD(lua_pushboolean, "intra", i->intra);
   FIELD(lua_pushboolean, "counted", i->counted);
+  if (i->content) {
+    char hex[24];
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)i->content);
+    FIELD(lua_pushstring, "content", hex);
+  }
   FIELD(lua_pushstring, "codec", i->codec);
   FIELD(lua_pushstring, "pixels", i->pixels);
   FIELD(lua_pushstring, "format", i->format);

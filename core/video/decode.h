@@ -42,6 +42,7 @@ typedef struct dgam_video_info {
   double fps;               /* 0 if the file does not say */
   int intra;                /* 1: every frame can be decoded alone */
   int counted;              /* 1: `frames` was counted by decoding the file, 0: from its packets */
+  uint64_t content;         /* hash of the coded pictures, whatever the container; 0 unless dgam_video_count ran */
   char codec[32], pixels[32], format[32]; /* FFmpeg's names, e.g. "mjpeg", "yuvj420p", "avi" */
 } dgam_video_info;
 
@@ -55,7 +56,7 @@ DGAM_API void dgam_video_close(dgam_video *v); /* NULL is fine */
 /* What is known about the file. The pixel format of some files is known only once a frame was decoded; "" before. */
 DGAM_API void dgam_video_get_info(const dgam_video *v, dgam_video_info *info);
 
-/* Decodes every frame, corrects `frames` and fills in what get_info may miss. For `data check` and `info`. A file in
+/* Decodes every frame, corrects `frames` and fills in what get_info may miss, and the content hash. For `data check` and `info`. A file in
  * which no frame can be decoded is DGAM_EFORMAT. */
 DGAM_API dgam_status dgam_video_count(dgam_video *v);
 

@@ -20,7 +20,8 @@ local video = {}
 --   info()            { width, height, frames, fps, codec, pixels, format, rotation (degrees, applied already), intra, counted }
 --   frames(list)      uint8 [n,3,H,W], RGB: frames(1, 32), frames { 5, 9 }, frames() = all
 --   sample(sampling, ...)  uint8 [views,3,T,H,W]; see video.sampling; the numbers that follow choose the random draws
---   count()           frame count by decoding all of them, which also corrects info().frames for a damaged file
+--   count()           frame count by decoding all of them, which also corrects info().frames for a damaged file and adds
+--                     info().content, a hash of the coded pictures
 --   close()           also by <close> and the collector
 function video.open(path, limits)
   if type(path) ~= "string" then error(("video.open: the path is a %s, expected a string"):format(type(path)), 2) end

@@ -9,6 +9,13 @@ local function fails(pattern, f, ...)
   assert.matches(pattern, message)
 end
 
+local function sortedkeys(t)
+  local keys = {}
+  for k in pairs(t) do keys[#keys + 1] = k end
+  table.sort(keys)
+  return keys
+end
+
 describe("dgam.data", function()
   local dir
   setup(function()
@@ -247,6 +254,111 @@ describe("dgam.data", function()
       fails("2 crops, expected 1, 3 or 10", data.loader, d, { views = { crops = 2 } })
       fails("flip is for train", data.loader, d, { flip = 0 })
       fails("unknown split 'tset'", data.loader, d, { split = "tset" })
+    end)
+  end)
+
+  describe("descriptions of datasets", function()
+    local lfs = require "lfs"
+    local function tree(name, files)
+      local root = dir .. "/" .. name
+      for path, content in pairs(files) do
+        local at = root
+        lfs.mkdir(at)
+        for part in path:gmatch "([^/]+)/" do
+          at = at .. "/" .. part
+          lfs.mkdir(at)
+        end
+        film.text(root .. "/" .. path, content)
+      end
+      return root
+    end
+
+    it("ellar: classes, light and camera from paths, a validation list held out", function()
+      local train = {}
+      for i = 1, 40 do
+        train[i] = ("%s/LL_Brio_%d.avi %d\n"):format(i % 2 == 0 and "Walking" or "Stertching", i, i % 2)
+      end
+      local files = { ["ELLAR_label_train.txt"] = table.concat(train), ["ELLAR_label_test.txt"] = "Walking/ELL_C920_1.avi 0\n" }
+      local root = tree("ellar", files)
+      fails("ELLAR_label_val.txt", data.open, "data/ellar.lua", { root = root })
+      local d = data.open("data/ellar.lua", { root = root, val = 0.1 })
+      assert.same({ "Walking", "Stertching" }, { d.classes[1], d.classes[2] })
+      assert.same({ train = 36, val = 4, test = 1 }, d:count "split")
+      assert.equal(root .. "/videos/Walking/ELL_C920_1.avi", d:split("test").items[1].path)
+      assert.equal(1, #d:where { light = "ELL", camera = "c920" })
+      film.text(root .. "/ELLAR_label_test.txt", "Walking/ELL_C920_1.avi 1\n")
+      fails("label 1 is 'S?W?%a+' here and '%a+' at", data.open, "data/ellar.lua", { root = root, val = 0.1 })
+    end)
+
+    it("arid: splits, whole groups held out", function()
+      local train = {}
+      for i = 0, 59 do train[i + 1] = ("%d\t0\tDrink/Drink_%d_%d.avi\n"):format(i, i // 6, i % 6 + 1) end
+      local root = tree("arid", { ["list_cvt/ARID_split2_train.txt"] = table.concat(train),
+        ["list_cvt/ARID_split2_test.txt"] = "0\t10\tWave/Wave_5_1.avi\n" })
+      local d = data.open("data/arid.lua", { root = root, split = 2, val = 0.1 })
+      assert.same({ train = 54, val = 6, test = 1 }, d:count "split")
+      assert.equal(1, #sortedkeys(d:split("val"):count "group"))
+      assert.equal("Wave", d.classes[d:split("test").items[1].label])
+      assert.equal(root .. "/data/Wave/Wave_5_1.avi", d:split("test").items[1].path)
+      fails("split is 7, expected 1 to 3", data.open, "data/arid.lua", { root = root, split = 7 })
+    end)
+
+    it("kinetics and dark48", function()
+      local root = tree("kinetics", { ["classes.txt"] = "walk\nsit down\n", ["val.csv"] = "",
+        ["train.csv"] = "label,youtube_id,time_start,time_end,split\nsit down,-abc,3,13,train\n" })
+      local d = data.open("data/kinetics.lua", { root = root })
+      assert.equal(root .. "/train/sit down/-abc_000003_000013.mp4", d.items[1].path)
+      root = tree("dark48", { ["train.txt"] = "run/a.mp4 0\nwalk/b.mp4 1\n", ["test.txt"] = "run/c.mp4 0\n" })
+      d = data.open("data/dark48.lua", { root = root })
+      assert.same({ 2, "walk" }, { #d.classes, d.classes[2] })
+    end)
+
+    it("metadata becomes fields", function()
+      local root = tree("meta", { ["m.csv"] = "path,light,lux\nx.avi,ELL,0.1\n", ["t.txt"] = "x.avi 0\ny.avi 0\n" })
+      local d = data.open { root = root, classes = { "a" }, splits = { train = "t.txt" }, metadata = "m.csv" }
+      assert.same({ "ELL", 0.1 }, { d.items[1].light, d.items[1].lux })
+      assert.is_nil(d.items[2].light)
+    end)
+  end)
+
+  describe("check", function()
+    it("finds what is wrong, goes on where it was, and writes clean lists", function()
+      local function item(path, label, split) return { path = path, label = label, split = split } end
+      local function copy(from, to)
+        local f = assert(io.open(from, "rb"))
+        text(to, f:read "a")
+        f:close()
+      end
+      copy(dir .. "/train/run/clip 2.avi", "copy.avi")
+      copy(dir .. "/train/run/clip 3.avi", "copy3.avi")
+      text("bad.avi", "no video")
+      local function items()
+        return { item("train/run/clip 1.avi", 1, "train"), item("train/run/clip 2.avi", 1, "train"), item("copy.avi", 1, "train"),
+          item("train/run/clip 3.avi", 1, "train"), item("copy3.avi", 2, "test"), item("bad.avi", 1, "train"),
+          item("train/walk/clip 1.avi", 1, "train"), item("val/walk/b.avi", 2, "val") }
+      end
+      local d = data.open { root = dir, classes = { "run", "walk" }, items = items() }
+      local bar = { n = 0, advance = function(self, n) self.n = self.n + n end, finish = function() end }
+      local check = require "dgam.data.check"
+      local function run(more)
+        local o = { state = dir .. "/state.csv", min_frames = 10, bar = bar, threads = 2 }
+        for k, v in pairs(more or {}) do o[k] = v end
+        return check.run(d, o)
+      end
+      local r = run { out = dir .. "/clean" }
+      assert.equal(8, bar.n)
+      assert.same({ 1, 1, 1, 1, 2, 5 }, { #r.unreadable, #r.short, #r.duplicate, #r.leak, #r.mislabelled, #r.clean.items })
+      assert.matches("bad.avi: this is not a video", r.unreadable[1].message, 1, true)
+      assert.matches("copy.avi: the same pictures as", r.duplicate[1].message, 1, true)
+      assert.matches("clip 3.avi: in 'train', the same pictures as", r.leak[1].message, 1, true)
+      assert.equal(5, #data.open { classes = dir .. "/clean/classes.txt", splits = { train = dir .. "/clean/train.txt",
+        test = dir .. "/clean/test.txt", val = dir .. "/clean/val.txt" } })
+      bar.n = 0
+      assert.equal(1, #run().unreadable)
+      assert.equal(0, bar.n) -- all was known
+      text("bad.avi", "still no video")
+      run()
+      assert.equal(1, bar.n)
     end)
   end)
 

@@ -11,20 +11,25 @@
 -- A dataset is opened from a description (a Lua file that returns a table, or the table itself), from a folder of class
 -- folders, or from a list of `path label` lines. A description has
 --   name       for messages
---   classes    list of names, or a file with one a line; for class folders it may be left out
+--   classes    list of names, or a file with one a line. May be left out for class folders, and for lists whose paths have the
+--              class as the last folder
 --   root       folder that paths in the lists start from, or a list of folders that are tried in turn; relative ones start
 --              at the description's folder (at the current one for a table)
 --   splits     { train = LIST, val = LIST, test = LIST }; a LIST is a file name, or { file =, format =, ... }:
 --                format = "list"     lines `path label`; labels count from 0, or are class names (the default)
---                format = "frames"   lines `folder frames label`
+--                format = "numbered" lines `number label path` with tabs, as ARID has them
+--                format = "frames"   lines `folder frames label`; a folder of pictures is read as a video
 --                format = "csv"      columns path and label, others become fields of the item; `columns` names them when the file
 --                                    has no header, `item = function(row)` may return { path =, label = } instead
 --                format = "folders"  folder/CLASS/**/video; `folder` is taken below root
 --   items      instead of splits: list of { path =, label = (from 1), split =, ... }
+--   metadata   CSV file with a column path and others that become fields of the item with that path
 --   fields     function(item): sets camera, light, actor ... of an item from its path; a field is what `where` filters by
 --   options    names and defaults of what data.open's second argument may hold, besides root
 --   prepare    function(options): returns a table of any of the above, e.g. after making the files; a relative root then starts
 --              at the current folder
+--   finish     function(dataset, options): returns the dataset that is handed out, e.g. with some of train held out
+--   File names of lists, classes and metadata start at the description's folder, or else at the root.
 --   allow_overlap   true, or a list such as { "val/test" }: lists that may name the same file
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
@@ -147,17 +152,18 @@ end
 
 --- Deals the clips anew to splits, for datasets that come without lists.
 -- @param options test = 0.2, val = 0.08 (shares), seed = 1, group = field whose values must not be torn apart (e.g. "actor");
---   without it every class is dealt by the same shares
+--   without it every class is dealt by the same shares; from = "train": only the clips of that split are dealt
 -- @return a dataset; save_lists keeps it for the next time
 function Dataset:deal(options)
-  suggest.check_options("deal", options or {}, { "test", "val", "seed", "group" })
+  suggest.check_options("deal", options or {}, { "test", "val", "seed", "group", "from" })
   local o = setmetatable(options or {}, { __index = { test = 0.2, val = 0.08, seed = 1 } })
   if o.test < 0 or o.val < 0 or o.test + o.val >= 1 then
     error(("deal: test %g and val %g, expected shares of 0 or more that leave something to train on"):format(o.test, o.val), 2)
   end
   local rng = require "dgam.rng"
+  local dealt = o.from and self:split(o.from).items or self.items
   local bins = {}
-  for _, item in ipairs(self.items) do
+  for _, item in ipairs(dealt) do
     local key = o.group and item[o.group] or item.label
     if key == nil then error(("deal: %s has no field '%s'"):format(item.path, o.group), 2) end
     bins[key] = bins[key] or {}
@@ -169,7 +175,7 @@ function Dataset:deal(options)
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
   if o.group then -- whole groups, in random order, until a split has its share
     local order = rng.permutation(#keys, o.seed, 1)
-    local need = { { "test", o.test * #self.items }, { "val", o.val * #self.items } }
+    local need = { { "test", o.test * #dealt }, { "val", o.val * #dealt } }
     for _, k in ipairs(order) do
       local bin = bins[keys[k]]
       local name = "train"
@@ -192,7 +198,7 @@ function Dataset:deal(options)
   for i, item in ipairs(self.items) do
     items[i] = {}
     for k, v in pairs(item) do items[i][k] = v end
-    items[i].split = split_of[item]
+    items[i].split = split_of[item] or item.split
   end
   return subset(self, items, "dealt")
 end
@@ -265,6 +271,12 @@ function readers.list(list, classes, add)
   end)
 end
 
+function readers.numbered(list, classes, add)
+  lists.numbered(list.file, function(path, word, line)
+    add({ path = path, label = lists.label(classes, word, list.file, line) }, line)
+  end)
+end
+
 function readers.frames(list, classes, add)
   lists.frame_folders(list.file, function(path, frames, word, line)
     add({ path = path, frames = frames, label = lists.label(classes, word, list.file, line) }, line)
@@ -293,6 +305,52 @@ function readers.folders(list, classes, add, roots)
       end, class)
     end
   end
+end
+
+-- How to read only paths and label words of a list, where classes are told by the folders in the paths.
+local paths_of = {
+  list = lists.annotations,
+  numbered = lists.numbered,
+  frames = function(file, f) lists.frame_folders(file, function(path, _, word, line) f(path, word, line) end) end,
+}
+
+--- Where a list, class file or metadata file is: beside the description, or below a root.
+local function find_file(name, base, roots)
+  local path = absolute(name, base)
+  if not mode(path) and name:sub(1, 1) ~= "/" then
+    for _, r in ipairs(roots) do
+      if mode(absolute(name, r)) then return absolute(name, r) end
+    end
+  end
+  return path
+end
+
+--- Class names for lists whose labels are numbers and whose paths end in CLASS/file. nil if there are other formats.
+local function classes_from_paths(splits, base, roots)
+  local names, told = {}, {}
+  for _, split in ipairs(sorted_keys(splits)) do
+    local list = splits[split]
+    if type(list) == "string" then list = { file = list } end
+    local read = paths_of[list.format or "list"]
+    if not read or not list.file then return nil end
+    local file = find_file(list.file, base, roots)
+    read(file, function(path, word, line)
+      local number, class = math.tointeger(tonumber(word)), path:match "([^/]+)/[^/]+$"
+      if not number or number < 0 or not class then
+        lists.fail(file, line, "no class names are given, so labels must be numbers and paths CLASS/name; this is '%s %s'", path, word)
+      end
+      if names[number + 1] and names[number + 1] ~= class then
+        lists.fail(file, line, "label %d is '%s' here and '%s' at %s", number, class, names[number + 1], told[number + 1])
+      end
+      if not names[number + 1] then names[number + 1], told[number + 1] = class, ("%s:%d"):format(file, line) end
+    end)
+  end
+  local most = 0
+  for label in pairs(names) do most = math.max(most, label) end
+  for label = 1, most do
+    if not names[label] then error(("no clip has label %d, so its class has no name; set classes"):format(label - 1), 0) end
+  end
+  return names
 end
 
 --- Class names from folder names, for descriptions that leave them out.
@@ -330,7 +388,7 @@ local function read_splits(description, base, roots, classes)
   for _, name in ipairs(names) do
     local list = description.splits[name]
     if type(list) == "string" then list = { file = list } end
-    list = setmetatable({ file = list.file and absolute(list.file, base) }, { __index = list })
+    list = setmetatable({ file = list.file and find_file(list.file, base, roots) }, { __index = list })
     local reader = readers[list.format or "list"]
     if not reader then
       error(("%s: %s"):format(description.name, suggest.unknown("list format", tostring(list.format), sorted_keys(readers))), 0)
@@ -352,7 +410,21 @@ local function read_splits(description, base, roots, classes)
   return items
 end
 
-local KNOWN = { "name", "classes", "root", "splits", "items", "fields", "options", "prepare", "allow_overlap", "about" }
+--- Adds the columns of a CSV file to the items whose path it names.
+local function add_metadata(file, items)
+  local by_path = {}
+  for _, item in ipairs(items) do by_path[item.path] = item end
+  lists.csv(file, function(row, line)
+    if not row.path then lists.fail(file, line, "there is no column 'path'") end
+    local item = by_path[row.path]
+    for name, value in pairs(item and row or {}) do
+      if item[name] == nil then item[name] = tonumber(value) or value end
+    end
+  end)
+end
+
+local KNOWN = { "name", "classes", "root", "splits", "items", "metadata", "fields", "options", "prepare", "finish", "allow_overlap",
+  "about" }
 
 --- A dataset from a description table.
 local function build(description, base, options)
@@ -364,13 +436,12 @@ local function build(description, base, options)
       error(("%s: %s"):format(description.name, suggest.unknown("option", tostring(key), known)), 0)
     end
   end
-  local root_base = base
+  local root_base, own = base, {}
+  for k, v in pairs(description.options or {}) do own[k] = v end
+  for k, v in pairs(options) do
+    if k ~= "root" then own[k] = v end
+  end
   if description.prepare then
-    local own = {}
-    for k, v in pairs(description.options or {}) do own[k] = v end
-    for k, v in pairs(options) do
-      if k ~= "root" then own[k] = v end
-    end
     local more = description.prepare(own)
     if more.root then root_base = "" end
     for _, k in ipairs(KNOWN) do
@@ -380,8 +451,10 @@ local function build(description, base, options)
   end
   local roots = roots_of(description, root_base, options)
   local names = description.classes
-  if type(names) == "string" then names = lists.classes(absolute(names, base)) end
-  if not names and description.splits then names = classes_from_folders(description.splits, roots) end
+  if type(names) == "string" then names = lists.classes(find_file(names, base, roots)) end
+  if not names and description.splits then
+    names = classes_from_folders(description.splits, roots) or classes_from_paths(description.splits, base, roots)
+  end
   if not names or #names == 0 then error(("%s: no classes are named"):format(description.name), 0) end
   local classes = class_table(names)
   local items = description.items
@@ -398,11 +471,14 @@ local function build(description, base, options)
     error(("%s: the description has neither splits nor items"):format(description.name), 0)
   end
   if #items == 0 then error(("%s: there is no clip in this dataset"):format(description.name), 0) end
+  if description.metadata then add_metadata(find_file(description.metadata, base, roots), items) end
   for _, item in ipairs(items) do
     if description.fields then description.fields(item) end
     item.path = locate(roots, item.path)
   end
-  return setmetatable({ name = description.name, classes = classes, root = roots[1], items = items, description = description }, Dataset)
+  local dataset = setmetatable({ name = description.name, classes = classes, root = roots[1], items = items, description = description },
+    Dataset)
+  return description.finish and description.finish(dataset, own) or dataset
 end
 
 local function is_file(path) return mode(path) == "file" end

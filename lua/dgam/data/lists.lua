@@ -72,6 +72,15 @@ function lists.annotations(file, f)
   end)
 end
 
+--- `number label path` lines with tabs between, as ARID has them: f(path, label word, line number).
+function lists.numbered(file, f)
+  lists.lines(file, function(line, number)
+    local label, path = line:match "^%d+\t(%S+)\t(.+)$"
+    if not path then lists.fail(file, number, "'%s' is not `number label path` with tabs between", line) end
+    f(path, label, number)
+  end)
+end
+
 --- `dir frames label` lines of datasets that come as pictures: f(folder, frame count, label word, line number).
 function lists.frame_folders(file, f)
   lists.lines(file, function(line, number)

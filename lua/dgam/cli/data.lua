@@ -1,0 +1,127 @@
+--- dgamlua data: look at a dataset, check its files, deal its clips to splits.
+local argparse = require "argparse"
+local suggest = require "dgam.suggest"
+
+local M = {}
+
+local function sorted(t)
+  local keys = {}
+  for k in pairs(t) do keys[#keys + 1] = k end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+--- key=value words as options; numbers, true and false are taken as such.
+local function options_of(words)
+  local options = {}
+  for _, word in ipairs(words) do
+    local key, value = word:match "^([%w_]+)=(.*)$"
+    if not key then error(("'%s' is not an option of the form key=value"):format(word), 0) end
+    options[key] = math.tointeger(tonumber(value)) or tonumber(value) or value
+    if value == "true" or value == "false" then options[key] = value == "true" end
+  end
+  return options
+end
+
+local function open(args)
+  return require "dgam.data".open(args.dataset, options_of(args.options))
+end
+
+local COMMANDS = {}
+
+function COMMANDS.show(args)
+  local d = open(args)
+  print(d)
+  local per = {}
+  for _, item in ipairs(d.items) do
+    local row = per[item.label] or {}
+    per[item.label], row[item.split or "all"] = row, (row[item.split or "all"] or 0) + 1
+  end
+  local splits = d:splits()
+  if #splits == 0 then splits = { "all" } end
+  print(("%4s %-24s %s"):format("", "class", table.concat(splits, "  ")))
+  for label, name in ipairs(d.classes) do
+    local cells = {}
+    for i, s in ipairs(splits) do cells[i] = (("%%%dd"):format(#s)):format((per[label] or {})[s] or 0) end
+    print(("%4d %-24s %s"):format(label, name, table.concat(cells, "  ")))
+  end
+  for _, field in ipairs { "light", "camera", "location", "actor" } do
+    local counts, parts = d:count(field), {}
+    for _, k in ipairs(sorted(counts)) do parts[#parts + 1] = ("%s %d"):format(k, counts[k]) end
+    if #parts > 0 then print(("%s: %s"):format(field, table.concat(parts, ", "))) end
+  end
+  return 0
+end
+
+--- $DGAMLUA_CACHE/check/NAME-FINGERPRINT.csv
+local function default_state(d)
+  local lfs = require "lfs"
+  local folder = require "dgam.synthetic".cache() .. "/check"
+  local at = ""
+  for part in folder:gmatch "/?[^/]+" do
+    at = at .. part
+    lfs.mkdir(at)
+  end
+  return ("%s/%s-%s.csv"):format(folder, d.name:gsub("[^%w%-]", "_"), d:fingerprint())
+end
+
+function COMMANDS.check(args)
+  local d = open(args)
+  local threads = args.threads or tonumber((io.popen "nproc":read "l")) or 2
+  local report = require "dgam.data.check".run(d, { threads = threads, state = args.state or default_state(d),
+    min_frames = args.min_frames, out = args.out })
+  local wrong = 0
+  for _, kind in ipairs { "unreadable", "short", "duplicate", "leak", "mislabelled" } do
+    for i, problem in ipairs(report[kind]) do
+      if i > args.most then
+        print(("%-12s ... and %d more"):format(kind, #report[kind] - args.most))
+        break
+      end
+      print(("%-12s %s"):format(kind, problem.message))
+    end
+    if kind ~= "short" then wrong = wrong + #report[kind] end
+  end
+  print(("%d clips: %d unreadable, %d short, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"):format(report.clips,
+    #report.unreadable, #report.short, #report.duplicate, #report.leak, #report.mislabelled, #report.clean.items))
+  if args.out then print("clean lists are in " .. args.out) end
+  return wrong > 0 and 1 or 0
+end
+
+function COMMANDS.deal(args)
+  local d = open(args):deal { test = args.test, val = args.val, seed = args.seed, group = args.group, from = args.from }
+  d:save_lists(args.out)
+  print(d)
+  print("lists are in " .. args.out)
+  return 0
+end
+
+function M.run(args)
+  local parser = argparse("dgamlua data", "Look at a dataset, check its files, deal its clips to splits.")
+  parser:command_target "command"
+  local function command(name, what)
+    local c = parser:command(name, what)
+    c:argument("dataset", "description (data/ellar.lua), folder of class folders")
+    c:argument("options", "what the description lets one choose, key=value; root=FOLDER"):args "*"
+    return c
+  end
+  command("show", "counts by class, split, light, camera ...; generates the built-in dataset")
+  local c = command("check", "read every file; exit status 1 if something is wrong")
+  c:option("--threads", "decoding threads (all cores)"):convert(tonumber)
+  c:option("--state", "file that remembers what was read (in the cache folder)")
+  c:option("--min-frames", "fewer frames count as short"):convert(tonumber):default "1"
+  c:option("--out", "folder for lists without what is wrong")
+  c:option("--most", "lines of a kind"):convert(tonumber):default "20"
+  c = command("deal", "make train, val and test lists for a dataset that has none")
+  c:option("--out", "folder for the lists"):count(1)
+  c:option("--test", "share of the test list"):convert(tonumber):default "0.2"
+  c:option("--val", "share of the val list"):convert(tonumber):default "0.08"
+  c:option("--seed", "seed"):convert(math.tointeger):default "1"
+  c:option("--group", "field whose values stay together, e.g. actor")
+  c:option("--from", "deal only the clips of this split")
+  local options = parser:parse(args)
+  local run = COMMANDS[options.command]
+  if not run then error(suggest.unknown("command", tostring(options.command), sorted(COMMANDS)), 0) end
+  return run(options)
+end
+
+return M

@@ -1,0 +1,148 @@
+--- dgam.data.check: reads every file of a dataset to its end and says what is wrong with it.
+--
+-- All cores decode. What was found is appended to a state file, so a check that was stopped goes on, and a file is read
+-- again only when its size or time has changed.
+local lfs = require "lfs"
+local lists = require "dgam.data.lists"
+local progress = require "dgam.progress"
+local suggest = require "dgam.suggest"
+local video = require "dgam.video"
+
+local check = {}
+
+local function quoted(text) return ('"%s"'):format(tostring(text):gsub('"', '""'):gsub("[\r\n]+", " ")) end
+
+-- path, size, time, frames, width, height, content, error
+local function line_of(r)
+  return table.concat({ quoted(r.path), r.size, r.time, r.frames, r.width, r.height, r.content, quoted(r.error) }, ",") .. "\n"
+end
+
+--- What an earlier check found: path -> record. A line that was cut off by a kill is left out.
+local function read_state(path)
+  local known = {}
+  if not lfs.attributes(path, "mode") then return known end
+  for line in lists.slurp(path):gmatch "([^\n]*)\n" do
+    local name, rest = line:match '^"(.*)",(%d+,%-?%d+,%d+,%d+,%d+,%x*,".*")$'
+    if name then
+      local size, time, frames, w, h, content, why = rest:match '^(%d+),(%-?%d+),(%d+),(%d+),(%d+),(%x*),"(.*)"$'
+      name = name:gsub('""', '"')
+      known[name] = { path = name, size = tonumber(size), time = tonumber(time), frames = tonumber(frames), width = tonumber(w),
+        height = tonumber(h), content = content, error = why:gsub('""', '"') }
+    end
+  end
+  return known
+end
+
+--- Decodes what is not known yet; returns path -> record.
+local function read_all(dataset, o)
+  local known = o.state and read_state(o.state) or {}
+  local todo, records, stamps = {}, {}, {}
+  for _, item in ipairs(dataset.items) do
+    local path = item.path
+    if not records[path] then
+      local a = lfs.attributes(path) or { size = 0, modification = 0 }
+      local r = known[path]
+      if r and r.size == a.size and r.time == a.modification then
+        records[path] = r
+      else
+        records[path], stamps[path] = {}, a
+        todo[#todo + 1] = path
+      end
+    end
+  end
+  local file = o.state and assert(io.open(o.state, "ab"))
+  local bar = o.bar or progress.new("checking " .. dataset.name, #todo)
+  local pool <close> = video.pool(o.threads, o.limits)
+  local sent = 0
+  for done = 1, #todo do
+    while sent < #todo and sent < done + 4 * o.threads do
+      sent = sent + 1
+      pool:submit(todo[sent])
+    end
+    local path = todo[done]
+    local info, why = pool:next()
+    info = info or { frames = 0, width = 0, height = 0 }
+    local r = { path = path, size = stamps[path].size, time = stamps[path].modification, frames = info.frames, width = info.width,
+      height = info.height, content = info.content or "", error = why or "" }
+    records[path] = r
+    if file then
+      file:write(line_of(r))
+      if done % 64 == 0 or done == #todo then file:flush() end
+    end
+    bar:advance(1, nil, 1)
+  end
+  bar:finish()
+  if file then file:close() end
+  return records
+end
+
+--- Another class's name as a folder in the path, if its own is not there.
+local function other_class(dataset, item)
+  local own, other = dataset.classes[item.label]:lower(), nil
+  for part in item.path:gmatch "[^/]+" do
+    if part:lower() == own then return nil end
+    if dataset.classes.index[part] then other = part end
+  end
+  return other
+end
+
+local SPLIT_RANK = { test = 1, val = 2, train = 3 }
+
+--- Checks a dataset.
+-- @param options threads = all cores, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
+--   lists, limits, bar
+-- @return report: { clips, unreadable, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
+--   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split: the
+--   test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks, and files named with
+--   two labels.
+function check.run(dataset, options)
+  suggest.check_options("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
+  local o = setmetatable(options or {}, { __index = { threads = 2, min_frames = 1 } })
+  local records = read_all(dataset, o)
+  local report = { clips = #dataset.items, unreadable = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }
+  local function tell(kind, item, message, ...)
+    table.insert(report[kind], { item = item, message = ("%s: %s"):format(item.path, message:format(...)) })
+  end
+  local order = {}
+  for i, item in ipairs(dataset.items) do order[i] = { item, SPLIT_RANK[item.split] or 4, i } end
+  table.sort(order, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[3] < b[3]) end)
+  local first, bad = {}, {}
+  for _, entry in ipairs(order) do
+    local item = entry[1]
+    local r = records[item.path]
+    local other = other_class(dataset, item)
+    if other then tell("mislabelled", item, "labelled '%s', but in a folder named '%s'", dataset.classes[item.label], other) end
+    if r.error ~= "" then
+      bad[item] = true
+      table.insert(report.unreadable, { item = item, message = r.error })
+    else
+      if r.frames < o.min_frames then tell("short", item, "%d frames, expected %d or more", r.frames, o.min_frames) end
+      local before = first[r.content]
+      if not before then
+        first[r.content] = item
+      else
+        bad[item] = true
+        if before.split ~= item.split then
+          tell("leak", item, "in '%s', the same pictures as %s in '%s'", tostring(item.split), before.path, tostring(before.split))
+        else
+          tell("duplicate", item, "the same pictures as %s", before.path)
+        end
+        if before.label ~= item.label then
+          tell("mislabelled", item, "labelled '%s', but %s, the same pictures, '%s'", dataset.classes[item.label], before.path,
+            dataset.classes[before.label])
+        end
+      end
+    end
+  end
+  local items = {}
+  for _, item in ipairs(dataset.items) do
+    if not bad[item] then items[#items + 1] = item end
+  end
+  report.clean = setmetatable({}, getmetatable(dataset))
+  for k, v in pairs(dataset) do report.clean[k] = v end
+  report.clean.items = items
+  if o.out then report.clean:save_lists(o.out) end
+  return report
+end
+
+return check
