@@ -77,6 +77,8 @@ const IndexEntry index_arguments[] = {
     {"cross_entropy_loss", "target", From1::index_tensor},
     {"cross_entropy_loss", "ignore_index", From1::ignore_index},
     {"multi_margin_loss", "target", From1::index_tensor},
+    {"pooled_heads", "head", From1::index_tensor},
+    {"pooled_heads_composite", "head", From1::index_tensor},
 };
 
 // Results that are tensors of positions: operator, and which result (from 0).

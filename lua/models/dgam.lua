@@ -32,6 +32,12 @@ end
 
 --- @param stats [N, 3T] -> lambda [N, E], rows sum to one
 function Gate:forward(stats)
+  if not self.training then
+    local n1, n2 = self.batchnorm1, self.batchnorm2
+    return ops.gate(stats, { self.linear1.weight, self.linear1.bias, n1.weight, n1.bias, n1.running_mean, n1.running_var,
+      self.linear2.weight, self.linear2.bias, n2.weight, n2.bias, n2.running_mean, n2.running_var, self.linear3.weight,
+      self.linear3.bias }, n1.eps)
+  end
   local x = self.dropout(self.activation(self.batchnorm1(self.linear1(stats))))
   x = self.dropout(self.activation(self.batchnorm2(self.linear2(x))))
   return self.linear3(x):softmax(2)
@@ -46,7 +52,7 @@ function Custom:init(gate)
 end
 function Custom:forward(stats) return self.gate:forward(stats) end
 
--- --- heads: pooled features -> logits, one linear layer per expert or one for all ---
+-- --- heads: features -> logits, one linear layer per expert or one for all ---
 
 local Heads = nn.class "Heads"
 
@@ -74,10 +80,8 @@ function Heads:copy_first()
   end)
 end
 
---- @param pooled [N, C]; expert int64 [N] from 1 -> logits [N, classes]
-function Heads:forward(pooled, expert)
-  pooled = self.dropout(pooled)
-  if self.shared then return self["0"](pooled) end
+--- @param features [N, L, C]; expert int64 [N] from 1 -> logits [N, classes] of the mean over L
+function Heads:forward(features, expert)
   local weights, biases = {}, {}
   for _, name in ipairs(self._children) do
     if name ~= "dropout" then
@@ -85,9 +89,11 @@ function Heads:forward(pooled, expert)
       biases[#biases + 1] = self[name].bias
     end
   end
-  local w = torch.index_select(torch.stack(weights), 1, expert) -- [N, classes, C]
-  local b = torch.index_select(torch.stack(biases), 1, expert)
-  return torch.baddbmm(b:unsqueeze(3), w, pooled:unsqueeze(3)):squeeze(3)
+  local n, c = features:size(1), features:size(3)
+  local mask = torch.none
+  if self.training and self.dropout.p > 0 then mask = self.dropout(torch.ones(n, c, { device = features.device })) end
+  if self.shared then expert = torch.ones(n, { dtype = "int64", device = features.device }) end
+  return ops.pooled_heads(features, torch.stack(weights), torch.stack(biases), expert, mask)
 end
 
 -- --- the model ---
@@ -175,15 +181,15 @@ function DGAM:lambda(stats)
   return is_distribution and scores or scores:softmax(2)
 end
 
---- Pooled features of a clip seen through mixture weights.
--- @param clip uint8 [N, 3, T, H, W]; weights [N, E] -> [N, C]
+--- Features of a clip seen through mixture weights.
+-- @param clip uint8 [N, 3, T, H, W]; weights [N, E] -> [N, L, C]
 function DGAM:encode(clip, weights, trace)
   local patches = self.backbone.takes_patches
   local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", patches and swin.bf16)
   local features = self.backbone(x, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })
-  local pooled = features:flatten(2, 4):mean(2)
-  if trace then trace("pooled", pooled) end
-  return pooled
+  features = features:flatten(2, 4)
+  if trace then trace("pooled", features:mean(2)) end
+  return features
 end
 
 --- One-hot mixture weights for a chosen expert per clip.
@@ -207,8 +213,8 @@ function DGAM:forward(clip, options)
     weights = (lambda / self.temperature):softmax(2)
     expert = lambda:argmax(2)
   end
-  local pooled = self:encode(clip, weights, options.trace)
-  return self.heads(pooled, expert), { expert = expert, lambda = lambda }
+  local features = self:encode(clip, weights, options.trace)
+  return self.heads(features, expert), { expert = expert, lambda = lambda }
 end
 
 --- Logits of every expert for every clip: [N, E, classes]. With backbone and heads frozen this is all a gate needs.

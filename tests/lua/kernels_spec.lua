@@ -1,0 +1,146 @@
+-- The network's kernels as modules: each against its twin in ATen operators, values and gradients; errors.
+local torch = require "torch"
+local gate = require "dgam.gate"
+local heads = require "dgam.heads"
+local swin = require "dgam.swin"
+
+local function message(f, ...)
+  local ok, e = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(e)
+end
+
+local function far(a, b) return (a - b):abs():max():item() / math.max(1e-6, b:abs():max():item()) end
+
+-- Calls f and its twin on copies of the same arguments; results and gradients of every float argument must agree.
+local function same(f, twin, arguments, tolerance)
+  local results = {}
+  for i, g in ipairs { f, twin } do
+    local copy = {}
+    for k, v in ipairs(arguments) do
+      copy[k] = torch.is_tensor(v) and v:clone() or v
+      if torch.is_tensor(v) and v.dtype == "float32" then copy[k].requires_grad = true end
+    end
+    local out = g(table.unpack(copy))
+    local upstream = torch.arange(out:numel()):float():view(out.shape):sin()
+    out:backward(upstream)
+    results[i] = { out:detach(), copy }
+  end
+  assert.is_true(far(results[1][1], results[2][1]) < tolerance)
+  for k, v in ipairs(results[1][2]) do
+    if torch.is_tensor(v) and v.requires_grad then
+      assert.is_true(far(v.grad, results[2][2][k].grad) < tolerance, "gradient of argument " .. k)
+    end
+  end
+end
+
+local function gate_parameters(inputs, experts)
+  local p, widths = {}, { inputs, 7, 9, experts }
+  for layer = 1, 3 do
+    local out = widths[layer + 1]
+    p[#p + 1] = torch.randn(out, widths[layer])
+    p[#p + 1] = torch.randn(out)
+    if layer < 3 then
+      for i = 1, 4 do p[#p + 1] = i == 4 and torch.rand(out) + 0.5 or torch.randn(out) end
+    end
+  end
+  return p
+end
+
+describe("the gate", function()
+  it("agrees with its twin", function()
+    torch.manual_seed(1)
+    local p, stats = gate_parameters(12, 5), torch.randn(6, 12)
+    local lambda = gate.lambda(stats, p)
+    assert.is_true(far(lambda, gate.reference(stats, p)) < 1e-5)
+    assert.near(6, lambda:sum():item(), 1e-5)
+    assert.same({ 6 }, gate.choose(lambda).shape)
+    assert.is_true(far(gate.mixture(lambda):max(2), torch.ones(6)) < 1e-6)
+  end)
+
+  it("has gradients when they are wanted", function()
+    local p, stats = gate_parameters(12, 3), torch.randn(2, 12)
+    p[1].requires_grad = true
+    gate.lambda(stats, p)[{ {}, 1 }]:sum():backward()
+    assert.is_true(p[1].grad:abs():sum():item() > 0)
+  end)
+
+  it("refuses shapes that do not fit", function()
+    local p = gate_parameters(12, 5)
+    assert.matches("expected %[out, 11%]", message(gate.lambda, torch.randn(2, 11), p))
+    assert.matches("expected %[n, 3T%]", message(gate.lambda, torch.randn(12), p))
+    p[14] = nil
+    assert.matches("13 parameters, expected 14", message(gate.lambda, torch.randn(2, 12), p))
+  end)
+end)
+
+describe("the heads", function()
+  local x, w, b, head, mask
+  before_each(function()
+    torch.manual_seed(2)
+    x, w, b = torch.randn(4, 6, 5), torch.randn(3, 7, 5), torch.randn(3, 7)
+    head, mask = torch.tensor { 3, 1, 1, 3 }, torch.ones(4, 5)
+  end)
+
+  it("agree with their twin, values and gradients", function()
+    same(heads.pooled, heads.reference, { x, w, b, head }, 1e-5)
+    same(function(...) return heads.pooled(select(1, ...), select(2, ...), torch.none, head) end,
+      function(...) return heads.reference(select(1, ...), select(2, ...), torch.none, head) end, { x, w }, 1e-5)
+  end)
+
+  it("leave heads that no clip uses without gradient", function()
+    w.requires_grad = true
+    heads.pooled(x, w, b, head, mask * 2):sum():backward()
+    assert.equal(0, w.grad[2]:abs():sum():item())
+    assert.is_true(w.grad[1]:abs():sum():item() > 0)
+  end)
+
+  it("refuse heads, shapes and types that do not fit", function()
+    assert.matches("head", message(heads.pooled, x, w, b, torch.tensor { 1, 2, 3, 4 }))
+    assert.matches("head", message(heads.pooled, x, w, b, torch.tensor { 0, 1, 1, 1 }))
+    assert.matches("expected int64 %[4%]", message(heads.pooled, x, w, b, torch.tensor { 1, 2 }))
+    assert.matches("expected %[N, L, C%]", message(heads.pooled, x[1], w, b, head))
+    assert.matches("expected %[E, K, 5%]", message(heads.pooled, x, torch.randn(3, 7, 4), b, head))
+    assert.matches("bias is", message(heads.pooled, x, w, torch.randn(3, 6), head))
+    assert.matches("mask is", message(heads.pooled, x, w, b, head, torch.ones(4, 4)))
+  end)
+end)
+
+describe("the Swin block and its neighbours", function()
+  local function block_arguments(c, n_heads, window)
+    local rows = (2 * window[1] - 1) * (2 * window[2] - 1) * (2 * window[3] - 1)
+    local function r(...) return torch.randn(...) * 0.3 end
+    return { torch.ones(c) + r(c), r(c), r(3 * c, c), r(3 * c), r(c, c), r(c), r(rows, n_heads), torch.ones(c) + r(c), r(c),
+      r(4 * c, c), r(4 * c), r(c, 4 * c), r(c), n_heads, window }
+  end
+
+  it("agrees with its twin where windows are padded, shifted and clipped", function()
+    torch.manual_seed(3)
+    for _, case in ipairs { { { 2, 4, 6, 6, 8 }, { 2, 3, 3 }, { 1, 1, 1 } }, { { 1, 3, 5, 7, 8 }, { 2, 4, 4 }, { 0, 0, 0 } },
+      { { 2, 1, 3, 2, 8 }, { 4, 4, 4 }, { 2, 2, 2 } } } do
+      local arguments = block_arguments(8, 2, case[2])
+      table.insert(arguments, 1, torch.randn(case[1]))
+      arguments[#arguments + 1] = case[3]
+      same(swin.block, swin.reference.block, arguments, 2e-4)
+    end
+  end)
+
+  it("embeds, merges and multiplies as the twins do", function()
+    torch.manual_seed(4)
+    same(function(x, w, b, nw, nb) return swin.patch_embed(x, w, b, nw, nb, { 3, 9, 6 }) end,
+      function(x, w, b, nw, nb) return swin.reference.patch_embed(x, w, b, nw, nb, { 3, 9, 6 }) end,
+      { torch.randn(2, 3, 3, 9, 6), torch.randn(8, 3, 2, 4, 4) * 0.2, torch.randn(8), torch.randn(8), torch.randn(8) }, 2e-4)
+    same(swin.patch_merge, swin.reference.patch_merge,
+      { torch.randn(2, 2, 5, 3, 8), torch.randn(32), torch.randn(32), torch.randn(16, 32) * 0.2 }, 2e-4)
+    same(swin.linear, swin.reference.linear, { torch.randn(2, 3, 10), torch.randn(7, 10), torch.randn(7) }, 1e-4)
+  end)
+
+  it("refuse what does not fit, with the values", function()
+    local arguments = block_arguments(8, 2, { 2, 3, 3 })
+    arguments[#arguments + 1] = { 1, 1, 1 }
+    assert.matches("x is", message(swin.block, torch.randn(4, 8), table.unpack(arguments)))
+    arguments[#arguments] = { 2, 1, 1 }
+    assert.matches("shift", message(swin.block, torch.randn(1, 4, 6, 6, 8), table.unpack(arguments)))
+    assert.matches("expected", message(swin.patch_merge, torch.randn(2, 2), torch.ones(8), torch.ones(8), torch.ones(4, 8)))
+  end)
+end)
