@@ -140,32 +140,28 @@ VEC void vput_n(void *p, size_t i, vf v, size_t n, int bf) {
   else vstore_n((float *)p + i, v, n);
 }
 
-/* e^x for x <= 88, within 2 ulp; exactly 0 below -87.3 so that no denormal is ever made. */
-VEC vf vexp(vf x) {
-  const vf floor_ = vset(-87.3f);
-  vf t = vmax(x, floor_);
+/* 2^t for t <= 127, relative error below 3e-7; exactly 0 below -126, so that no denormal is ever made. */
+VEC vf vexp2(vf t) {
 #if defined(__AVX512F__)
-  vf n = (vf)_mm512_roundscale_ps((__m512)(t * 1.44269504f), 0x08);
+  vf r = (vf)_mm512_reduce_ps((__m512)t, 0x08), n = t - r; /* r: what is left of the nearest whole number */
 #else
-  vf n = (t * 1.44269504f + 12582912.f) - 12582912.f;
+  vf n = (vmax(t, vset(-126.f)) + 12582912.f) - 12582912.f, r = t - n;
 #endif
-  vf r = t - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + (r + 1.f);
+  vf p = r * 1.32764719e-3f + 9.67554133e-3f;
+  p = p * r + 5.55071327e-2f;
+  p = p * r + 2.40221197e-1f;
+  p = p * r + 6.93146967e-1f;
+  p = p * r + 1.f;
 #if defined(__AVX512F__)
-  __mmask16 keep = _mm512_cmp_ps_mask((__m512)x, (__m512)floor_, _CMP_NLT_UQ);
+  __mmask16 keep = _mm512_cmp_ps_mask((__m512)t, _mm512_set1_ps(-126.f), _CMP_NLT_UQ);
   return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)n);
 #else
   vi e = __builtin_convertvector(n, vi) << 23;
-  return (vf)(((vi)p + e) & ~(vi)(x < floor_));
+  return (vf)(((vi)p + e) & ~(vi)(t < -126.f));
 #endif
 }
 
+#define LOG2E 1.44269504f /* e^x is vexp2(x * LOG2E) */
 /* erf(x) within 3e-7: a rational function of x^2 on [-4, 4], beyond which it is +-1 in fp32. */
 VEC vf verf(vf x) {
   vf t = vmax(vmin(x, vset(4.f)), vset(-4.f)), s = t * t;
