@@ -79,7 +79,18 @@ local function run(where, f, ...)
   return result
 end
 
---- Runs a variant for every seed, or finds it stored.
+-- Runs f with libtorch's generator seeded and leaves the generator as it was, so that what f draws depends neither on what
+-- ran before it in this process nor changes what runs after it.
+local function seeded(seed, f, ...)
+  local torch = require "torch"
+  local before = torch.rng_state()
+  torch.manual_seed(seed)
+  local result = f(...)
+  torch.set_rng_state(before)
+  return result
+end
+
+--- Runs a variant for every seed, or finds it stored. libtorch's generator starts from the seed.
 -- @param label how the table calls it
 -- @param variant fields that replace those of the configuration
 -- @param f function(cfg) -> { metrics = name -> number, curves = name -> list, arrays = name -> tensor }, or these mixed in
@@ -100,7 +111,7 @@ function Experiment:trial(label, variant, f)
       cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
       local config, started = results.plain(cfg), os.time()
       config.checkpoint = nil
-      local result = sorted_out(run(where, f, cfg), where)
+      local result = sorted_out(run(where, seeded, seed, f, cfg), where)
       record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
         seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
         arrays = result.arrays }
@@ -143,7 +154,7 @@ function Experiment:rule() self.ruled = #self.rows + 1 end
 
 --- Something trained once and used by several trials: computed by f(path) -> state dict, kept beside the results.
 -- @param name what it is
--- @param depends table of everything that determines it
+-- @param depends table of everything that determines it; depends.seed (default 0) seeds libtorch's generator for f
 -- @param f function(checkpoint path) -> name -> tensor
 -- @return name -> tensor
 function Experiment:artifact(name, depends, f)
@@ -154,7 +165,7 @@ function Experiment:artifact(name, depends, f)
     results.make_folder(self.folder .. "/artifacts")
     results.make_folder(self.folder .. "/partial")
     local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
-    checkpoint.save(path, f(partial), { name = name, depends = results.plain(depends) })
+    checkpoint.save(path, seeded(depends.seed or 0, f, partial), { name = name, depends = results.plain(depends) })
     os.remove(partial)
   end
   return (checkpoint.load(path))

@@ -48,15 +48,17 @@ end
 
 -- Stage 0, trained once for each seed and kept beside the results.
 local function stage0(cfg)
-  local model = single(cfg)
   local names = { "backbone", "pretrained", "clip_len", "interval", "size", "crop_area", "batch", "stage0_epochs", "lr", "backbone_lr",
     "weight_decay", "warmup_epochs", "patience", "seed" }
   local depends = {}
   for _, name in ipairs(names) do depends[name] = cfg[name] end
-  model:load_state_dict(exp:artifact("stage0", depends, function(path)
+  local weights = exp:artifact("stage0", depends, function(path)
+    local model = single(cfg)
     train.fit(model, data, cfg { epochs = cfg.stage0_epochs, checkpoint = path, label = "stage 0, seed " .. cfg.seed })
     return model:state_dict()
-  end))
+  end)
+  local model = single(cfg)
+  model:load_state_dict(weights)
   return model
 end
 

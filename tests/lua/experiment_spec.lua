@@ -110,6 +110,18 @@ describe("an experiment", function()
     assert.equal(2, runs)
   end)
 
+  it("gives a trial the same random numbers whatever ran before it", function()
+    local function trial(cfg)
+      new():artifact("part", { seed = cfg.seed }, function() return { w = torch.randn(3) } end)
+      return { metrics = { draw = torch.randn(1):item() } }
+    end
+    torch.manual_seed(5)
+    local first = new({ seeds = { 4 } }):trial("a", {}, trial)[1].metrics.draw
+    os.remove(new({ seeds = { 4 } }):trial("a", {}, trial)[1].path)
+    torch.randn(17) -- another history, and the artifact is stored by now
+    assert.equal(first, new({ seeds = { 4 } }):trial("a", {}, trial)[1].metrics.draw)
+  end)
+
   it("refuses bad names, seeds and folders", function()
     assert.matches("name is a/b", message(experiment, { name = "a/b" }))
     assert.matches("seeds is x", message(experiment, { name = "a", seeds = "x" }))
