@@ -19,9 +19,9 @@ local function agc(experts, threads)
       end)
     end
     local before = torch.threads()
-    if threads then torch.ops.dgam.set_threads(threads) end
+    if threads then torch.threads(threads) end
     return { run = once, rounds = 20, peer_rounds = 2, close = function()
-      if threads then torch.ops.dgam.set_threads(before) end
+      if threads then torch.threads(before) end
     end, peer = function()
       local was = torch.ops.dgam.use_composite(true)
       once()
