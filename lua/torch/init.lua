@@ -110,9 +110,8 @@ function torch.tensor(value, options)
   return t
 end
 
---- torch.no_grad(f, ...): calls f with gradients off and gives back what it returns, also after an error.
-function torch.no_grad(f, ...)
-  local before = native.grad_mode(false)
+local function with_grad_mode(on, f, ...)
+  local before = native.grad_mode(on)
   local function restore(ok, ...)
     native.grad_mode(before)
     if not ok then error((...), 0) end
@@ -121,16 +120,11 @@ function torch.no_grad(f, ...)
   return restore(pcall(f, ...))
 end
 
+--- torch.no_grad(f, ...): calls f with gradients off and gives back what it returns, also after an error.
+function torch.no_grad(f, ...) return with_grad_mode(false, f, ...) end
+
 --- torch.enable_grad(f, ...): the same with gradients on.
-function torch.enable_grad(f, ...)
-  local before = native.grad_mode(true)
-  local function restore(ok, ...)
-    native.grad_mode(before)
-    if not ok then error((...), 0) end
-    return ...
-  end
-  return restore(pcall(f, ...))
-end
+function torch.enable_grad(f, ...) return with_grad_mode(true, f, ...) end
 
 function torch.is_grad_enabled() return native.grad_mode() end
 
