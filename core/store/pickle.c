@@ -1,5 +1,6 @@
 /* pickle.c - see pickle.h */
 #include "store/pickle.h"
+#include "store/grow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,19 +61,6 @@ static void *take(dgam_pickle *p, size_t n) {
   return at;
 }
 
-/* Room for one more behind n items of `size` bytes; doubles the array, `array` is the address of its pointer. */
-static int grow(void *array, size_t n, size_t *cap, size_t size) {
-  if (n < *cap) return 0;
-  size_t more = *cap ? *cap * 2 : 8;
-  void *old;
-  memcpy(&old, array, sizeof old);
-  void *bigger = realloc(old, more * size);
-  if (!bigger) return 1;
-  memcpy(array, &bigger, sizeof bigger);
-  *cap = more;
-  return 0;
-}
-
 static dgam_status make(dgam_pickle *p, dgam_pickle_kind kind, value **out) {
   if (++p->nvalues > MAX_VALUES)
     return dgam_fail(DGAM_EFORMAT, "the pickle of '%s' has more than %d values", p->in->name, MAX_VALUES);
@@ -80,7 +68,7 @@ static dgam_status make(dgam_pickle *p, dgam_pickle_kind kind, value **out) {
   if (!v) return no_memory(p);
   *v = (value){.kind = kind};
   if (kind == DGAM_PICKLE_TUPLE || kind == DGAM_PICKLE_LIST || kind == DGAM_PICKLE_DICT) {
-    if (grow(&p->arrays, p->narrays, &p->arrays_cap, sizeof *p->arrays)) return no_memory(p);
+    if (dgam_grow(&p->arrays, p->narrays, &p->arrays_cap, sizeof *p->arrays)) return no_memory(p);
     p->arrays[p->narrays++] = v;
   }
   *out = v;
@@ -90,7 +78,7 @@ static dgam_status make(dgam_pickle *p, dgam_pickle_kind kind, value **out) {
 static dgam_status append(dgam_pickle *p, value *seq, value *item) {
   if (++p->nitems > MAX_ITEMS)
     return dgam_fail(DGAM_EFORMAT, "the pickle of '%s' has more than %d items", p->in->name, MAX_ITEMS);
-  if (grow(&seq->u.seq.items, seq->u.seq.n, &seq->u.seq.cap, sizeof item)) return no_memory(p);
+  if (dgam_grow(&seq->u.seq.items, seq->u.seq.n, &seq->u.seq.cap, sizeof item)) return no_memory(p);
   seq->u.seq.items[seq->u.seq.n++] = item;
   return DGAM_OK;
 }
@@ -157,7 +145,7 @@ static dgam_status line(dgam_pickle *p, char *out, size_t size) {
 /* --- stack, marks, memo --- */
 
 static dgam_status push(dgam_pickle *p, value *v) {
-  if (grow(&p->stack.items, p->stack.n, &p->stack.cap, sizeof v)) return no_memory(p);
+  if (dgam_grow(&p->stack.items, p->stack.n, &p->stack.cap, sizeof v)) return no_memory(p);
   p->stack.items[p->stack.n++] = v;
   return DGAM_OK;
 }
@@ -190,7 +178,7 @@ static dgam_status memo_put(dgam_pickle *p, uint64_t index) {
   DGAM_TRY(top(p, &v));
   if (index > position(p) - p->start) return bad(p, "a memo index that no pickler uses");
   while (p->memo.n <= index) {
-    if (grow(&p->memo.items, p->memo.n, &p->memo.cap, sizeof v)) return no_memory(p);
+    if (dgam_grow(&p->memo.items, p->memo.n, &p->memo.cap, sizeof v)) return no_memory(p);
     p->memo.items[p->memo.n++] = NULL;
   }
   p->memo.items[index] = v;
@@ -537,7 +525,7 @@ static dgam_status step(dgam_pickle *p, unsigned char op, int *done) {
       *done = 1;
       return DGAM_OK;
     case '(':
-      if (grow(&p->marks, p->nmarks, &p->marks_cap, sizeof *p->marks)) return no_memory(p);
+      if (dgam_grow(&p->marks, p->nmarks, &p->marks_cap, sizeof *p->marks)) return no_memory(p);
       p->marks[p->nmarks++] = p->stack.n;
       return DGAM_OK;
     case '0':

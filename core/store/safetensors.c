@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "store/file.h"
+#include "store/grow.h"
 
 enum { MAX_HEADER = 100000000 }; /* the format's own limit */
 
@@ -176,23 +177,11 @@ static dgam_status object(scanner *s, dgam_status (*item)(scanner *, char *, voi
   }
 }
 
-static int grow(void *array, size_t n, size_t *cap, size_t size) {
-  if (n < *cap) return 0;
-  size_t more = *cap ? *cap * 2 : 64;
-  void *old;
-  memcpy(&old, array, sizeof old);
-  void *bigger = realloc(old, more * size);
-  if (!bigger) return 1;
-  memcpy(array, &bigger, sizeof bigger);
-  *cap = more;
-  return 0;
-}
-
 static dgam_status metadata_item(scanner *s, char *key, void *ctx) {
   dgam_safetensors *f = ctx;
   char *value;
   DGAM_TRY(string(s, &value));
-  if (grow(&f->pairs, f->npairs, &f->pairs_cap, sizeof *f->pairs))
+  if (dgam_grow(&f->pairs, f->npairs, &f->pairs_cap, sizeof *f->pairs))
     return dgam_fail(DGAM_ENOMEM, "no memory for the header of '%s'", f->in.name);
   f->pairs[f->npairs++] = (dgam_text_pair){key, value};
   return DGAM_OK;
@@ -245,7 +234,7 @@ static dgam_status header_item(scanner *s, char *key, void *ctx) {
                      f->in.name, key, dgam_shape_text(t.e.info.ndim, t.e.info.shape, shape, sizeof shape), t.dtype,
                      (unsigned long long)(t.e.end - t.e.begin));
   }
-  if (grow(&f->entries, f->count, &f->cap, sizeof *f->entries))
+  if (dgam_grow(&f->entries, f->count, &f->cap, sizeof *f->entries))
     return dgam_fail(DGAM_ENOMEM, "no memory for the header of '%s'", f->in.name);
   f->entries[f->count++] = t.e;
   return DGAM_OK;

@@ -11,6 +11,7 @@
 -- is an error. Precedence: command line, profile, defaults. The result is a table; calling it makes a changed copy:
 -- config { lr = 1 }.
 local suggest = require "dgam.suggest"
+local sorted_keys = require "dgam.keys"
 
 local Config = {}
 Config.__index = Config
@@ -21,13 +22,6 @@ function Config.__call(self, changes)
   for k, v in pairs(self) do copy[k] = v end
   for k, v in pairs(changes) do copy[k] = v end
   return setmetatable(copy, Config)
-end
-
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys)
-  return keys
 end
 
 local function show(v)

@@ -24,6 +24,7 @@ local progress = require "dgam.progress"
 local rng = require "dgam.rng"
 local suggest = require "dgam.suggest"
 local video = require "dgam.video"
+local paths = require "dgam.paths"
 
 local darken = {}
 
@@ -195,18 +196,6 @@ local function videos(root, below, out)
   return out
 end
 
-local function folder_for(root, path)
-  local at = root
-  if not lfs.attributes(at, "mode") then assert(lfs.mkdir(at)) end
-  for part in (path:match "^(.*)/[^/]*$" or ""):gmatch "[^/]+" do
-    at = at .. "/" .. part
-    if not lfs.attributes(at, "mode") then
-      local ok, why = lfs.mkdir(at)
-      if not ok then error(("cannot make the folder %s: %s"):format(at, why), 0) end
-    end
-  end
-end
-
 --- Darkens every video below a folder. Names stay; only an ending that cannot hold MJPEG becomes .avi. A file that fails is
 -- reported and left out; what exists is kept, so an interrupted run goes on.
 -- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
@@ -219,7 +208,7 @@ function darken.tree(input, output, options, note)
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
   for _, path in ipairs(list) do
     local target = output .. "/" .. (CAN_HOLD_MJPEG[extension(path)] and path or path:gsub("%.[^./]+$", ".avi"))
-    folder_for(output, path)
+    paths.make_folder(target:match "^(.*)/")
     if lfs.attributes(target, "mode") and not o.overwrite then
       result.kept = result.kept + 1
     else

@@ -9,6 +9,7 @@
 -- code), its seed, the dataset's fingerprint, the program's version and the code of its function with the script's own
 -- functions that it calls and the numbers and texts of the script that they use.
 local lfs = require "lfs"
+local paths = require "dgam.paths"
 local results = require "dgam.results"
 local suggest = require "dgam.suggest"
 local Table = require "dgam.table"
@@ -105,7 +106,7 @@ function Experiment:trial(label, variant, f)
     local where = ("trial '%s', seed %s"):format(label, seed)
     local record = stored(path)
     if not record then
-      local partial = results.make_folder(self.folder .. "/partial")
+      local partial = paths.make_folder(self.folder .. "/partial")
       results.clean(self.folder)
       results.clean(partial)
       cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
@@ -162,8 +163,8 @@ function Experiment:artifact(name, depends, f)
   local key = results.key { artifact = name, depends = depends, data = self.fingerprint, version = dgamlua.version, code = f }
   local path = ("%s/artifacts/%s-%s.h5"):format(self.folder, name, key)
   if not lfs.attributes(path, "mode") then
-    results.make_folder(self.folder .. "/artifacts")
-    results.make_folder(self.folder .. "/partial")
+    paths.make_folder(self.folder .. "/artifacts")
+    paths.make_folder(self.folder .. "/partial")
     local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
     checkpoint.save(path, seeded(depends.seed or 0, f, partial), { name = name, depends = results.plain(depends) })
     os.remove(partial)

@@ -1,4 +1,4 @@
---- dgam.paths: where files that a script names are.
+--- dgam.paths: where files are that a script names, and folders that are made on the way.
 local lfs = require "lfs"
 
 local paths = {}
@@ -11,6 +11,37 @@ function paths.find(name, what)
   local ours = dgamlua.root .. "/" .. name
   if name:sub(1, 1) ~= "/" and lfs.attributes(ours, "mode") then return ours end
   error(("%s '%s' does not exist (looked for %s and %s)"):format(what or "file", name, name, ours), 0)
+end
+
+--- Creates a folder and its parents; an error names what stands in the way.
+-- @param path folder
+-- @param hint what the reader can do about it, for the error
+-- @return path
+function paths.make_folder(path, hint)
+  local at = path:sub(1, 1) == "/" and "/" or ""
+  for part in path:gmatch "[^/]+" do
+    at = at .. part
+    if lfs.attributes(at, "mode") ~= "directory" then
+      local ok, why = lfs.mkdir(at)
+      if not ok and lfs.attributes(at, "mode") ~= "directory" then
+        error(("cannot make the folder %s: %s%s"):format(at, why, hint and "; " .. hint or ""), 0)
+      end
+    end
+    at = at .. "/"
+  end
+  return path
+end
+
+--- The folder for what can be made again: $DGAMLUA_CACHE, else $XDG_CACHE_HOME/dgamlua, else ~/.cache/dgamlua.
+function paths.cache()
+  local function set(name)
+    local value = os.getenv(name)
+    return value ~= "" and value or nil
+  end
+  if set "DGAMLUA_CACHE" then return set "DGAMLUA_CACHE" end
+  if set "XDG_CACHE_HOME" then return set "XDG_CACHE_HOME" .. "/dgamlua" end
+  local home = set "HOME" or error("neither DGAMLUA_CACHE nor HOME is set: there is no folder to put the dataset in", 0)
+  return home .. "/.cache/dgamlua"
 end
 
 return paths

@@ -9,6 +9,7 @@ local json = require "dgam.json"
 local bytecode = require "dgam.bytecode"
 local fs = require "dgamnative.fs"
 local h5 = require "dgam.h5"
+local sorted_keys = require "dgam.keys"
 
 local results = {}
 
@@ -17,22 +18,6 @@ function results.folder()
   local folder = os.getenv "DGAMLUA_RESULTS"
   if folder and folder ~= "" then return folder end
   return "results"
-end
-
---- Creates a folder and its parents; an error names what stands in the way.
-function results.make_folder(path)
-  local at = path:sub(1, 1) == "/" and "/" or ""
-  for part in path:gmatch "[^/]+" do
-    at = at .. part
-    if lfs.attributes(at, "mode") ~= "directory" then
-      local ok, why = lfs.mkdir(at)
-      if not ok and lfs.attributes(at, "mode") ~= "directory" then
-        error(("cannot make the folder %s: %s"):format(at, why), 0)
-      end
-    end
-    at = at .. "/"
-  end
-  return path
 end
 
 -- The code of a function, without line numbers and local names, with the plain values and functions it has hold of.
@@ -116,16 +101,9 @@ function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(fol
 local TEXTS = { "experiment", "label", "key", "created", "version" }
 local NUMBERS = { "seed", "seconds" }
 
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t or {}) do keys[#keys + 1] = k end
-  table.sort(keys)
-  return keys
-end
-
 -- Writes one group; every value must be of the kind that `fits` tells.
 local function write_group(file, group, values, expected, fits, options)
-  for _, name in ipairs(sorted_keys(values)) do
+  for _, name in ipairs(sorted_keys(values or {})) do
     if type(name) ~= "string" or not name:match "^[%w_.%-]+$" then
       error(("results: %s has the name '%s', expected letters, digits, '_', '-' or '.'"):format(group, tostring(name)), 0)
     end
@@ -191,32 +169,38 @@ function results.array(path, name)
   return file:read("arrays/" .. name)
 end
 
--- --- the index: what scan read from each file, so that it need not open thousands. A Lua table in index.lua, rebuilt
--- from the files whenever one of them is not the one it was made from. ---
+-- --- the index: what scan read from each file, so that it need not open thousands. Kept in index.json, rebuilt from the
+-- files whenever one of them is not the one it was made from. ---
 
 local INDEX_VERSION = 1
 
-local function show(v)
-  if type(v) ~= "table" then return ("%q"):format(v) end
-  local parts = {}
-  for k, x in pairs(v) do parts[#parts + 1] = ("[%q]=%s"):format(k, show(x)) end
-  return "{" .. table.concat(parts, ",") .. "}"
-end
-
 local function read_index(folder)
-  local path = folder .. "/index.lua"
-  if lfs.attributes(path, "mode") ~= "file" then return {} end
-  local chunk = loadfile(path, "t", {})
-  local ok, index = pcall(chunk or error)
-  if not ok or type(index) ~= "table" or index.version ~= INDEX_VERSION or type(index.files) ~= "table" then return {} end
-  return index.files
+  local f = io.open(folder .. "/index.json", "rb")
+  if not f then return {} end
+  local text = f:read "a"
+  f:close()
+  local index = text and json.decode(text)
+  if type(index) ~= "table" or index.version ~= INDEX_VERSION or type(index.files) ~= "table" then return {} end
+  local files = {}
+  for name, entry in pairs(index.files) do
+    local record = type(entry) == "table" and entry.record
+    if type(record) == "table" and type(record.metrics) == "table" and type(record.config) == "table" then files[name] = entry end
+  end
+  return files
 end
 
-local function write_index(folder, files)
-  local lines = {}
-  for _, name in ipairs(sorted_keys(files)) do lines[#lines + 1] = ("[%q]=%s,"):format(name, show(files[name])) end
-  local text = ("return {version=%d,files={\n%s\n}}\n"):format(INDEX_VERSION, table.concat(lines, "\n"))
-  pcall(fs.write, folder .. "/index.lua", text) -- a folder that only may be read has no index
+-- JSON has no NaN: a trial with one is read from its file each time.
+local function has_nan(record)
+  for _, v in pairs(record.metrics) do
+    if v ~= v then return true end
+  end
+  return false
+end
+
+local function write_index(folder, entries)
+  local files = {}
+  for name, entry in pairs(entries) do files[name] = not has_nan(entry.record) and entry or nil end
+  pcall(fs.write, folder .. "/index.json", json.encode { version = INDEX_VERSION, files = files }) -- not where one may only read
 end
 
 --- Every trial in a folder, oldest first, without curves and arrays, and a list of messages about files that could not

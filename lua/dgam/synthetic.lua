@@ -17,6 +17,8 @@
 local lfs = require "lfs"
 local camera = require "dgam.camera"
 local fs = require "dgamnative.fs"
+local keys_of = require "dgam.keys"
+local paths = require "dgam.paths"
 local progress = require "dgam.progress"
 local rng = require "dgam.rng"
 local scene = require "dgam.scene"
@@ -48,13 +50,6 @@ local TEST, VAL = 0.2, 0.08
 local function names(list)
   local out = {}
   for i, item in ipairs(list) do out[i] = item.name end
-  return out
-end
-
-local function keys_of(t)
-  local out = {}
-  for k in pairs(t) do out[#out + 1] = k end
-  table.sort(out)
   return out
 end
 
@@ -241,48 +236,12 @@ end
 
 -- --- filming ---
 
---- The folder that holds generated data: $DGAMLUA_CACHE, else $XDG_CACHE_HOME/dgamlua, else ~/.cache/dgamlua.
-function synthetic.cache()
-  local function set(name)
-    local value = os.getenv(name)
-    return value ~= "" and value or nil
-  end
-  if set "DGAMLUA_CACHE" then return set "DGAMLUA_CACHE" end
-  if set "XDG_CACHE_HOME" then return set "XDG_CACHE_HOME" .. "/dgamlua" end
-  local home = set "HOME" or error("neither DGAMLUA_CACHE nor HOME is set: there is no folder to put the dataset in", 0)
-  return home .. "/.cache/dgamlua"
-end
+--- The folder that holds generated data (dgam.paths.cache).
+synthetic.cache = paths.cache
 
-local function mkdir(path)
-  local at = path:sub(1, 1) == "/" and "/" or ""
-  for part in path:gmatch "[^/]+" do
-    at = at .. part
-    if not lfs.attributes(at, "mode") then
-      local ok, why = lfs.mkdir(at)
-      if not ok and lfs.attributes(at, "mode") ~= "directory" then
-        error(("cannot make the folder %s: %s; set DGAMLUA_CACHE to a folder that can be written"):format(at, why), 0)
-      end
-    end
-    at = at .. "/"
-  end
-end
+local function mkdir(path) paths.make_folder(path, "set DGAMLUA_CACHE to a folder that can be written") end
 
---- Writes a file under a temporary name and renames it.
-local function write_whole(path, lines)
-  local temporary = path .. ".part"
-  local f, why = io.open(temporary, "wb")
-  local ok = f ~= nil
-  if f then
-    ok, why = f:write(table.concat(lines, "\n"), #lines > 0 and "\n" or "")
-    local closed, close_why = f:close()
-    if ok and not closed then ok, why = closed, close_why end
-    if ok then ok, why = os.rename(temporary, path) end
-  end
-  if not ok then
-    os.remove(temporary)
-    error(("cannot write %s: %s"):format(path, why), 0)
-  end
-end
+local function write_whole(path, lines) fs.write(path, table.concat(lines, "\n") .. (#lines > 0 and "\n" or "")) end
 
 local STATISTICS = { "luma", "zeros", "low", "time", "gain", "sensitivity", "read" }
 local STATISTICS_FILE, DONE_FILE = "statistics.csv", "complete"

@@ -3,6 +3,7 @@ local lfs = require "lfs"
 local json = require "dgam.json"
 local checkpoint = require "dgam.checkpoint"
 local h5 = require "dgam.h5"
+local fails = require("support").fails
 
 local GOLDEN = dgamlua.root .. "/tests/golden/checkpoints/"
 
@@ -14,12 +15,6 @@ describe("dgam.checkpoint", function()
     assert(lfs.mkdir(folder))
   end)
   after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
-
-  local function fails(word, f, ...)
-    local ok, message = pcall(f, ...)
-    assert.is_false(ok)
-    assert.truthy(tostring(message):find(word, 1, true), ("message is %q, expected %q in it"):format(tostring(message), word))
-  end
 
   it("lists a file without libtorch", function()
     local reader <close> = checkpoint.open(GOLDEN .. "mmcv_zip.pth")

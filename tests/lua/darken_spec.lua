@@ -5,21 +5,10 @@ local scene = require "dgam.scene"
 local video = require "dgam.video"
 local darken = require "dgam.darken"
 local cli = require "dgam.cli.darken"
+local message = require("support").message
+local bytes = require("support").bytes
 
 local folder
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
-
-local function bytes(path)
-  local f = assert(io.open(path, "rb"))
-  local b = f:read "a"
-  f:close()
-  return b
-end
 
 local function luma(path)
   local v <close> = video.open(path)

@@ -2,13 +2,8 @@
 local torch = require "torch"
 local enhance = require "dgam.enhance"
 local optim = require "dgam.optim"
+local message = require("support").message
 local ops = torch.ops.dgam
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
 
 local function largest(a, b) return (a:double() - b:double()):abs():max():item() end
 local function dark(...) return (torch.rand(...):pow(3) * 96):to("uint8") end

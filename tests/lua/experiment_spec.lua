@@ -3,12 +3,7 @@ local lfs = require "lfs"
 local torch = require "torch"
 local experiment = require "dgam.experiment"
 local results = require "dgam.results"
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
+local message = require("support").message
 
 describe("an experiment", function()
   local folder
@@ -66,7 +61,7 @@ describe("an experiment", function()
       return { metrics = { top1 = 1 } }
     end))
     assert.equal(2, #results.scan(folder))
-    local expected = { ["."] = true, [".."] = true, partial = true, ["index.lua"] = true }
+    local expected = { ["."] = true, [".."] = true, partial = true, ["index.json"] = true }
     for name in lfs.dir(folder) do assert.truthy(expected[name] or name:match "^[^.].*%.h5$", name) end
     assert.matches("expected a table with metrics", message(exp.trial, exp, "b", {}, function() return 1 end))
   end)

@@ -2,6 +2,7 @@
 local lfs = require "lfs"
 local h5 = require "dgam.h5"
 local fs = require "dgamnative.fs"
+local fails = require("support").fails
 
 describe("dgam.h5", function()
   local folder
@@ -19,12 +20,6 @@ describe("dgam.h5", function()
     end
     table.sort(names)
     return table.concat(names, " ")
-  end
-
-  local function fails(word, f, ...)
-    local ok, message = pcall(f, ...)
-    assert.is_false(ok)
-    assert.truthy(tostring(message):find(word, 1, true), ("message is %q, expected %q in it"):format(tostring(message), word))
   end
 
   it("keeps numbers, text, lists and attributes without libtorch", function()

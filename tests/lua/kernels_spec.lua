@@ -3,12 +3,7 @@ local torch = require "torch"
 local gate = require "dgam.gate"
 local heads = require "dgam.heads"
 local swin = require "dgam.swin"
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
+local message = require("support").message
 
 local function far(a, b) return (a - b):abs():max():item() / math.max(1e-6, b:abs():max():item()) end
 

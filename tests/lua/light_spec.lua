@@ -2,13 +2,8 @@
 local torch = require "torch"
 local stats = require "dgam.stats"
 local gic = require "dgam.gic"
+local message = require("support").message
 local ops = torch.ops.dgam
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
 
 local function largest(a, b) return (a:double() - b:double()):abs():max():item() end
 

@@ -1,12 +1,7 @@
 -- Models: sizes, replaceable parts, errors that say where, reference activations.
 local torch = require "torch"
 local models = require "models"
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
+local message = require("support").message
 
 local function tiny(options)
   options = options or {}

@@ -2,12 +2,7 @@
 local torch = require "torch"
 local nn = require "dgam.nn"
 local optim = require "dgam.optim"
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
+local message = require("support").message
 
 local function largest(a, b) return (a - b):abs():max():item() end
 

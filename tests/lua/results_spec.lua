@@ -3,6 +3,7 @@ local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local h5 = require "dgam.h5"
 local results = require "dgam.results"
+local fails = require("support").fails
 
 describe("dgam.results", function()
   local folder
@@ -12,12 +13,6 @@ describe("dgam.results", function()
     assert(lfs.mkdir(folder))
   end)
   after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
-
-  local function fails(word, f, ...)
-    local ok, message = pcall(f, ...)
-    assert.is_false(ok)
-    assert.truthy(tostring(message):find(word, 1, true), ("message is %q, expected %q in it"):format(tostring(message), word))
-  end
 
   local function record(seed, label)
     return { experiment = "demo", label = label or "dual", seed = seed, key = results.key { seed, label }, config = { lr = 0.1 },
@@ -85,6 +80,7 @@ describe("dgam.results", function()
     fs.write(folder .. "/bad.h5", "not HDF5")
     local other <close> = h5.create(folder .. "/other.h5")
     other:close()
+    fs.write(folder .. "/index.lua", "while true do end") -- nothing in the folder is run
     for round = 1, 3 do
       local list, problems = results.scan(folder)
       assert.equal(3, #list)
@@ -94,8 +90,8 @@ describe("dgam.results", function()
       assert.same({ 1, 2, 3 }, { list[1].seed, list[2].seed, list[3].seed })
       assert.equal(100 / 3 + 2, list[2].metrics.top1)
       assert.equal(folder .. "/demo-k2.h5", list[2].path)
-      assert.equal("file", lfs.attributes(folder .. "/index.lua", "mode"))
-      if round == 2 then fs.write(folder .. "/index.lua", "return { version = 1, files = 'nonsense'") end
+      assert.equal("file", lfs.attributes(folder .. "/index.json", "mode"))
+      if round == 2 then fs.write(folder .. "/index.json", "return { version = 1, files = 'nonsense'") end
     end
     results.save(results.path(folder, "demo", "k2"), record(7)) -- a file that changed is read again
     os.remove(results.path(folder, "demo", "k1"))

@@ -5,14 +5,10 @@ local scene = require "dgam.scene"
 local camera = require "dgam.camera"
 local synthetic = require "dgam.synthetic"
 local probes = require "dgam.probes"
+local message = require("support").message
+local bytes = require("support").bytes
 
 local quiet = { advance = function() end, finish = function() end }
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
 
 local function temporary()
   local name = os.tmpname()
@@ -29,13 +25,6 @@ local function with_cache(f)
   os.getenv = getenv -- luacheck: ignore
   os.execute(("rm -rf '%s'"):format(folder))
   if not ok then error(e, 0) end
-end
-
-local function bytes(path)
-  local f = assert(io.open(path, "rb"))
-  local b = f:read "a"
-  f:close()
-  return b
 end
 
 local function count(items, field)

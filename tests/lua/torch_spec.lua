@@ -1,13 +1,8 @@
 -- The dispatcher binding: overloads, named arguments, counting from one, indexing, autograd, memory, errors.
 local torch = require "torch"
+local message = require("support").message
 
 local function values(t) return t:totable() end
-
-local function message(f, ...)
-  local ok, e = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(e)
-end
 
 describe("tensors and Lua values", function()
   it("come from nested tables with the type of their numbers", function()

@@ -1,15 +1,9 @@
 --- dgamlua data: look at a dataset, check its files, deal its clips to splits.
 local argparse = require "argparse"
 local suggest = require "dgam.suggest"
+local sorted = require "dgam.keys"
 
 local M = {}
-
-local function sorted(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
-end
 
 --- key=value words as options; numbers, true and false are taken as such.
 local function options_of(words)
@@ -55,13 +49,8 @@ end
 
 --- $DGAMLUA_CACHE/check/NAME-FINGERPRINT.csv
 local function default_state(d)
-  local lfs = require "lfs"
-  local folder = require "dgam.synthetic".cache() .. "/check"
-  local at = ""
-  for part in folder:gmatch "/?[^/]+" do
-    at = at .. part
-    lfs.mkdir(at)
-  end
+  local paths = require "dgam.paths"
+  local folder = paths.make_folder(paths.cache() .. "/check")
   return ("%s/%s-%s.csv"):format(folder, d.name:gsub("[^%w%-]", "_"), d:fingerprint())
 end
 

@@ -1,6 +1,7 @@
 --- dgamlua info FILE: what is in a video, a checkpoint, a results file, or any HDF5 file. libtorch is not loaded.
 local argparse = require "argparse"
 local lfs = require "lfs"
+local sorted_keys = require "dgam.keys"
 
 local M = {}
 
@@ -38,13 +39,6 @@ local function short(v)
   end
   local text = tostring(v):gsub("%s+", " ")
   return #text > 100 and text:sub(1, 97) .. "..." or text
-end
-
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
 end
 
 local function field(name, value) print(("%-14s %s"):format(name, value)) end

@@ -2,19 +2,13 @@
 local argparse = require "argparse"
 local results = require "dgam.results"
 local Table = require "dgam.table"
+local sorted_keys = require "dgam.keys"
 
 local M = {}
 
 -- Metrics that a table shows unless told otherwise, in this order, each also by group (top1_ll).
 local USUAL = { "top1", "top5", "mean_class" }
 local MOST = 8 -- columns, where none of these is there
-
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
-end
 
 local function show(v)
   if type(v) ~= "table" then return type(v) == "number" and ("%.6g"):format(v) or tostring(v) end

@@ -32,8 +32,11 @@
 --   File names of lists, classes and metadata start at the description's folder, or else at the root.
 --   allow_overlap   true, or a list such as { "val/test" }: lists that may name the same file
 local lfs = require "lfs"
+local fs = require "dgamnative.fs"
+local paths = require "dgam.paths"
 local lists = require "dgam.data.lists"
 local suggest = require "dgam.suggest"
+local sorted_keys = require "dgam.keys"
 
 local data = {}
 
@@ -44,13 +47,6 @@ function data.loader(dataset, options) return require "dgam.data.loader".new(dat
 
 local Dataset = {}
 Dataset.__index = Dataset
-
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys)
-  return keys
-end
 
 local function subset(d, items, note)
   return setmetatable({ name = note and ("%s (%s)"):format(d.name, note) or d.name, classes = d.classes, root = d.root, items = items,
@@ -142,7 +138,7 @@ function Dataset:fingerprint()
   for _, item in ipairs(self.items) do
     lines[#lines + 1] = ("%s\t%d\t%s"):format(item.path, item.label, tostring(item.split))
   end
-  return require("dgamnative.fs").sha256(table.concat(lines, "\n")):sub(1, 16)
+  return fs.sha256(table.concat(lines, "\n")):sub(1, 16)
 end
 
 --- Position of a class name, from 1. An unknown one is an error with a suggestion.
@@ -211,9 +207,9 @@ function Dataset:save_lists(folder)
     text[name] = text[name] or {}
     table.insert(text[name], ("%s %d\n"):format(item.path, item.label - 1))
   end
-  lfs.mkdir(folder)
-  for name, lines in pairs(text) do lists.write(("%s/%s.txt"):format(folder, name), table.concat(lines)) end
-  lists.write(folder .. "/classes.txt", table.concat(self.classes, "\n") .. "\n")
+  paths.make_folder(folder)
+  for name, lines in pairs(text) do fs.write(("%s/%s.txt"):format(folder, name), table.concat(lines)) end
+  fs.write(folder .. "/classes.txt", table.concat(self.classes, "\n") .. "\n")
 end
 
 -- --- opening ---

@@ -182,21 +182,4 @@ function lists.videos(root, f, below)
   end
 end
 
---- Writes text under a temporary name and renames it.
-function lists.write(file, text)
-  local temporary = file .. ".part"
-  local f, why = io.open(temporary, "wb")
-  local ok = f ~= nil
-  if f then
-    ok, why = f:write(text)
-    local closed, close_why = f:close()
-    if ok and not closed then ok, why = closed, close_why end
-    if ok then ok, why = os.rename(temporary, file) end
-  end
-  if not ok then
-    os.remove(temporary)
-    error(("cannot write %s: %s"):format(file, why), 0)
-  end
-end
-
 return lists

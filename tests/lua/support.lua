@@ -1,0 +1,27 @@
+--- What several specs need: the message of a call that must fail, the contents of a file.
+local assert = require "luassert"
+
+local support = {}
+
+--- Calls f(...), which must raise an error; returns its message.
+function support.message(f, ...)
+  local ok, e = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(e)
+end
+
+--- Calls f(...), which must raise an error that has `word` in it, as it stands.
+function support.fails(word, f, ...)
+  local text = support.message(f, ...)
+  assert.truthy(text:find(word, 1, true), ("message is %q, expected %q in it"):format(text, word))
+end
+
+--- The bytes of a file.
+function support.bytes(path)
+  local f = assert(io.open(path, "rb"))
+  local b = f:read "a"
+  f:close()
+  return b
+end
+
+return support
