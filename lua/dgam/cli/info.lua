@@ -128,9 +128,11 @@ local function info_folder(path)
 end
 
 local function info_video(path)
-  local info = require("dgam.video").info(path)
-  field("format", "video")
-  for _, k in ipairs(sorted_keys(info)) do field(k, short(info[k])) end
+  local v = require("dgam.video").info(path)
+  field("format", ("video, %s, %s"):format(v.format, v.codec))
+  field("pictures", ("%d x %d%s"):format(v.width, v.height, v.rotation ~= 0 and (", turned by %g degrees"):format(v.rotation) or ""))
+  field("frames", ("%d%s"):format(v.frames, v.fps > 0 and (", %g a second, %.1f s"):format(v.fps, v.frames / v.fps) or ""))
+  field("coded", v.intra and "every frame by itself" or "frames from one another")
 end
 
 --- The command.

@@ -3,7 +3,6 @@
 local USAGE = [[
 usage: dgamlua SCRIPT [key=value ...]   run a script (looked up as given, then under lua/)
        dgamlua -e CODE                  run a line of Lua
-       dgamlua                          interactive prompt
        dgamlua COMMAND [...]
 
 commands:
@@ -19,7 +18,7 @@ local COMMANDS = {
   { "info", "say what is in a video, model or results file" },
   { "convert", "convert a checkpoint: .pth, .safetensors, .h5" },
   { "results", "table of cached trials" },
-  { "data", "check or generate a dataset" },
+  { "data", "look at a dataset, check its files, deal its clips to splits" },
   { "darken", "make a bright video dark with the camera model" },
   { "doctor", "versions, CPU features, self-check of numerics" },
 }
@@ -83,11 +82,7 @@ return function(argv)
   local first = argv[1]
   local rest = table.move(argv, 2, #argv, 1, {})
   local ok, status = dgamlua.catch_interrupt(function()
-    if first == nil then
-      if has_module("dgam.cli.repl") then return guarded(require("dgam.cli.repl").run, {}) end
-      io.stdout:write(usage())
-      return 0
-    elseif first == "-h" or first == "--help" or first == "help" then
+    if first == nil or first == "-h" or first == "--help" or first == "help" then
       io.stdout:write(usage())
       return 0
     elseif first == "-e" then
