@@ -4,14 +4,19 @@
  *   cpu_level() -> name of the level that kernels use ("plain", "avx2", "avx512", "avx512-bf16")
  *   cpu_limit(name) -> old name; lowers the level for this process, "avx512-bf16" gives back all the machine has
  *   threads([n]) -> threads the core uses; n sets them, 0 the default again
+ *   stream(p, g, m, v, way) -> bytes read and written by one pass over four float32 tensors of one length, in place
+ *     (core/base/stream.h); way is 1 to STREAM_WAYS
+ *   children_peak() -> the largest peak of resident memory of any process that this one started and waited for, MB
  *   openblas(path) -> name of the kernels chosen and the build's configuration, if the library at path, already
  *     loaded in this process, is OpenBLAS; else nil
  */
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "base/stream.h"
 #include "base/versions.h"
 #include "lua/dgl.h"
 
@@ -49,6 +54,26 @@ static int sys_threads(lua_State *L) {
   return lua_pushinteger(L, dgam_threads()), 1;
 }
 
+static int sys_stream(lua_State *L) {
+  dgl_view t[4];
+  static const char *const what[] = {"p", "g", "m", "v"};
+  for (int i = 0; i < 4; i++) {
+    dgl_checktensor(L, i + 1, DGL_F32, 1, what[i], &t[i]);
+    if (t[i].count != t[0].count)
+      return luaL_error(L, "stream: %s has %d elements, expected %d as p has", what[i], (int)t[i].count, (int)t[0].count);
+  }
+  lua_Integer way = luaL_checkinteger(L, 5);
+  luaL_argcheck(L, way >= 1 && way <= DGAM_STREAM_WAYS, 5, "expected a way from 1 to STREAM_WAYS");
+  dgl_check(L, dgam_stream(t[0].count, t[0].data, t[1].data, t[2].data, t[3].data, (dgam_stream_way)(way - 1)));
+  return lua_pushinteger(L, (lua_Integer)t[0].count * DGAM_STREAM_BYTES), 1;
+}
+
+static int sys_children_peak(lua_State *L) {
+  struct rusage r;
+  getrusage(RUSAGE_CHILDREN, &r);
+  return lua_pushnumber(L, (lua_Number)r.ru_maxrss / 1024), 1;
+}
+
 static int sys_openblas(lua_State *L) {
   void *library = dlopen(luaL_checkstring(L, 1), RTLD_LAZY | RTLD_NOLOAD);
   if (!library) return luaL_pushfail(L), 1;
@@ -70,7 +95,10 @@ static int sys_openblas(lua_State *L) {
 DGL_EXPORT int luaopen_dgamnative_sys(lua_State *L) {
   static const luaL_Reg functions[] = {{"versions", sys_versions}, {"cpu_level", sys_cpu_level},
                                        {"cpu_limit", sys_cpu_limit}, {"threads", sys_threads},
-                                       {"openblas", sys_openblas}, {NULL, NULL}};
+                                       {"openblas", sys_openblas},   {"stream", sys_stream},
+                                       {"children_peak", sys_children_peak}, {NULL, NULL}};
   luaL_newlib(L, functions);
+  lua_pushinteger(L, DGAM_STREAM_WAYS);
+  lua_setfield(L, -2, "STREAM_WAYS");
   return 1;
 }

@@ -162,9 +162,9 @@ function DGAM:init(options)
 end
 
 --- The light statistics of a clip: mean, unbiased deviation, entropy of every frame.
--- @param clip uint8 [N, 3, T, H, W] -> float [N, 3T]
-function DGAM:stats(clip)
-  return torch.no_grad(function() return ops.frame_stats(clip, self.domain, MEAN, STD):float() end)
+-- @param clip uint8 [N, 3, T, H, W]; histogram = dgam.stats.histogram(clip), if it is there already -> float [N, 3T]
+function DGAM:stats(clip, histogram)
+  return torch.no_grad(function() return ops.frame_stats(clip, self.domain, MEAN, STD, histogram or torch.none):float() end)
 end
 
 --- The gate's weights for statistics: [N, 3T] -> lambda [N, E].
@@ -182,10 +182,11 @@ function DGAM:lambda(stats)
 end
 
 --- Features of a clip seen through mixture weights.
--- @param clip uint8 [N, 3, T, H, W]; weights [N, E] -> [N, L, C]
-function DGAM:encode(clip, weights, trace)
+-- @param clip uint8 [N, 3, T, H, W]; weights [N, E]; histogram as for stats -> [N, L, C]
+function DGAM:encode(clip, weights, trace, histogram)
   local patches = self.backbone.takes_patches
-  local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", patches and swin.bf16)
+  local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", patches and swin.bf16,
+    histogram or torch.none)
   local features = self.backbone(x, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })
   features = features:flatten(2, 4)
   if trace then trace("pooled", features:mean(2)) end
@@ -205,15 +206,18 @@ function DGAM:forward(clip, options)
       torch.is_tensor(clip) and "of shape [" .. table.concat(clip.shape, ", ") .. "]" or "a " .. type(clip)), 0)
   end
   local expert, lambda = options.expert, options.lambda
-  local weights
+  local weights, counts
   if expert then
     weights = self:one_hot(expert)
   else
-    lambda = lambda or self:lambda(self:stats(clip))
+    if not lambda then -- the gate and the gamma tables read the same counts
+      counts = clip.dtype == "uint8" and ops.histogram(clip)
+      lambda = self:lambda(self:stats(clip, counts))
+    end
     weights = (lambda / self.temperature):softmax(2)
     expert = lambda:argmax(2)
   end
-  local features = self:encode(clip, weights, options.trace)
+  local features = self:encode(clip, weights, options.trace, counts)
   return self.heads(features, expert), { expert = expert, lambda = lambda }
 end
 

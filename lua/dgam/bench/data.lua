@@ -7,25 +7,15 @@ local progress = require "dgam.progress"
 local video = require "dgam.video"
 local data = require "dgam.data"
 
-local folder, users = nil, 0
-
--- A folder for this process's files, shared by the benchmarks that are set up.
-local function enter()
-  users = users + 1
-  if not folder then
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(lfs.mkdir(folder))
+-- A folder of this process's own; the films in it go with it.
+local function folder()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(lfs.mkdir(path))
+  return path, function()
+    for name in lfs.dir(path) do os.remove(path .. "/" .. name) end
+    lfs.rmdir(path)
   end
-  return folder
-end
-
-local function leave()
-  users = users - 1
-  if users > 0 then return end
-  for name in lfs.dir(folder) do os.remove(folder .. "/" .. name) end
-  lfs.rmdir(folder)
-  folder = nil
 end
 
 -- A soft texture that drifts, with a little noise: about as hard to code as a filmed room.
@@ -46,10 +36,12 @@ end
 -- 720p, 4 s, 32 frames stride 2 around the middle -> short side 256 -> crop 224; CPU time of this process.
 local SAMPLING = { rule = "test", clips = 1, crop = "centre", clip_len = 32, interval = 2, size = 224, short = 256 }
 
-local function decode_clip(name, options)
+local function decode_clip(options)
   return function()
-    local path = enter() .. "/" .. name
-    if not lfs.attributes(path) then film(path, 1280, 720, 120, options) end
+    local dir, leave = folder()
+    local path = dir .. "/film." .. (options.container or "avi")
+    film(path, 1280, 720, 120, { codec = options.codec, options = options.options, quality = options.quality,
+      full_range = options.full_range })
     local sampling, size = video.sampling(SAMPLING), lfs.attributes(path, "size")
     return { cpu = true, rounds = 8, close = leave, run = function()
       local v <close> = video.open(path)
@@ -57,9 +49,7 @@ local function decode_clip(name, options)
     end, peer = function() -- every frame up to the last, whole, as a plain reader would
       local v <close> = video.open(path)
       for k = 1, 91, 10 do v:frames(k, math.min(k + 9, 91)) end
-    end, peer_rounds = 2, note = function()
-      return ("%d KB a frame"):format(size // 120 // 1024)
-    end }
+    end, peer_rounds = 2, note = function() return ("%d KB a frame"):format(size // 120 // 1024) end }
   end
 end
 
@@ -68,35 +58,36 @@ local MJPEG = { quality = 80 }
 -- Clips through decoding threads; the peer is one thread.
 local function threads(n, clips)
   return function()
-    local path = enter() .. "/m.avi"
-    if not lfs.attributes(path) then film(path, 1280, 720, 120, MJPEG) end
+    local dir, leave = folder()
+    local path = dir .. "/film.avi"
+    film(path, 1280, 720, 120, { quality = MJPEG.quality })
     local sampling = video.sampling(SAMPLING)
     local function through(count)
       local pool <close> = video.pool(count)
       for i = 1, clips do pool:submit(path, sampling, i) end
       for _ = 1, clips do assert(pool:next()) end
     end
-    return { rounds = 4, close = leave, run = function() through(n) end, peer = function() through(1) end }
+    return { rounds = 4, close = leave, run = function() through(n) end, peer = function() through(1) end,
+      ratio = function(t) return t.peer and t.peer / t.run / n end,
+      note = function(t) return ("%.1f clips/s"):format(clips / t.run) end }
   end
 end
 
--- One epoch of training the micro model; the ratio is the share of the time that is not spent waiting for clips.
+-- One epoch of the tiny dataset, as the ablation trains; the ratio is the share of the time that is not spent waiting for
+-- clips. Beside it: what decoding alone could deliver.
 local function loader()
-  local dir, items = enter(), {}
-  for i = 1, 64 do
-    local path = ("%s/t%02d.avi"):format(dir, i)
-    film(path, 64, 64, 8, { quality = 75, fps = 5 })
-    items[i] = { path = path, label = i % 12 + 1 }
-  end
-  local classes = {}
-  for i = 1, 12 do classes[i] = "class" .. i end
-  local dataset = data.open { classes = classes, items = items }
-  local l = data.loader(dataset, { batch = 16, clip_len = 8, interval = 1, size = 64, train = true, threads = 2 })
-  local model = models.dgam { backbone = "swin-micro", gammas = { 1.0 }, classes = 12, frames = 8 }
+  local dataset = data.open("data/synthetic.lua", { size = "tiny" })
+  local options = { split = "train", batch = 16, clip_len = 8, interval = 1, size = 64, train = true, area = { 0.85, 1 }, threads = 2 }
+  local l = data.loader(dataset, options)
+  local model = models.dgam { backbone = "swin-micro", gammas = { 1.0 }, classes = #dataset.classes, frames = 8 }
   local opt = optim.AdamW(model, { lr = 1e-3 })
-  local epoch, waited, total = 0, 0, 0
-  return { rounds = 3, close = function() l:close() leave() end, run = function()
-    local start, before = progress.now(), l.waited
+  local epoch, waited, total, clips = 0, 0, 0, 0
+  local function alone()
+    epoch = epoch + 1
+    for batch in l:epoch(epoch) do batch.clip:close() end
+  end
+  return { rounds = 3, least = 0, close = function() l:close() end, run = function()
+    local start, before, read = progress.now(), l.waited, l.read
     epoch = epoch + 1
     for batch in l:epoch(epoch) do
       local loss = torch.cross_entropy(model(batch.clip), batch.label)
@@ -104,18 +95,16 @@ local function loader()
       loss:backward()
       opt:step()
     end
-    total, waited = total + progress.now() - start, waited + l.waited - before
-  end, ratio = function() return 1 - waited / total end, note = function(seconds)
-    return ("%.0f clips/s"):format(64 / seconds)
-  end }
+    total, waited, clips = total + progress.now() - start, waited + l.waited - before, l.read - read
+  end, others = { alone = alone }, ratio = function() return 1 - waited / total end,
+    extra = function(t) return { clips_per_second = clips / t.run, decoded_per_second = clips / t.alone } end,
+    note = function(t) return ("%.0f clips/s, decoding alone %.0f"):format(clips / t.run, clips / t.alone) end }
 end
 
 return {
-  { name = "decode_clip_mjpeg", what = "MJPEG 720p 4 s, 32 frames stride 2 -> 256 -> 224, CPU time", setup = decode_clip("m.avi", MJPEG) },
-  { name = "decode_clip_mpeg4", what = "the same from MPEG-4",
-    setup = decode_clip("p.avi", { codec = "mpeg4", options = "b=4000000:bf=2", full_range = false }) },
-  { name = "decode_clip_h264", what = "the same from H.264",
-    setup = decode_clip("h.mp4", { codec = "libx264", options = "b=4000000:preset=veryfast", full_range = false }) },
-  { name = "decode_2_threads", what = "8 MJPEG clips on two threads; peer: on one", setup = threads(2, 8) },
-  { name = "loader", what = "an epoch of 64 clips 8x64x64 training swin-micro; ratio: share of time spent computing", setup = loader },
+  decode_clip_mjpeg = decode_clip(MJPEG),
+  decode_clip_mpeg4 = decode_clip { codec = "mpeg4", options = "b=4000000:bf=2", full_range = false },
+  decode_clip_h264 = decode_clip { container = "mp4", codec = "libx264", options = "b=4000000:preset=veryfast", full_range = false },
+  decode_clip_2_threads = threads(2, 8),
+  loader = loader,
 }

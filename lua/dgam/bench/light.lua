@@ -1,38 +1,42 @@
 --- From pixels to patches: what DGAM adds in front of a backbone.
 local torch = require "torch"
 local models = require "models"
+local stats = require "dgam.stats"
+local limits = require "dgam.bench.limits"
 
-local MEAN, STD = { 123.675, 116.28, 103.53 }, { 58.395, 57.12, 57.375 }
-
-local function agc(experts, threads)
+-- A function that takes a clip through statistics, gate and a mixture of `experts` into patches.
+local function path(clip, experts)
+  local gammas = {}
+  for e = 1, experts do gammas[e] = 1 + 2 * (e - 1) / math.max(1, experts - 1) end
+  local model = models.dgam { backbone = "swin-micro", gammas = gammas, classes = 12, frames = 32 }
+  model:eval()
+  local uniform = torch.full({ 1, experts }, 1 / experts)
   return function()
-    local gammas = {}
-    for e = 1, experts do gammas[e] = 1 + 2 * (e - 1) / math.max(1, experts - 1) end
-    local model = models.dgam { backbone = "swin-micro", gammas = gammas, classes = 12, frames = 32 }
-    model:eval()
-    local clip = torch.randint(90, { 1, 3, 32, 224, 224 }, { dtype = "uint8" })
-    local uniform = torch.full({ 1, experts }, 1 / experts)
-    local function once()
-      torch.no_grad(function()
-        model:lambda(model:stats(clip))
-        torch.ops.dgam.gic(clip, uniform, model.gamma, "normalised", MEAN, STD, "patches", false)
-      end)
-    end
-    local before = torch.threads()
-    if threads then torch.threads(threads) end
-    return { run = once, rounds = 20, peer_rounds = 2, close = function()
-      if threads then torch.threads(before) end
-    end, peer = function()
-      local was = torch.ops.dgam.use_composite(true)
-      once()
-      torch.ops.dgam.use_composite(was)
-    end }
+    torch.no_grad(function()
+      local counts = stats.histogram(clip)
+      model:lambda(model:stats(clip, counts))
+      torch.ops.dgam.gic(clip, uniform, model.gamma, "normalised", stats.MEAN, stats.STD, "patches", false, counts):close()
+    end)
   end
 end
 
-return {
-  { name = "light_agc", what = "uint8 clip 3x32x224x224 -> statistics -> gate -> 5-expert mixture -> patches", setup = agc(5) },
-  { name = "light_agc_1_thread", what = "the same on one thread", setup = agc(5, 1) },
-  { name = "light_agc_1_expert", what = "the same with one expert", setup = agc(1) },
-  { name = "light_agc_16_experts", what = "the same with sixteen experts", setup = agc(16) },
-}
+local function agc(threads)
+  return function()
+    local clip = torch.randint(90, { 1, 3, 32, 224, 224 }, { dtype = "uint8" })
+    local once, before = path(clip, 5), torch.threads()
+    if threads then torch.threads(threads) end
+    return { run = once, rounds = 10, peer_rounds = 2, close = function() torch.threads(before) end,
+      work = (2 + 4) * clip:numel(), limit = limits.stream(), limit_unit = "B/s", -- read twice, written once as float32
+      peer = function()
+        local was = torch.ops.dgam.use_composite(true)
+        once()
+        torch.ops.dgam.use_composite(was)
+      end,
+      others = { one = path(clip, 1), sixteen = path(clip, 16) },
+      extra = function(t) return { experts_1_share = t.one / t.run, experts_16_share = t.sixteen / t.run } end,
+      note = function(t) return ("1 expert %.2f, 16 experts %.2f of this"):format(t.one / t.run, t.sixteen / t.run) end,
+    }
+  end
+end
+
+return { light_agc = agc(), light_agc_1_thread = agc(1) }

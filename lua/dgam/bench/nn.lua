@@ -6,39 +6,50 @@ local models = require "models"
 local limits = require "dgam.bench.limits"
 
 local CLIP = { 1, 3, 32, 224, 224 }
--- Multiply-adds of the published models on that clip, times two (ORACLE: 281.332 and 87.764 GMAC).
+-- Multiply-adds of the published models on that clip, times two.
 local FLOP = { ["swin-b"] = 2 * 281.332e9, ["swin-t"] = 2 * 87.764e9 }
 
-local function with_bf16(on, f)
+-- f with a switch turned on: set(true) returns what was set before.
+local function with(set, f)
   return function()
-    models.video_swin.bf16 = on
+    local before = set(true)
     local ok, e = pcall(f)
-    models.video_swin.bf16 = false
+    set(before)
     if not ok then error(e, 0) end
   end
 end
 
-local function composite(f)
-  return function()
-    local before = torch.ops.dgam.use_composite(true)
-    local ok, e = pcall(f)
-    torch.ops.dgam.use_composite(before)
-    if not ok then error(e, 0) end
-  end
+local function bf16(on)
+  local before = models.video_swin.bf16
+  models.video_swin.bf16 = on
+  return before
 end
 
-local function forward(name, bf16)
+local composite = torch.ops.dgam.use_composite
+
+-- float32 work is held against the float32 products and the composite path; bfloat16 work against bfloat16 products,
+-- the composite path in bfloat16, and our own float32.
+local function network(once, work, reduced)
+  local case = { run = once, peer = with(composite, once), peer_rounds = 1, rounds = 3, work = work, limit_unit = "FLOP/s",
+    limit = limits.gemm(reduced and "bfloat16" or "float32") }
+  if reduced then
+    case.run, case.peer = with(bf16, case.run), with(bf16, case.peer)
+    case.others = { float32 = once }
+    case.extra = function(t) return { float32_share = t.run / t.float32 } end
+    case.note = function(t) return ("%.2f of the time of float32"):format(t.run / t.float32) end
+  end
+  return case
+end
+
+local function forward(name, reduced)
   return function()
     local net = models.video_swin.new(name):eval()
     local x = torch.randn(CLIP)
-    local function once() torch.no_grad(net, x) end
-    local limit, limit_work = limits.gemm "float32"
-    return { run = with_bf16(bf16, once), limit = limit, work = FLOP[name], limit_work = limit_work, limit_unit = "FLOP/s",
-      peer = bf16 and once or composite(once), rounds = 3, peer_rounds = bf16 and 3 or 1 }
+    return network(function() torch.no_grad(net, x) end, FLOP[name], reduced)
   end
 end
 
-local function training(name, bf16)
+local function training(name, reduced, recompute)
   return function()
     local net = models.video_swin.new(name)
     local head = nn.Linear(net.channels, 12)
@@ -50,34 +61,33 @@ local function training(name, bf16)
       loss:backward()
       opt:step()
     end
-    local limit, limit_work = limits.gemm "float32"
-    return { run = with_bf16(bf16, once), limit = limit, work = 3 * FLOP[name], limit_work = limit_work,
-      limit_unit = "FLOP/s", peer = bf16 and once or composite(once), rounds = 3, peer_rounds = bf16 and 3 or 1 }
+    if recompute then once = with(torch.ops.dgam.use_recompute, once) end
+    local case = network(once, 3 * FLOP[name], reduced)
+    case.compare_peak = not reduced
+    return case
   end
 end
 
 local function linear()
   local x, w, b = torch.randn(4096, 768), torch.randn(3072, 768), torch.randn(3072)
-  local limit, limit_work = limits.gemm "float32"
-  local function once() torch.no_grad(torch.ops.dgam.linear, x, w, b) end
-  return { run = once, limit = limit, work = 2 * 4096 * 768 * 3072, limit_work = limit_work, limit_unit = "FLOP/s",
-    peer = function() torch.no_grad(torch.linear, x, w, b) end, rounds = 15 }
+  return { run = function() torch.no_grad(torch.ops.dgam.linear, x, w, b) end, work = 2 * 4096 * 768 * 3072,
+    limit = limits.gemm "float32", limit_unit = "FLOP/s", peer = function() torch.no_grad(torch.linear, x, w, b) end, rounds = 12 }
 end
 
 local function adamw()
   local n = 88000000
   local p, g, m, v = torch.randn(n), torch.randn(n), torch.zeros(n), torch.zeros(n)
-  local limit, limit_work = limits.stream()
   local function once() torch.ops.dgam.adamw_(p, g, m, v, 1e-3, 0.9, 0.999, 1e-8, 0.05, 10) end
-  return { run = once, limit = limit, work = 7 * 4 * n, limit_work = limit_work, limit_unit = "B/s",
-    peer = composite(once), rounds = 7, peer_rounds = 3 }
+  return { run = once, work = 7 * 4 * n, limit = limits.stream(function() return p, g, m, v end), limit_unit = "B/s",
+    peer = with(composite, once), rounds = 10, peer_rounds = 3 }
 end
 
 return {
-  { name = "linear", what = "Linear 4096 x 768 -> 3072, float32; peer: libtorch", setup = linear },
-  { name = "adamw", what = "AdamW over 88 M parameters", setup = adamw },
-  { name = "swin_b_forward", what = "Video Swin B, 1x3x32x224x224, float32", setup = forward("swin-b", false) },
-  { name = "swin_b_forward_bf16", what = "the same in bfloat16; peer: float32", setup = forward("swin-b", true) },
-  { name = "swin_t_train", what = "Video Swin T, forward + backward + AdamW, float32", setup = training("swin-t", false) },
-  { name = "swin_t_train_bf16", what = "the same in bfloat16; peer: float32", setup = training("swin-t", true) },
+  linear = linear,
+  adamw = adamw,
+  swin_b_forward = forward("swin-b", false),
+  swin_b_forward_bf16 = forward("swin-b", true),
+  swin_t_train = training("swin-t", false),
+  swin_t_train_recompute = training("swin-t", false, true),
+  swin_t_train_bf16 = training("swin-t", true),
 }

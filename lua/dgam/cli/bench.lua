@@ -1,130 +1,122 @@
---- dgamlua bench [name ...] [--json]: how near each kernel comes to the machine's limit.
---
--- Every benchmark runs in turn with what it is held against (the limit, and the composite or libtorch path), several
--- rounds, and the minimum of each counts: machines drift, ratios within one run hold. ratio is the share of the limit
--- that was reached (1 = at the limit), peer_ratio how many times longer the peer takes.
+--- dgamlua bench [name ...]: how near each kernel comes to the machine's limit. Every benchmark runs in a process of its
+-- own, so that none finds the memory, the threads or the caches that another left behind, and its peak memory is its own.
 local argparse = require "argparse"
 local json = require "dkjson"
+local bench = require "dgam.bench"
+local shell = require "dgam.bench.shell"
 local suggest = require "dgam.suggest"
-local progress = require "dgam.progress"
 
-local bench = {}
+local M = {}
 
--- In this order; each file dgam/bench/NAME.lua adds its own.
-local GROUPS = { "limits", "nn", "light", "data", "program" }
+local EPILOG = [[
+Columns and JSON fields: value is the least time of several rounds; ratio the share of limit that was reached (1 = at the
+limit), limit what the machine's matrix products or memory do in the same run; peer_ratio how many times longer the composite
+or libtorch path takes; peak_mb the most resident memory of the whole process while the benchmark ran.]]
 
---- All benchmarks: list of { name =, what =, setup = function() -> case }. A case has
---   run()        the thing measured
---   limit()      runs what sets the limit (optional), with work and limit_work in one unit (FLOP, bytes): ratio is
---                (work / time of run) / (limit_work / time of limit)
---   peer()       the composite or libtorch path (optional)
---   rounds       how often (default 5), unit of the value (default "ms"), cpu = true to count CPU time
-function bench.list()
-  local list = {}
-  for _, group in ipairs(GROUPS) do
-    if package.searchpath("dgam.bench." .. group, package.path) then
-      for _, b in ipairs(require("dgam.bench." .. group)) do list[#list + 1] = b end
+-- What `bench --here ARGUMENTS` prints in a fresh process; nil if it failed (it has said why on standard error).
+local function fresh(arguments)
+  local pipe = assert(io.popen(("%s bench --here %s"):format(shell.program(), arguments), "r"))
+  local said = pipe:read "a"
+  local ok = pipe:close()
+  if dgamlua.interrupted() then error("interrupted", 0) end
+  return ok and json.decode(said) or nil
+end
+
+--- Runs one benchmark in a fresh process, and its peer in another where their peaks of memory are to be compared.
+-- @param name of bench.list()
+-- @param options rounds, peer as bench.measure takes them
+-- @return result as bench.measure makes it, with peer_peak_mb; nil if the process failed
+function M.measure(name, options)
+  options = options or {}
+  local result = fresh(("%s %s %s"):format(options.rounds and "--rounds " .. options.rounds or "",
+    options.peer == false and "--no-peer" or "", shell.quote(name)))
+  if result and result.compare_peak and options.peer ~= false then
+    local peer = fresh("--peer-peak " .. shell.quote(name))
+    if not peer then return nil end
+    result.peer_peak_mb = peer.peak_mb
+    result.note = ("%.0f%% of the composite's %.0f MB"):format(100 * result.peak_mb / peer.peak_mb, peer.peak_mb)
+  end
+  return result
+end
+
+-- One benchmark in this process, as M.measure asks for it.
+local function here(options)
+  local name = options.name[1]
+  if options.peer_peak then
+    print(json.encode { peak_mb = bench.peer_peak(name) })
+  else
+    print(bench.encode(bench.measure(name, { rounds = options.rounds, peer = not options.no_peer })))
+  end
+  return 0
+end
+
+-- The benchmarks that `words` mean: a name, or the beginning of some.
+local function chosen(words)
+  local all, names, list, seen = bench.list(), {}, {}, {}
+  if #words == 0 then return all end
+  for i, b in ipairs(all) do names[i] = b.name end
+  for _, word in ipairs(words) do
+    local found = false
+    for _, b in ipairs(all) do
+      if b.name:sub(1, #word) == word then
+        found = true
+        if not seen[b.name] then list[#list + 1] = b end
+        seen[b.name] = true
+      end
     end
+    if not found then error(suggest.unknown("benchmark", word, names), 0) end
   end
   return list
-end
-
-local function proc_status(field)
-  for line in io.lines "/proc/self/status" do
-    local kb = line:match("^" .. field .. ":%s+(%d+)")
-    if kb then return tonumber(kb) / 1024 end
-  end
-end
-
--- Resets the kernel's record of this process's peak memory; nil where that is not possible.
-local function reset_peak()
-  local f = io.open("/proc/self/clear_refs", "w")
-  if not f then return nil end
-  f:write "5"
-  f:close()
-  return proc_status "VmRSS"
-end
-
-local function timed(f, cpu)
-  local clock = cpu and os.clock or progress.now
-  local start = clock()
-  f()
-  return clock() - start
-end
-
---- Runs one benchmark and returns what is printed: name, what, value (ms), unit, ratio, limit, peer_ratio, peak_mb.
-function bench.run(b)
-  collectgarbage()
-  local case = b.setup()
-  local best = { run = math.huge, limit = math.huge, peer = math.huge }
-  local base = reset_peak()
-  best.run = timed(case.run, case.cpu) -- warm-up, and the peak
-  local peak = base and proc_status "VmHWM"
-  if case.limit then case.limit() end
-  local rounds = case.rounds or 5
-  for round = 1, rounds do
-    best.run = math.min(round == 1 and math.huge or best.run, timed(case.run, case.cpu))
-    if case.limit then best.limit = math.min(best.limit, timed(case.limit, case.cpu)) end
-    if case.peer and round <= (case.peer_rounds or rounds) then best.peer = math.min(best.peer, timed(case.peer, case.cpu)) end
-    if dgamlua.interrupted() then error("interrupted", 0) end
-  end
-  if case.close then case.close() end
-  local result = { name = b.name, what = b.what, value = best.run * 1000, unit = case.unit or "ms", peak_mb = peak }
-  if case.limit then
-    result.ratio = (case.work / best.run) / (case.limit_work / best.limit)
-    result.limit = case.limit_work / best.limit
-    result.limit_unit = case.limit_unit
-  end
-  if case.ratio then result.ratio = case.ratio(best.run) end
-  if case.peer then result.peer_ratio = best.peer / best.run end
-  if case.note then result.note = case.note(best.run) end
-  return result
 end
 
 local function rate(value, unit)
   if not value then return "" end
   if unit == "FLOP/s" then return ("%.0f GFLOP/s"):format(value / 1e9) end
-  if unit == "B/s" then return ("%.1f GB/s"):format(value / 1e9) end
-  return ("%.3g %s"):format(value, unit or "")
+  return ("%.1f GB/s"):format(value / 1e9)
 end
 
-function bench.main(args)
-  local parser = argparse("dgamlua bench", "Measure the kernels against the machine's limit.")
+local FORM = "%-24s %11s %7s %13s %7s %9s"
+
+local function row(r)
+  local line = FORM:format(r.name, ("%.2f %-2s"):format(r.value, r.unit), r.ratio and ("%.0f%%"):format(100 * r.ratio) or "",
+    rate(r.limit, r.limit_unit), r.peer_ratio and ("%.1fx"):format(r.peer_ratio) or "",
+    r.peak_mb and ("%.0f MB"):format(r.peak_mb) or "")
+  return (r.note and line .. "  " .. r.note or line):gsub("%s+$", "")
+end
+
+--- The command.
+-- @tparam {string} args
+-- @treturn integer exit status
+function M.run(args)
+  local parser = argparse("dgamlua bench", "Measures the kernels against the machine's limit.", EPILOG)
   parser:argument("name", "benchmarks to run (all by default); a name, or the beginning of some"):args "*"
   parser:flag("--json", "one JSON object a line")
   parser:flag("--list", "only list the benchmarks")
+  parser:option("--rounds", "time each so many times"):convert(math.tointeger)
+  parser:flag("--no-peer", "leave out the composite and libtorch paths")
+  parser:flag("--here"):hidden(true)
+  parser:flag("--peer-peak"):hidden(true)
   local options = parser:parse(args)
+  if options.here then return here(options) end
 
-  local all, chosen, names = bench.list(), {}, {}
-  for _, b in ipairs(all) do names[#names + 1] = b.name end
-  for _, want in ipairs(options.name) do
-    local before = #chosen
-    for _, b in ipairs(all) do
-      if b.name:sub(1, #want) == want then chosen[#chosen + 1] = b end
-    end
-    if #chosen == before then error(suggest.unknown("benchmark", want, names), 0) end
-  end
-  if #options.name == 0 then chosen = all end
-
+  local list, status = chosen(options.name), 0
   if options.list then
-    for _, b in ipairs(chosen) do print(("%-24s %s"):format(b.name, b.what)) end
+    for _, b in ipairs(list) do print(("%-24s %s"):format(b.name, b.what)) end
     return 0
   end
-  if not options.json then
-    print(("%-24s %12s %8s %16s %8s %9s"):format("benchmark", "time", "ratio", "limit", "peer", "peak"))
-  end
-  for _, b in ipairs(chosen) do
-    local r = bench.run(b)
-    if options.json then
-      print(json.encode(r, { keyorder = { "name", "value", "unit", "ratio", "limit", "limit_unit", "peer_ratio", "peak_mb" } }))
+  if not options.json then print(FORM:format("benchmark", "time", "ratio", "limit", "peer", "peak")) end
+  for _, b in ipairs(list) do
+    local r = M.measure(b.name, { rounds = options.rounds, peer = not options.no_peer })
+    if r then
+      r.samples, r.compare_peak = nil, nil
+      print(options.json and bench.encode(r) or row(r))
     else
-      print(("%-24s %9.2f %-2s %8s %16s %8s %9s%s"):format(r.name, r.value, r.unit, r.ratio and ("%.0f%%"):format(100 * r.ratio) or "",
-        rate(r.limit, r.limit_unit), r.peer_ratio and ("%.1fx"):format(r.peer_ratio) or "",
-        r.peak_mb and ("%.0f MB"):format(r.peak_mb) or "", r.note and "  " .. r.note or ""))
+      io.stderr:write(("dgamlua: the benchmark %s failed\n"):format(b.name))
+      status = 1
     end
     io.stdout:flush()
   end
-  return 0
+  return status
 end
 
-return { run = bench.main, list = bench.list, measure = bench.run }
+return M

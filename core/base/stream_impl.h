@@ -1,0 +1,83 @@
+/* stream_impl.h - the passes of stream.h at the vector width that this file is compiled for. Included by stream.c,
+ * stream_avx2.c and stream_avx512.c, which define STREAM (the function's name). Internal to the core. */
+#include <string.h>
+
+#include "base/stream.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define WIDE             64
+#define STORE_PAST(p, v) _mm512_stream_ps(p, (__m512)(v))
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define WIDE             32
+#define STORE_PAST(p, v) _mm256_stream_ps(p, (__m256)(v))
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#define WIDE             16
+#define STORE_PAST(p, v) _mm_stream_ps(p, (__m128)(v))
+#else
+#define WIDE             16
+#define STORE_PAST(p, v) memcpy(p, &(v), WIDE)
+#endif
+
+#define LINE  16   /* floats in a cache line */
+#define AHEAD 512  /* floats that are prefetched ahead */
+#define STRIP 1024 /* floats of an array fetched at a time */
+
+typedef float vec __attribute__((vector_size(WIDE)));
+
+static inline __attribute__((always_inline)) vec larger(vec a, vec b) {
+  typedef int bits __attribute__((vector_size(WIDE)));
+  bits take = a > b;
+  return (vec)((take & (bits)a) | (~take & (bits)b));
+}
+
+/* One cache line of the pass. */
+static inline __attribute__((always_inline)) void line(float *p, const float *g, float *m, float *v, int past) {
+  for (int i = 0; i < LINE; i += WIDE / 4) {
+    vec x, y;
+    memcpy(&x, g + i, WIDE);
+    float *out[3] = {p + i, m + i, v + i};
+    for (int k = 0; k < 3; k++) {
+      memcpy(&y, out[k], WIDE);
+      y = larger(y, x);
+      if (past)
+        STORE_PAST(out[k], y);
+      else
+        memcpy(out[k], &y, WIDE);
+    }
+  }
+}
+
+void STREAM(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way) {
+  size_t i = 0, whole = n / LINE * LINE;
+  if (way == DGAM_STREAM_BYPASS) {
+    for (; i < whole; i += LINE) line(p + i, g + i, m + i, v + i, 1);
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+  } else if (way == DGAM_STREAM_AHEAD) {
+    for (; i < whole; i += LINE) { /* a prefetch beyond the end does nothing */
+      __builtin_prefetch(p + i + AHEAD, 1), __builtin_prefetch(g + i + AHEAD, 0);
+      __builtin_prefetch(m + i + AHEAD, 1), __builtin_prefetch(v + i + AHEAD, 1);
+      line(p + i, g + i, m + i, v + i, 0);
+    }
+  } else if (way == DGAM_STREAM_STRIPS) {
+    for (; i < whole; i += STRIP) {
+      size_t end = whole - i < STRIP ? whole : i + STRIP;
+      for (size_t k = i; k < end; k += LINE) __builtin_prefetch(g + k, 0);
+      for (size_t k = i; k < end; k += LINE) __builtin_prefetch(p + k, 1);
+      for (size_t k = i; k < end; k += LINE) __builtin_prefetch(m + k, 1);
+      for (size_t k = i; k < end; k += LINE) __builtin_prefetch(v + k, 1);
+      for (size_t k = i; k < end; k += LINE) line(p + k, g + k, m + k, v + k, 0);
+    }
+  } else {
+    for (; i < whole; i += LINE) line(p + i, g + i, m + i, v + i, 0);
+  }
+  for (i = whole; i < n; i++) {
+    p[i] = p[i] > g[i] ? p[i] : g[i];
+    m[i] = m[i] > g[i] ? m[i] : g[i];
+    v[i] = v[i] > g[i] ? v[i] : g[i];
+  }
+}
