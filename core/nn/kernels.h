@@ -38,7 +38,8 @@ typedef struct dgam_nn_kernels {
   void (*attention_grad)(const dgam_attention_job *j);
 } dgam_nn_kernels;
 
-extern const dgam_nn_kernels dgam_nn_kernels_plain, dgam_nn_kernels_avx2, dgam_nn_kernels_avx512;
+extern const dgam_nn_kernels dgam_nn_kernels_plain, dgam_nn_kernels_avx2, dgam_nn_kernels_avx512,
+    dgam_nn_kernels_avx512bf;
 
 /* The set for dgam_cpu_level(). */
 const dgam_nn_kernels *dgam_nn_kernels_get(void);

@@ -223,7 +223,7 @@ static void adamw(size_t n, float *p, const float *g, float *m, float *v, float 
 
 static void attention(const dgam_attention_job *j) {
 #ifdef __AVX512BF16__
-  if (j->bf && attention_bf16_fits(j)) {
+  if (j->bf) {
     attention_bf16(j);
     return;
   }
@@ -234,7 +234,7 @@ static void attention(const dgam_attention_job *j) {
 
 static void attention_grad(const dgam_attention_job *j) {
 #ifdef __AVX512BF16__
-  if (j->bf && attention_bf16_fits(j)) {
+  if (j->bf) {
     attention_grad_bf16(j);
     return;
   }
