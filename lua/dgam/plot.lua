@@ -1,31 +1,118 @@
---- dgam.plot: charts as SVG and PNG, drawn by gnuplot.
+--- dgam.plot: charts, tables and sheets of frames as SVG and PNG, drawn by gnuplot.
 --
 --     plot.bars  { file = "table7", groups = {"a", "b"}, series = {{ name = "top-1", values = {1, 2}, errors = {.1, .2} }} }
 --     plot.lines { file = "loss", series = {{ name = "training", x = {1, 2}, y = {3, 2} }}, xlabel = "epoch" }
+--     plot.page  { file = "figure1", width = 900, height = 400, panels = {
+--       { kind = "lines", box = { 0, 0, 450, 400 }, series = ... }, { kind = "bars", box = { 450, 0, 450, 400 }, ... } } }
 --
--- Both write FILE.svg and FILE.png and return the two paths. The files appear whole; when gnuplot fails, old ones stay.
+-- All write FILE.svg and FILE.png (twice as many pixels) and return the two paths. The files appear whole; when gnuplot
+-- fails, old ones stay. Lengths are pixels of the SVG, from the upper left corner. Text is drawn as it stands, whatever
+-- is in it: it never reaches gnuplot as a command nor as mark-up.
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
+local sorted_keys = require "dgam.keys"
 local suggest = require "dgam.suggest"
 
 local plot = {}
 
--- Colours that stay apart in grey and for colour-blind readers (Okabe and Ito 2008).
-local COLOURS = { "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000" }
+--- Colours that stay apart in grey and for colour-blind readers (Okabe and Ito 2008).
+plot.COLOURS = { "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000" }
+local DASHES = { "solid", "(12,4)", "(4,3)", "(12,4,3,4)" } -- for the ninth curve and on, and for print without colour
 
-local function quoted(text) -- for gnuplot: single quotes, doubled inside; no line breaks
-  return "'" .. tostring(text):gsub("'", "''"):gsub("[\r\n]", " ") .. "'"
+local FONT = "DejaVu Sans"
+local SIZE, SMALL, LINE = 12, 11, 15 -- pixels: text, tic labels and notes, from one line to the next
+local INK, GREY, RULE = "#222222", "#666666", "#e0e0e0"
+
+local function colour(i) return plot.COLOURS[(i - 1) % #plot.COLOURS + 1] end
+
+-- --- text ---
+
+-- UTF-8 in one line: what is not becomes U+FFFD, control characters become spaces.
+local function clean(text)
+  text = tostring(text)
+  local parts, at = {}, 1
+  while at <= #text do
+    local _, bad = utf8.len(text, at)
+    parts[#parts + 1] = text:sub(at, (bad or #text + 1) - 1)
+    if not bad then break end
+    parts[#parts + 1] = "\u{FFFD}"
+    at = bad + 1
+  end
+  return (table.concat(parts):gsub("%c", " "))
+end
+
+-- For gnuplot: in double quotes, everything but letters as its octal number. (Single quotes will not do: a
+-- text that begins with a quote ends them.)
+local function quoted(text)
+  return '"' .. clean(text):gsub("[^%a \x80-\xff]", function(c) return ("\\%03o"):format(c:byte()) end) .. '"'
 end
 
 local function number(v) return v ~= v and "NaN" or ("%.9g"):format(v) end
+
+local NARROW = {}
+for c in ("ijlI.,:;'|!"):gmatch "." do NARROW[c:byte()] = 0.31 end
+for c in ("ftr()[]{}-/\\\" "):gmatch "." do NARROW[c:byte()] = 0.39 end
+for c in ("mwMW%@+=<>"):gmatch "." do NARROW[c:byte()] = 0.9 end
+
+--- About how many pixels a text takes (DejaVu Sans).
+-- @param size of the font, in pixels (12 unless told)
+function plot.text_width(text, size)
+  local em = 0
+  for _, c in utf8.codes(clean(text)) do
+    em = em + (NARROW[c] or c >= 0x2E80 and 1 or c >= 65 and c <= 90 and 0.71 or 0.62)
+  end
+  return em * (size or SIZE)
+end
+
+--- The beginning of a text that fits into so many pixels, with an ellipsis where something was cut off.
+function plot.fitted(text, width, size)
+  text = clean(text)
+  if plot.text_width(text, size) <= width then return text end
+  local kept = ""
+  for _, c in utf8.codes(text) do
+    local longer = kept .. utf8.char(c)
+    if plot.text_width(longer .. "…", size) > width then break end
+    kept = longer
+  end
+  return kept:gsub("%s+$", "") .. "…"
+end
+
+--- A text in at most `most` lines of so many pixels.
+-- @return list of lines
+function plot.wrapped(text, width, most, size)
+  local lines = { "" }
+  for word in clean(text):gmatch "%S+" do
+    local row = lines[#lines]
+    if row == "" then lines[#lines] = word
+    elseif #lines < most and plot.text_width(row .. " " .. word, size) > width then lines[#lines + 1] = word
+    else lines[#lines] = row .. " " .. word end
+  end
+  for i, row in ipairs(lines) do lines[i] = plot.fitted(row, width, size) end
+  return lines
+end
+
+-- --- gnuplot ---
+
+local function folder_of(options)
+  local base = options.file
+  if type(base) ~= "string" then error("plot: file is missing, expected a path without ending", 4) end
+  local folder = base:match "^(.*)/[^/]*$"
+  if folder and folder ~= "" and lfs.attributes(folder, "mode") ~= "directory" then
+    error(("plot: cannot write '%s': there is no folder '%s'"):format(base, folder), 4)
+  end
+  return base
+end
+
+local function write_file(path, ...)
+  local f <close> = assert(io.open(path, "wb"))
+  assert(f:write(...))
+end
 
 -- Runs a gnuplot script and returns what it drew. Script and picture go through files whose names we choose, so that
 -- nothing of a user's is parsed by a shell.
 local function gnuplot(script)
   local name, picture = os.tmpname(), os.tmpname()
-  local f = assert(io.open(name, "w"))
-  f:write("set output ", quoted(picture), "\n", script, "\nunset output\n")
-  f:close()
+  write_file(name, "set output ", quoted(picture), "\n", script, "\nunset multiplot\nunset output\n")
   local p = assert(io.popen(("gnuplot %s 2>&1 </dev/null"):format(name), "r"))
   local said = p:read "a"
   local ok = p:close()
@@ -41,111 +128,461 @@ local function gnuplot(script)
   return bytes
 end
 
-local HEAD = [[
-set encoding utf8
-set border 3 lc rgb '#444444'
-set tics nomirror out scale 0.5 textcolor rgb '#222222'
-set grid ytics lc rgb '#d0d0d0' lw 1
-set key at screen 0.5,0.925 center top horizontal Left reverse samplen 1
-]] -- the title goes above the key, not between it and the picture: a label in place of "set title"
+-- A page under construction: the commands so far, and where pixel (x, y) is for gnuplot.
+local Page = {}
+Page.__index = Page
 
-local function render(options, body, width, height)
-  local base = options.file
-  if type(base) ~= "string" then error("plot: file is missing, expected a path without ending", 3) end
-  local folder = base:match "^(.*)/[^/]*$"
-  if folder and folder ~= "" and lfs.attributes(folder, "mode") ~= "directory" then
-    error(("plot: cannot write '%s': there is no folder '%s'"):format(base, folder), 3)
+-- A data block for gnuplot: rows of numbers.
+function Page:data(name, rows)
+  self[#self + 1] = "$" .. name .. " << END"
+  for _, row in ipairs(rows) do
+    for i, v in ipairs(row) do row[i] = number(v) end
+    self[#self + 1] = table.concat(row, " ")
   end
-  local head = { HEAD, options.title and "set tmargin 4" or "set tmargin 2.5" }
-  if options.title then
-    head[#head + 1] = ("set label %s at screen 0.5,0.96 center noenhanced"):format(quoted(options.title))
-  end
-  for _, name in ipairs { "ylabel", "xlabel" } do
-    if options[name] then head[#head + 1] = ("set %s %s noenhanced"):format(name, quoted(options[name])) end
-  end
-  local paths, pictures = {}, {}
-  for i, kind in ipairs { { "svg", "svg" }, { "png", "pngcairo" } } do
-    local terminal = ("set terminal %s enhanced background '#ffffff' font 'DejaVu Sans,13' size %d,%d"):format(kind[2], width,
-      height)
-    paths[i] = base .. "." .. kind[1]
-    pictures[i] = gnuplot(table.concat({ terminal, table.concat(head, "\n"), body }, "\n"))
-  end
-  for i, path in ipairs(paths) do fs.write(path, pictures[i]) end
-  return table.unpack(paths)
+  self[#self + 1] = "END"
 end
 
--- A label over at most three lines of about 14 characters, as text for a data block (in double quotes, where a backslash
--- begins an escape), and how many lines it has.
-local function wrapped(label)
-  local lines = { "" }
-  for word in tostring(label):gmatch "%S+" do
-    local row = lines[#lines]
-    if row == "" then lines[#lines] = word
-    elseif #lines < 3 and (utf8.len(row .. word) or #row + #word) > 13 then lines[#lines + 1] = word
-    else lines[#lines] = row .. " " .. word end
-  end
-  for i, row in ipairs(lines) do
-    local cut = utf8.len(row) and utf8.offset(row, 20)
-    if cut and cut <= #row then row = row:sub(1, cut - 1) .. "…" end
-    lines[i] = row:gsub("\\", "\\\\"):gsub('"', "''")
-  end
-  return '"' .. table.concat(lines, "\\n") .. '"', #lines
+function Page:say(format, ...) self[#self + 1] = select("#", ...) > 0 and format:format(...) or format end
+
+function Page:at(x, y) return ("screen %.6f, screen %.6f"):format(x / self.width, 1 - y / self.height) end
+
+-- Options: size, bold, colour, align = "left", "center" or "right", rotate = degrees, at = a gnuplot position, not x and y.
+function Page:text(text, x, y, o)
+  o = o or {}
+  local font = ("%s%s,%g"):format(FONT, o.bold and ":Bold" or "", o.size or SIZE)
+  self:say("set label %s at %s %s noenhanced front font '%s' tc rgb '%s'%s", quoted(text), o.at or self:at(x, y),
+    o.align or "left", font, o.colour or INK, o.rotate and (" rotate by %g"):format(o.rotate) or "")
 end
 
---- Grouped bars with error bars.
--- @param options file, groups = labels, series = list of { name, values, errors }, title, ylabel, line = { value, label }
-function plot.bars(options)
-  suggest.check_options("plot.bars", options, { "file", "groups", "series", "title", "ylabel", "line" })
-  local body = { "$data << END" }
-  local top, lines = options.line and options.line.value or 0, 1
-  for g, label in ipairs(options.groups) do
-    local text, rows = wrapped(label)
-    local cells = { text }
-    lines = math.max(lines, rows)
-    for _, s in ipairs(options.series) do
-      cells[#cells + 1] = number(s.values[g])
-      cells[#cells + 1] = number(s.errors and s.errors[g] or 0)
-      local v = s.values[g]
-      if v == v then top = math.max(top, v + (s.errors and s.errors[g] or 0)) end
+function Page:rectangle(x, y, w, h, fill)
+  self:say("set object rectangle from %s to %s front fs solid 1 noborder fc rgb '%s'", self:at(x, y + h), self:at(x + w, y), fill)
+end
+
+function Page:stroke(x0, y0, x1, y1, o)
+  o = o or {}
+  self:say("set arrow from %s to %s nohead front lw %g lc rgb '%s' dt %s", self:at(x0, y0), self:at(x1, y1), o.width or 1,
+    o.colour or INK, o.dash or "solid")
+end
+
+-- The picture part of a panel, in pixels: what is left of its box within the margins.
+function Page:area(left, top, right, bottom)
+  self:say("set lmargin at screen %.6f\nset rmargin at screen %.6f\nset tmargin at screen %.6f\nset bmargin at screen %.6f",
+    left / self.width, right / self.width, 1 - top / self.height, 1 - bottom / self.height)
+end
+
+function Page:axes()
+  self:say("set border 3 lc rgb '#444444'\nset tics nomirror out scale 0.5 font ',%d' textcolor rgb '%s'", SMALL, INK)
+  self:say("set grid ytics lt 1 lw 0.8 dt solid lc rgb '%s'\nset style fill solid 1 noborder\nset key off", RULE)
+end
+
+-- Names of series with their colours, in as many rows as it takes. Returns the height.
+function Page:legend(series, x, y, width, mark)
+  if #series < 2 and not (series[1] and series[1].name) then return 0 end
+  local left, row = x, y + 8
+  for i, s in ipairs(series) do
+    local name = plot.fitted(s.name or tostring(i), width - 26)
+    local wide = 24 + plot.text_width(name) + 12
+    if left > x and left + wide > x + width + 12 then left, row = x, row + 18 end
+    if mark == "line" then
+      self:stroke(left, row, left + 18, row, { colour = s.colour or colour(i), width = 2, dash = s.dash })
+    else
+      self:rectangle(left, row - 6, 12, 12, s.colour or colour(i))
     end
-    body[#body + 1] = table.concat(cells, " ")
+    self:text(name, left + (mark == "line" and 23 or 17), row)
+    left = left + wide
   end
-  body[#body + 1] = "END"
-  body[#body + 1] = "set style data histogram\nset style histogram errorbars gap 1.5 lw 1.2\nset style fill solid 1.0 border rgb '#333333'"
-  body[#body + 1] = "set bmargin " .. number(lines + 1.5)
-  body[#body + 1] = "set boxwidth 0.9\nset xtics noenhanced scale 0 font ',12'\nset yrange [0:" .. number(math.max(top * 1.06, 1e-9)) .. "]"
-  if options.line then
-    body[#body + 1] = ("set arrow from graph 0, first %s to graph 1, first %s nohead dt 2 lc rgb '#666666'"):format(
-      number(options.line.value), number(options.line.value))
-    body[#body + 1] = ("set label %s at graph 1.005, first %s noenhanced tc rgb '#666666'"):format(quoted(options.line.label),
-      number(options.line.value))
-    body[#body + 1] = "set rmargin 9"
+  return row + 14 - y
+end
+
+-- Title and legend. Returns how far down they reach.
+function Page:header(panel, box, series, mark)
+  local y = box[2]
+  if panel.title then
+    self:text(plot.fitted(panel.title, box[3] - 16, 13), box[1] + 8, y + 14, { bold = true, size = 13 })
+    y = y + 26
+  end
+  return y + self:legend(series, box[1] + 8, y, box[3] - 16, mark) + 8
+end
+
+-- Notes below the chart, from the bottom up. Returns where they begin.
+function Page:footer(panel, box)
+  local bottom = box[2] + box[4] - 4
+  if not panel.note then return bottom end
+  local lines = plot.wrapped(panel.note, box[3] - 16, 3, SMALL)
+  for i = #lines, 1, -1 do
+    self:text(lines[i], box[1] + 8, bottom - 7, { size = SMALL, colour = GREY })
+    bottom = bottom - LINE
+  end
+  return bottom - 4
+end
+
+-- Labels below the x axis at positions 1, 2, ... Returns the height they take, and what draws them. Never slanted: Cairo
+-- turns a character that no font has into a shape as large as the page when it is rotated.
+function Page:group_labels(groups, slot)
+  local most, rows = 1, {}
+  for g, label in ipairs(groups) do
+    rows[g] = plot.wrapped(label, slot - 6, 3)
+    most = math.max(most, #rows[g])
+  end
+  return most * LINE + 6, function(bottom)
+    for g, lines in ipairs(rows) do
+      for i, line in ipairs(lines) do
+        self:text(line, 0, 0, { align = "center", at = ("first %d, screen %.6f"):format(g, 1 - (bottom + LINE * i - 2) / self.height) })
+      end
+    end
+  end
+end
+
+-- --- kinds of panels ---
+
+local kinds = {}
+local KNOWN = { -- options of each kind, besides kind and box
+  bars = { "groups", "series", "title", "ylabel", "line", "note", "after", "format", "range" },
+  across = { "groups", "series", "title", "xlabel", "note", "stacked", "format" },
+  lines = { "series", "title", "xlabel", "ylabel", "logx", "logy", "note", "xtics", "xrange", "yrange" },
+  table = { "head", "rows", "title", "note", "rules" },
+  frames = { "tiles", "columns", "tile", "title", "note", "gap" },
+}
+
+local function y_title(page, panel, box, top, bottom)
+  if not panel.ylabel then return end
+  page:text(plot.fitted(panel.ylabel, bottom - top + 20), box[1] + 12, (top + bottom) / 2, { rotate = 90, align = "center" })
+end
+
+function kinds.bars(page, p, box)
+  local n, k = #p.groups, #p.series
+  if n == 0 or k == 0 then error("plot.bars: there is nothing to draw, expected groups and series", 0) end
+  local low, high = p.line and math.min(p.line.value, 0) or 0, p.line and math.max(p.line.value, 0) or 0
+  for _, s in ipairs(p.series) do
+    for g = 1, n do
+      local v, e = s.values[g], s.errors and s.errors[g] or 0
+      if v and v == v and math.abs(v) < math.huge then
+        e = e == e and e or 0
+        low, high = math.min(low, v - e), math.max(high, v + e)
+      end
+    end
+  end
+  if high - low <= 0 then high = 1 end
+  if p.range then low, high = p.range[1], p.range[2] end
+
+  local top, bottom = page:header(p, box, p.series), page:footer(p, box)
+  local line_label = p.line and tostring(p.line.label) or ""
+  local left = box[1] + (p.ylabel and 60 or 44)
+  local right = box[1] + box[3] - (p.line and plot.text_width(line_label, SMALL) + 14 or 12)
+  local slot = (right - left) / (n + 0.2)
+  local high_label, labels = page:group_labels(p.groups, slot)
+  bottom = bottom - high_label
+  local wide = 0.82 / k -- of a bar
+  local values = slot * wide >= 23
+  high = high + (high - low) * (values and 0.09 or 0.04)
+  if low < 0 then low = low - (high - low) * (values and 0.09 or 0.04) end
+
+  page:area(left, top, right, bottom)
+  page:axes()
+  page:say("unset xtics\nset xrange [0.4:%g]\nset yrange [%s:%s]", n + 0.6, number(low), number(high))
+  y_title(page, p, box, top, bottom)
+  labels(bottom)
+  if p.line then
+    page:say("set arrow from graph 0, first %s to graph 1, first %s nohead back dt (8,5) lc rgb '%s'", number(p.line.value),
+      number(p.line.value), GREY)
+    page:text(line_label, 0, 0, { size = SMALL, colour = GREY, at = ("graph 1, first %s offset 0.8,0"):format(number(p.line.value)) })
+  end
+  if low < 0 then page:say("set arrow from graph 0, first 0 to graph 1, first 0 nohead back lc rgb '#444444'") end
+  for _, g in ipairs(p.after or {}) do
+    page:say("set arrow from first %g, graph 0 to first %g, graph 1 nohead back dt (2,4) lc rgb '%s'", g + 0.5, g + 0.5, GREY)
   end
   local curves = {}
-  for i, s in ipairs(options.series) do
-    curves[i] = ("$data using %d:%d%s title %s noenhanced lc rgb '%s'"):format(2 * i, 2 * i + 1, i == 1 and ":xtic(1)" or "",
-      quoted(s.name), COLOURS[(i - 1) % #COLOURS + 1])
+  for i, s in ipairs(p.series) do
+    local rows = {}
+    for g = 1, n do
+      local v, e = s.values[g] or 0 / 0, s.errors and s.errors[g] or 0
+      e = e == e and e or 0
+      local x, side = g + (i - (k + 1) / 2) * wide, v < 0 and -1 or 1
+      rows[g] = { x, v, e > 0 and e or 0 / 0 }
+      if values and v == v then
+        page:text((p.format or "%.1f"):format(v), 0, 0, { size = 10, align = "center", colour = "#444444",
+          at = ("first %s, first %s offset 0,%g"):format(number(x), number(v + side * e), 0.6 * side) })
+      end
+    end
+    page:data("s" .. i, rows)
+    curves[#curves + 1] = ("$s%d using 1:2:(%g) with boxes fc rgb '%s'"):format(i, wide * 0.94, s.colour or colour(i))
+    if s.errors then -- not yerrorbars, which put a point of size 0 into the SVG that some readers choke on
+      curves[#curves + 1] = ("$s%d using 1:($2-$3):(0):(2*$3) with vectors heads size screen %.6f,90 lw 1.2 lc rgb '%s'"):format(i,
+        math.min(4, slot * wide / 4) / page.width, INK)
+    end
   end
-  body[#body + 1] = "plot " .. table.concat(curves, ", \\\n  ")
-  return render(options, table.concat(body, "\n"), math.max(720, 170 + 125 * #options.groups), 420)
+  page:say("plot " .. table.concat(curves, ", \\\n  "))
 end
 
---- Lines over x.
--- @param options file, series = list of { name, x = (default 1..n), y }, title, xlabel, ylabel, logx, logy
-function plot.lines(options)
-  suggest.check_options("plot.lines", options, { "file", "series", "title", "xlabel", "ylabel", "logx", "logy" })
-  local body, curves = {}, {}
-  for i, s in ipairs(options.series) do
-    body[#body + 1] = ("$s%d << END"):format(i)
-    for k, y in ipairs(s.y) do body[#body + 1] = number(s.x and s.x[k] or k) .. " " .. number(y) end
-    body[#body + 1] = "END"
-    curves[i] = ("$s%d using 1:2 with lines lw 2 lc rgb '%s' title %s noenhanced"):format(i, COLOURS[(i - 1) % #COLOURS + 1],
-      quoted(s.name))
+-- Bars from left to right, one below the other: for many groups and long names.
+function kinds.across(page, p, box)
+  local n, k = #p.groups, #p.series
+  if n == 0 or k == 0 then error("plot.across: there is nothing to draw, expected groups and series", 0) end
+  local top, bottom = page:header(p, box, p.series), page:footer(p, box)
+  local longest, high = 0, 0
+  for g, label in ipairs(p.groups) do
+    longest = math.max(longest, plot.text_width(label))
+    local sum = 0
+    for _, s in ipairs(p.series) do
+      local v = s.values[g]
+      v = v and v == v and v or 0
+      sum = p.stacked and sum + v or math.max(sum, v)
+    end
+    high = math.max(high, sum)
   end
-  if options.logx then body[#body + 1] = "set logscale x" end
-  if options.logy then body[#body + 1] = "set logscale y\nset format y '10^{%T}'" end
-  body[#body + 1] = "plot " .. table.concat(curves, ", \\\n  ")
-  return render(options, table.concat(body, "\n"), 720, 420)
+  longest = math.min(longest, box[3] * 0.4)
+  local left, right = box[1] + longest + 18, box[1] + box[3] - 50
+  bottom = bottom - (p.xlabel and 42 or 24)
+  page:area(left, top, right, bottom)
+  page:axes()
+  page:say("unset ytics\nset grid noytics xtics lt 1 lw 0.8 dt solid lc rgb '%s'", RULE)
+  page:say("set xrange [0:%s]\nset yrange [%g:0.4]", number(high > 0 and high or 1), n + 0.6)
+  if p.xlabel then page:text(plot.fitted(p.xlabel, right - left), (left + right) / 2, bottom + 32, { align = "center" }) end
+  local slot = (bottom - top) / (n + 0.2)
+  local wide, curves, from = p.stacked and 0.8 or 0.82 / k, {}, setmetatable({}, { __index = function() return 0 end })
+  for i, s in ipairs(p.series) do
+    local rows = {}
+    for g = 1, n do
+      local v = s.values[g] or 0 / 0
+      local y = p.stacked and g or g + (i - (k + 1) / 2) * wide
+      local start = p.stacked and from[g] or 0
+      local stop = start + (v == v and v or 0)
+      rows[g] = { start, stop, y - wide * 0.47, y + wide * 0.47 }
+      if p.stacked then from[g] = stop end
+      if v == v and (not p.stacked or i == k) and slot * wide >= 9 then
+        page:text((p.format or "%.1f"):format(p.stacked and stop or v), 0, 0, { size = 10, colour = "#444444",
+          at = ("first %s, first %s offset 0.6,0"):format(number(stop), number(y)) })
+      end
+    end
+    page:data("s" .. i, rows)
+    curves[i] = ("$s%d using 1:3:1:2:3:4 with boxxyerror fc rgb '%s'"):format(i, s.colour or colour(i))
+  end
+  for g, label in ipairs(p.groups) do
+    page:text(plot.fitted(label, longest), left - 8, top + (g - 0.4) * slot, { align = "right" })
+  end
+  page:say("plot " .. table.concat(curves, ", \\\n  "))
 end
+
+function kinds.lines(page, p, box)
+  if #p.series == 0 then error("plot.lines: there is nothing to draw, expected series", 0) end
+  for i, s in ipairs(p.series) do s.dash = s.dash or DASHES[(i - 1) // #plot.COLOURS % #DASHES + 1] end
+  local top, bottom = page:header(p, box, p.series, "line"), page:footer(p, box)
+  local left, right = box[1] + (p.ylabel and 70 or 52), box[1] + box[3] - 16
+  bottom = bottom - (p.xlabel and 42 or 24)
+  page:area(left, top, right, bottom)
+  page:axes()
+  page:say("set grid xtics")
+  if p.xlabel then page:text(plot.fitted(p.xlabel, right - left), (left + right) / 2, bottom + 32, { align = "center" }) end
+  y_title(page, p, box, top, bottom)
+  if p.logx then page:say("set logscale x") end
+  if p.logy then page:say("set logscale y\nset format y '10^{%T}'\nset ytics enhanced") end
+  for _, name in ipairs { "xrange", "yrange" } do
+    if p[name] then page:say("set %s [%s:%s]", name, number(p[name][1]), number(p[name][2])) end
+  end
+  if p.xtics then
+    local tics = {}
+    for i, t in ipairs(p.xtics) do -- a tic's own label would be a format
+      tics[i] = "'' " .. number(t[1])
+      page:text(t[2], 0, 0, { size = SMALL, align = "center",
+        at = ("first %s, screen %.6f"):format(number(t[1]), 1 - (bottom + 13) / page.height) })
+    end
+    page:say("set xtics (%s)", table.concat(tics, ", "))
+  end
+  local curves = {}
+  for i, s in ipairs(p.series) do
+    local rows = {}
+    for k, y in ipairs(s.y) do rows[k] = { s.x and s.x[k] or k, y } end
+    page:data("s" .. i, rows)
+    curves[i] = ("$s%d using 1:2 with lines lw 2 dt %s lc rgb '%s'"):format(i, s.dash, s.colour or colour(i))
+  end
+  page:say("plot " .. table.concat(curves, ", \\\n  "))
+end
+
+-- A panel that is only labels and strokes still needs something to plot.
+local function nothing(page)
+  page:area(0, 0, page.width, page.height)
+  page:say "set xrange [0:1]\nset yrange [0:1]\nunset border\nunset tics\nset key off\nplot NaN"
+end
+
+--- Widths of the columns of a table panel, and the height it takes: for laying out a page.
+function plot.table_size(p)
+  local widths = {}
+  for _, row in ipairs { p.head, table.unpack(p.rows) } do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, plot.text_width(cell)) end
+  end
+  local total = 16
+  for _, w in ipairs(widths) do total = total + w + 20 end
+  return total, (p.title and 30 or 6) + 20 * (#p.rows + 1) + 12 + (p.note and 3 * LINE + 6 or 0), widths
+end
+
+function kinds.table(page, p, box)
+  local total, _, widths = plot.table_size(p)
+  local squeeze = math.min(1, box[3] / total)
+  local x, y, right = {}, page:header(p, box, {}), box[1] + 8
+  for i, w in ipairs(widths) do
+    x[i] = right
+    right = right + (w + 20) * squeeze
+  end
+  right = right - 20 * squeeze
+  local function rule(at, width) page:stroke(box[1] + 8, at, right, at, { width = width }) end
+  local function line(row, at, bold)
+    for i, cell in ipairs(row) do
+      local text = plot.fitted(cell, widths[i] * squeeze + 2)
+      if i == 1 then page:text(text, x[i], at, { bold = bold })
+      else page:text(text, x[i] + widths[i] * squeeze, at, { align = "right", bold = bold }) end
+    end
+  end
+  rule(y, 1.6)
+  line(p.head, y + 11)
+  y = y + 22
+  rule(y, 0.8)
+  for r, row in ipairs(p.rows) do
+    line(row, y + 11)
+    y = y + 20
+    for _, after in ipairs(p.rules or {}) do
+      if after == r then rule(y + 1, 0.8) end
+    end
+  end
+  rule(y + 3, 1.6)
+  if p.note then
+    for i, text in ipairs(plot.wrapped(p.note, math.max(right - box[1] - 8, 300), 4, SMALL)) do
+      page:text(text, box[1] + 8, y + 3 + LINE * i, { size = SMALL, colour = GREY })
+    end
+  end
+  nothing(page)
+end
+
+--- Height of a frames panel of a given width, and pixels of a tile: for laying out a page.
+function plot.frames_size(p, width)
+  local gap, below, above = p.gap or 8, 0, 0
+  for _, t in ipairs(p.tiles) do
+    below, above = math.max(below, #(t.below or {})), math.max(above, t.above and 1 or 0)
+  end
+  local side = 0
+  for _, t in ipairs(p.tiles) do side = math.max(side, t.left and plot.text_width(t.left) + 10 or 0) end
+  side = math.min(side, 110)
+  local w = (width - 16 - side - gap * (p.columns - 1)) / p.columns
+  w = math.min(w, p.tile or w)
+  local h = 0
+  for _, t in ipairs(p.tiles) do h = math.max(h, w * (t.height or 1) / (t.width or 1)) end
+  local rows = math.ceil(#p.tiles / p.columns)
+  local step = h + below * 14 + above * 16 + gap
+  return (p.title and 34 or 8) + rows * step + (p.note and 3 * LINE or 0) + 4,
+    { w = w, h = h, step = step, gap = gap, side = side, above = above }
+end
+
+function kinds.frames(page, p, box)
+  local _, size = plot.frames_size(p, box[3])
+  local y0 = page:header(p, box, {})
+  page:footer(p, box)
+  local drawn = {}
+  for i, t in ipairs(p.tiles) do
+    local row, column = (i - 1) // p.columns, (i - 1) % p.columns
+    local x, y = box[1] + 8 + size.side + column * (size.w + size.gap), y0 + row * size.step + size.above * 16
+    if t.above then page:text(plot.fitted(t.above, size.w), x + size.w / 2, y - 9, { align = "center" }) end
+    if t.left then page:text(plot.fitted(t.left, size.side - 6), x - 8, y + size.h / 2, { align = "right" }) end
+    for k, text in ipairs(t.below or {}) do
+      page:text(plot.fitted(text, size.w + size.gap - 4, SMALL), x, y + size.h + 14 * k - 6,
+        { size = SMALL, colour = k == 1 and INK or GREY })
+    end
+    if t.rgb then
+      local scale = math.min(size.w / t.width, size.h / t.height)
+      local w, h = t.width * scale, t.height * scale
+      drawn[#drawn + 1] = { t = t, x = x + (size.w - w) / 2, y = y + (size.h - h) / 2, w = w, h = h }
+    else
+      page:text("none", x + size.w / 2, y + size.h / 2, { align = "center", size = SMALL, colour = GREY })
+      for k = 0, 1 do
+        page:stroke(x, y + k * size.h, x + size.w, y + k * size.h, { colour = RULE })
+        page:stroke(x + k * size.w, y, x + k * size.w, y + size.h, { colour = RULE })
+      end
+    end
+  end
+  nothing(page)
+  for _, d in ipairs(drawn) do
+    local t, raw = d.t, page:temporary(d.t.rgb)
+    page:say "unset label\nunset arrow\nunset object"
+    page:area(d.x, d.y, d.x + d.w, d.y + d.h)
+    page:say("set xrange [-0.5:%g]\nset yrange [-0.5:%g]", t.width - 0.5, t.height - 0.5)
+    for _, m in ipairs(t.marks or {}) do -- shares of the frame, from its upper left corner
+      for _, pen in ipairs { { 3.5, "#000000" }, { 1.6, m.colour or plot.COLOURS[7] } } do
+        page:say("set object ellipse center %s size screen %.6f, screen %.6f front fs empty border lc rgb '%s' lw %g",
+          page:at(d.x + m.x * d.w, d.y + m.y * d.h), m.w * d.w / page.width, m.h * d.h / page.height, pen[2], pen[1])
+      end
+    end
+    page:say("plot %s binary array=(%d,%d) flipy format='%%uchar' with rgbimage", quoted(raw), t.width, t.height)
+  end
+end
+
+-- --- pages ---
+
+local function render(options, width, height, panels)
+  local base = folder_of(options)
+  local page = setmetatable({ width = width, height = height }, Page)
+  local raws = {}
+  function page.temporary(_, bytes) -- pixels for gnuplot to read
+    raws[#raws + 1] = os.tmpname()
+    write_file(raws[#raws], bytes)
+    return raws[#raws]
+  end
+  local guard <close> = setmetatable({}, { __close = function() -- luacheck: ignore
+    for _, raw in ipairs(raws) do os.remove(raw) end
+  end })
+  page:say "set encoding utf8\nset multiplot"
+  for _, p in ipairs(panels) do
+    page:say "reset"
+    kinds[p.kind](page, p, p.box)
+  end
+  local body = table.concat(page, "\n")
+  local terminal = "set terminal %s enhanced background '#ffffff' font '" .. FONT .. ",%d' size %d,%d %s\n"
+  local svg = gnuplot(terminal:format("svg", SIZE, width, height, "") .. body)
+  svg = svg:gsub('font%-family="' .. FONT .. '(:?%a*)', function(weight) -- Verdana is as wide, if the other is not there
+    return (weight == ":Bold" and 'font-weight="bold" ' or "") .. 'font-family="' .. FONT .. ", Verdana, sans-serif"
+  end)
+  -- Cairo counts points at 96 a inch, so fonts take 3/4; and everything is drawn twice as large.
+  local png = gnuplot(terminal:format("pngcairo", SIZE, 2 * width, 2 * height, "fontscale 1.5 linewidth 2 pointscale 2") .. body)
+  fs.write(base .. ".svg", svg)
+  fs.write(base .. ".png", png)
+  return base .. ".svg", base .. ".png"
+end
+
+--- Several panels on one page.
+-- @param options file, width, height, panels = list of tables with kind and box = { x, y, width, height }, and
+--   bars    groups = labels, series = list of { name, values, errors, colour }, title, ylabel, note, line = { value, label },
+--           after = groups that a dotted line follows, format of the numbers on the bars ("%.1f"), range = { low, high }
+--   across  the same from left to right, for many groups: groups, series, title, xlabel, note, format, stacked = true
+--   lines   series = list of { name, x = (default 1..n), y, colour, dash }, title, xlabel, ylabel, note, logx, logy, xrange, yrange,
+--           xtics = list of { position, label }
+--   table   head = cells, rows = lists of cells, title, note, rules = rows that a line follows; see plot.table_size
+--   frames  tiles = list of { width, height, rgb = bytes [H,W,3], above, left, below = lines of text, marks = list of { x, y, w, h
+--           } (an ellipse, in shares of the frame) }, columns, tile = most pixels of a tile, title, note; see plot.frames_size
+function plot.page(options)
+  suggest.check_options("plot.page", options, { "file", "width", "height", "panels" })
+  for _, p in ipairs(options.panels) do
+    if not KNOWN[p.kind] then error(suggest.unknown("kind of panel", tostring(p.kind), sorted_keys(KNOWN)), 2) end
+    suggest.check_options("plot." .. p.kind, p, { "kind", "box", table.unpack(KNOWN[p.kind]) })
+  end
+  return render(options, math.ceil(options.width), math.ceil(options.height), options.panels)
+end
+
+local function single(kind, options, width, height)
+  suggest.check_options("plot." .. kind, options, { "file", table.unpack(KNOWN[kind]) })
+  local panel = setmetatable({ kind = kind, box = { 0, 4, width, height - 4 } }, { __index = options })
+  return render(options, width, height, { panel })
+end
+
+--- Grouped bars with error bars. Options as of a panel, and file.
+function plot.bars(options)
+  local bars = #options.groups * #options.series
+  return single("bars", options, math.min(1400, math.max(560, 80 + math.max(96 * #options.groups, 34 * bars))), 400)
+end
+
+--- Bars from left to right. Options as of a panel, and file.
+function plot.across(options)
+  local bars = #options.groups * (options.stacked and 1 or #options.series)
+  return single("across", options, 720, 120 + math.max(22 * #options.groups, 14 * bars))
+end
+
+--- Lines over x. Options as of a panel, and file.
+function plot.lines(options) return single("lines", options, 720, 420) end
 
 return plot

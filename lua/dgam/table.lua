@@ -141,10 +141,14 @@ function Table:chart(base, options)
     end
     series[#series + 1] = s
   end
-  local groups = {}
-  for r, row in ipairs(self.rows) do groups[r] = row.label end
+  local groups, after = {}, {}
+  for r, row in ipairs(self.rows) do
+    groups[r] = row.label
+    if row.rule then after[#after + 1] = r - 1 end
+  end
   return require("dgam.plot").bars { file = base, title = options.title, ylabel = options.ylabel or "accuracy, %",
-    groups = groups, series = series, line = options.chance and { value = options.chance, label = "chance" } }
+    groups = groups, series = series, after = after, note = self.note,
+    line = options.chance and { value = options.chance, label = ("chance %.1f"):format(options.chance) } }
 end
 
 return Table
