@@ -67,6 +67,7 @@ const IndexEntry index_arguments[] = {
     {"put_", "index", From1::index_tensor},
     {"take_along_dim", "indices", From1::index_tensor},
     {"embedding", "indices", From1::index_tensor},
+    {"embedding", "padding_idx", From1::ignore_index},
     {"one_hot", "self", From1::index_tensor},
     {"nll_loss", "target", From1::index_tensor},
     {"nll_loss", "ignore_index", From1::ignore_index},
@@ -112,8 +113,9 @@ struct Overload {
   std::vector<bool> index_result;
 };
 
-const char *want_name(Want w) {
-  switch (w) {
+std::string want_name(const Arg &a) {
+  if (a.want == Want::integers && a.fixed > 1) return c10::str("a list of ", a.fixed, " whole numbers");
+  switch (a.want) {
     case Want::tensor: return "a tensor";
     case Want::tensors: return "a list of tensors";
     case Want::scalar: return "a number";
@@ -259,6 +261,12 @@ bool all_items(const dgt_value &v, Pred pred) {
   return true;
 }
 
+// int[3] takes three numbers, one that stands for all, or as many as its default has. Kernels of libtorch read past the end
+// of a shorter list. int[1] is libtorch's way to write "one, or a list of any length".
+bool length_fits(const Arg &a, size_t n) {
+  return a.fixed < 2 || n == 1 || n == (size_t)a.fixed || (a.has_default && a.def.isIntList() && n == a.def.toIntVector().size());
+}
+
 int cost(const Arg &a, const dgt_value &v) {
   if (v.tag == DGT_NONE) return a.optional ? EXACT : NO;
   switch (a.want) {
@@ -281,7 +289,9 @@ int cost(const Arg &a, const dgt_value &v) {
                  : NO;
     case Want::integers:
       if (v.tag == DGT_INT) return NEAR;
-      return v.tag == DGT_LIST && all_items(v, [](const dgt_value &i) { return i.tag == DGT_INT; }) ? EXACT : NO;
+      return v.tag == DGT_LIST && length_fits(a, v.n) && all_items(v, [](const dgt_value &i) { return i.tag == DGT_INT; })
+                 ? EXACT
+                 : NO;
     case Want::numbers:
       if (is_number(v)) return NEAR;
       return v.tag == DGT_LIST && all_items(v, is_number) ? EXACT : NO;
@@ -385,6 +395,19 @@ IValue convert(const Arg &a, const dgt_value &v) {
   TORCH_CHECK(false, "argument '", a.name, "' has a type that Lua values cannot take");
 }
 
+// A resize that runs out of memory leaves a tensor with its new shape over its old storage, and the next kernel would
+// write past the end: such a tensor becomes an empty one.
+void restore(const dgt_value &v) {
+  if (v.tag == DGT_LIST)
+    for (size_t i = 0; i < v.n; i++) restore(v.as.list[i]);
+  if (v.tag != DGT_TENSOR) return;
+  const at::Tensor &t = v.as.t->t;
+  if (!t.defined() || t.layout() != at::kStrided || !t.has_storage() || t.is_meta() || t.numel() == 0) return;
+  double last = (double)t.storage_offset();
+  for (int64_t d = 0; d < t.dim(); d++) last += (double)(t.size(d) - 1) * (double)t.stride(d);
+  if ((last + 1) * (double)t.element_size() > (double)t.storage().nbytes()) t.unsafeGetTensorImpl()->set_sizes_contiguous({0});
+}
+
 // Which value goes to which argument: at[i] is the index of a positional value, npos + k a named one, -1 the default.
 // Values from `gather` on were given as separate integers for one list (zeros(2, 3)).
 struct Fit {
@@ -438,7 +461,7 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
       continue;
     }
     if (c == NO) {
-      if (why) *why = c10::str("argument '", a.name, "' is ", describe(args[next]), ", expected ", want_name(a.want));
+      if (why) *why = c10::str("argument '", a.name, "' is ", describe(args[next]), ", expected ", want_name(a));
       return false;
     }
     f.at[i] = next++;
@@ -463,7 +486,7 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
     if (c == NO) {
       if (why)
         *why = c10::str("argument '", named[k].name, "' is ", describe(named[k].value), ", expected ",
-                        want_name(o.args[i].want));
+                        want_name(o.args[i]));
       return false;
     }
     f.at[i] = nargs + k;
@@ -471,7 +494,7 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
   }
   for (size_t i = 0; i < n; i++)
     if (f.at[i] == -1 && !o.args[i].has_default) {
-      if (why) *why = c10::str("argument '", o.args[i].name, "' is missing, expected ", want_name(o.args[i].want));
+      if (why) *why = c10::str("argument '", o.args[i].name, "' is missing, expected ", want_name(o.args[i]));
       return false;
     }
   return true;
@@ -599,8 +622,9 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
       }
       best->handle.callBoxed(&stack);
     } catch (const std::exception &e) {
-      std::string what = dgt::message_of(e);
-      dgt::set_error(op->name.substr(op->name.find("::") + 2) + ": " + what.substr(0, what.find("\nException raised")));
+      dgt::set_error(op->name.substr(op->name.find("::") + 2) + ": " + dgt::message_of(e));
+      for (int i = 0; i < nargs; i++) restore(args[i]);
+      for (int k = 0; k < nnamed; k++) restore(named[k].value);
       return -1;
     }
     TORCH_CHECK(stack.size() <= DGT_MAXRESULTS, op->name, ": ", stack.size(), " results, at most ",

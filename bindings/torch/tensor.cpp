@@ -76,8 +76,11 @@ namespace dgt {
 void set_error(std::string message) { error_text = std::move(message); }
 
 std::string message_of(const std::exception &e) {
-  if (auto *c = dynamic_cast<const c10::Error *>(&e)) return c->what_without_backtrace();
-  return e.what();
+  auto *c = dynamic_cast<const c10::Error *>(&e);
+  std::string what = c ? c->what_without_backtrace() : e.what();
+  // Where it was thrown, and the list of every kernel that would have been there: not what a user can act on.
+  for (auto *end : {"\nException raised", " This could be because"}) what.resize(std::min(what.size(), what.find(end)));
+  return what;
 }
 
 }  // namespace dgt

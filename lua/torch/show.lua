@@ -64,7 +64,7 @@ function show.tensor(t)
   local footer = show.footer(t)
   local x = t:detach()
   if x:numel() == 0 then return footer end
-  if x.dtype:find "complex" then return footer end
+  if x.dtype:find "complex" or x.device == "meta" then return footer end
   if x.ndim == 0 then
     local values = format_all({ x:item() }, x.dtype)
     return values[1] .. " " .. footer
@@ -78,7 +78,7 @@ function show.tensor(t)
   local fit = math.max(1, math.min(slices, (ROWS + 4) // (#row_list + 2)))
   local flat = x:reshape(slices, rows, columns)
 
-  local values, at = {}, {}
+  local values = {}
   for s = 1, fit do
     for _, r in ipairs(row_list) do
       if r > 0 then
@@ -86,7 +86,6 @@ function show.tensor(t)
         for _, c in ipairs(column_list) do
           if c > 0 then
             values[#values + 1] = row[c]:item()
-            at[s * 1e8 + r * 1e4 + c] = #values
           end
         end
       end
@@ -94,7 +93,7 @@ function show.tensor(t)
   end
   local texts, width = format_all(values, x.dtype)
 
-  local lines = {}
+  local lines, at = {}, 0 -- texts used up
   for s = 1, fit do
     if #shape > 2 then
       local index, rest = {}, s - 1
@@ -109,7 +108,10 @@ function show.tensor(t)
       for i, c in ipairs(column_list) do
         if r == 0 then cells[i] = (" "):rep(width - 1) .. ":"
         elseif c == 0 then cells[i] = "..."
-        else cells[i] = texts[at[s * 1e8 + r * 1e4 + c]] end
+        else
+          at = at + 1
+          cells[i] = texts[at]
+        end
       end
       lines[#lines + 1] = " " .. table.concat(cells, " ")
     end
