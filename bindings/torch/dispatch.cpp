@@ -622,7 +622,9 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
       }
       best->handle.callBoxed(&stack);
     } catch (const std::exception &e) {
-      dgt::set_error(op->name.substr(op->name.find("::") + 2) + ": " + dgt::message_of(e));
+      std::string what = dgt::message_of(e);
+      bool named_already = what.rfind(op->name, 0) == 0; // "dgam::gic: layout is ..."
+      dgt::set_error(named_already ? what : op->name.substr(op->name.find("::") + 2) + ": " + what);
       for (int i = 0; i < nargs; i++) restore(args[i]);
       for (int k = 0; k < nnamed; k++) restore(named[k].value);
       return -1;
