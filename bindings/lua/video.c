@@ -18,16 +18,19 @@
 #define POOL "dgam.pool"
 #define ENCODER "dgam.encoder"
 
-static const char *const limit_names[] = {"seconds", "pixels", "bytes", NULL};
+static const char *const option_names[] = {"seconds", "pixels", "bytes", "index", "index_bytes", NULL};
 
-static dgam_video_limits limits_at(lua_State *L, int idx) {
-  dgl_checkfields(L, idx, limit_names);
-  dgam_video_limits l = {.seconds = dgl_optfield_number(L, idx, "seconds", 0)};
+/* The index folder's name stays in the table at idx. */
+static dgam_video_options options_at(lua_State *L, int idx) {
+  dgl_checkfields(L, idx, option_names);
+  dgam_video_options o = {.seconds = dgl_optfield_number(L, idx, "seconds", 0), .index = dgl_optfield_string(L, idx, "index", NULL)};
   lua_Integer pixels = dgl_optfield_integer(L, idx, "pixels", 0), bytes = dgl_optfield_integer(L, idx, "bytes", 0);
-  if (l.seconds < 0 || pixels < 0 || bytes < 0) luaL_error(L, "video: a limit is below 0");
-  l.pixels = (size_t)pixels;
-  l.bytes = (size_t)bytes;
-  return l;
+  lua_Integer index_bytes = dgl_optfield_integer(L, idx, "index_bytes", 0);
+  if (o.seconds < 0 || pixels < 0 || bytes < 0 || index_bytes < 0) luaL_error(L, "video: a limit is below 0");
+  o.pixels = (size_t)pixels;
+  o.bytes = (size_t)bytes;
+  o.index_bytes = (size_t)index_bytes;
+  return o;
 }
 
 static void push_info(lua_State *L, const dgam_video_info *i) {
@@ -184,11 +187,11 @@ static dgam_video *check_video(lua_State *L) {
 
 static int video_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  dgam_video_limits limits = limits_at(L, 2);
+  dgam_video_options options = options_at(L, 2);
   dgam_video **v = lua_newuserdatauv(L, sizeof *v, 0);
   *v = NULL;
   luaL_setmetatable(L, VIDEO);
-  dgl_check(L, dgam_video_open(v, path, &limits));
+  dgl_check(L, dgam_video_open(v, path, &options));
   return 1;
 }
 
@@ -290,11 +293,11 @@ static dgam_pool *check_pool(lua_State *L) {
 
 static int pool_new(lua_State *L) {
   lua_Integer threads = luaL_checkinteger(L, 1);
-  dgam_video_limits limits = limits_at(L, 2);
+  dgam_video_options options = options_at(L, 2);
   dgam_pool **p = lua_newuserdatauv(L, sizeof *p, 0);
   *p = NULL;
   luaL_setmetatable(L, POOL);
-  dgl_check(L, dgam_pool_create(p, threads < 0 || threads > 100000 ? 0 : (int)threads, &limits));
+  dgl_check(L, dgam_pool_create(p, threads < 0 || threads > 100000 ? 0 : (int)threads, &options));
   return 1;
 }
 

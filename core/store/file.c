@@ -129,7 +129,7 @@ static int sync_folder(const char *path) {
 }
 
 dgam_status dgam_output_commit(dgam_output *out) {
-  int bad = fsync(out->fd) != 0, reason = errno;
+  int bad = !out->lazy && fsync(out->fd) != 0, reason = errno;
   if (close(out->fd) != 0 && !bad) bad = 1, reason = errno;
   out->fd = -1;
   if (!bad && rename(out->temp, out->path) != 0) bad = 1, reason = errno;
@@ -137,7 +137,7 @@ dgam_status dgam_output_commit(dgam_output *out) {
   if (bad) {
     unlink(out->temp);
     s = dgam_fail(DGAM_EIO, "cannot write '%s': %s", out->path, strerror(reason));
-  } else if (sync_folder(out->path) != 0) {
+  } else if (!out->lazy && sync_folder(out->path) != 0) {
     s = dgam_fail(DGAM_EIO, "'%s' is written, but its folder cannot be synced: %s", out->path, strerror(errno));
   }
   output_free(out);

@@ -39,6 +39,7 @@ typedef struct dgam_output {
   char *path; /* the target; a symbolic link is followed */
   char *temp; /* the file being written */
   int fd;
+  int lazy;   /* set after begin: commit does not sync, for a file that can be made again */
 } dgam_output;
 
 /* Creates the temporary file, open for reading and writing. DGAM_EIO names the path: no folder, no permission, target

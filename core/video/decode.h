@@ -27,13 +27,17 @@ extern "C" {
 
 typedef struct dgam_video dgam_video;
 
-/* When to give up on a file. A field that is 0 takes the default. */
-typedef struct dgam_video_limits {
+/* When to give up on a file, and what is kept of it. A field that is 0 takes the default. */
+typedef struct dgam_video_options {
   double seconds;         /* wall time of one call (60) */
   size_t pixels;          /* width x height of a frame (2^26) */
-  size_t bytes;           /* packets held in memory; longer files are read again for each call (2^26) */
+  size_t bytes;           /* packets held in memory, where they cannot be read by offset; longer files are read again for
+                             each call (2^26) */
   const atomic_int *stop; /* not 0 there: stop at once with DGAM_EINTERRUPTED; NULL: none */
-} dgam_video_limits;
+  const char *index;      /* folder that keeps what was found out about a file, so that opening it again does not go
+                             through its packets; it must exist; NULL: none. Several processes may share it. */
+  size_t index_bytes;     /* size of that folder, about; what was not used for longest goes first (2^28) */
+} dgam_video_options;
 
 typedef struct dgam_video_info {
   int width, height;        /* upright, in pixels */
@@ -47,10 +51,10 @@ typedef struct dgam_video_info {
 } dgam_video_info;
 
 /* Opens a file and works out its frames. A folder of pictures of one kind and size (JPEG, PNG, ...) is a video too, whose
- * frames are the files in the order of their names, numbers counted as numbers. limits may be NULL. On failure *out is NULL and the message holds the path:
+ * frames are the files in the order of their names, numbers counted as numbers. options may be NULL. On failure *out is NULL and the message holds the path:
  * DGAM_EIO (cannot be read), DGAM_EFORMAT (empty, not a video, no frame, damaged), DGAM_EUNSUPPORTED (no decoder),
  * DGAM_EINVAL (over a limit), DGAM_EINTERRUPTED. */
-DGAM_API dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_limits *limits);
+DGAM_API dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_options *options);
 DGAM_API void dgam_video_close(dgam_video *v); /* NULL is fine */
 
 /* What is known about the file. The pixel format of some files is known only once a frame was decoded; "" before. */

@@ -204,13 +204,31 @@ static void find_entries(dgam_index *x) {
   }
 }
 
+dgam_status dgam_index_invert(dgam_index *x, size_t frames) {
+  if (frames > x->packets || x->delay < 0 || x->delay > MOST_DELAY) return dgam_fail(DGAM_EFORMAT, "index: out of range");
+  free(x->packet);
+  x->packet = malloc((x->packets + 1) * sizeof *x->packet);
+  if (!x->packet) return dgam_fail(DGAM_ENOMEM, "no memory for an index of %zu packets", x->packets);
+  for (size_t k = 0; k < frames; k++) x->packet[k] = -1;
+  size_t found = 0;
+  for (size_t i = 0; i < x->packets; i++) {
+    int32_t k = x->number[i];
+    if (k == -1) continue;
+    if (k < 0 || (size_t)k >= frames || x->packet[k] >= 0) return dgam_fail(DGAM_EFORMAT, "index: packet %zu is frame %d", i, (int)k);
+    x->packet[k] = (int32_t)i;
+    found++;
+  }
+  if (found != frames) return dgam_fail(DGAM_EFORMAT, "index: %zu of %zu frames have a packet", found, frames);
+  x->frames = frames;
+  return DGAM_OK;
+}
+
 dgam_status dgam_index_end(dgam_index *x) {
   size_t n = x->packets;
   x->number = malloc((n + 1) * sizeof *x->number);
-  x->packet = malloc((n + 1) * sizeof *x->packet);
   x->entry = malloc(n + 1);
   dgam_index_key *keys = malloc((n + 1) * sizeof *keys);
-  if (!x->number || !x->packet || !x->entry || !keys) {
+  if (!x->number || !x->entry || !keys) {
     free(keys);
     return dgam_fail(DGAM_ENOMEM, "no memory for an index of %zu packets", n);
   }
@@ -228,15 +246,14 @@ dgam_status dgam_index_end(dgam_index *x) {
       if (x->note[i].kind != HIDDEN) x->number[i] = frames++;
   }
   free(keys);
-  x->frames = (size_t)frames;
   int32_t decoded = 0;
   for (size_t i = 0; i < n; i++) {
     if (x->number[i] < 0) continue;
-    x->packet[x->number[i]] = (int32_t)i;
     if (decoded - x->number[i] > x->delay) x->delay = decoded - x->number[i];
     decoded++;
   }
   if (x->delay > MOST_DELAY) x->delay = 0, x->unsure = 1; /* no standard allows it, and H.264's decoder would abort */
+  DGAM_TRY(dgam_index_invert(x, (size_t)frames));
   find_entries(x);
   free(x->note);
   x->note = NULL;

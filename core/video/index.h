@@ -49,6 +49,10 @@ dgam_status dgam_index_end(dgam_index *x);
 /* All of the above for n packets of which each is a picture by itself. */
 dgam_status dgam_index_pictures(dgam_index *x, size_t n);
 
+/* For arrays number and entry that come from elsewhere: checks that each of `frames` frames has one packet, and fills in
+ * `packet` and `frames`. DGAM_EFORMAT if not. */
+dgam_status dgam_index_invert(dgam_index *x, size_t frames);
+
 void dgam_index_free(dgam_index *x);
 
 #endif

@@ -28,7 +28,7 @@ struct dgam_pool {
   size_t pending;
   int running, quit;
   atomic_int stop;           /* running jobs give up */
-  dgam_video_limits limits;
+  dgam_video_options options;
   pthread_t threads[MAX_THREADS];
   int n_threads;
   struct {
@@ -77,7 +77,7 @@ static void free_job(job *j) {
 
 static dgam_status work(dgam_pool *p, job *j) {
   dgam_video *v;
-  DGAM_TRY(dgam_video_open(&v, j->path, &p->limits));
+  DGAM_TRY(dgam_video_open(&v, j->path, &p->options));
   dgam_status s = j->sampled ? dgam_video_sample(v, &j->sampling, j->result.views) : dgam_video_count(v);
   dgam_video_get_info(v, &j->result.info);
   dgam_video_close(v);
@@ -122,13 +122,17 @@ static void *thread_main(void *pool) {
   return NULL;
 }
 
-dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_limits *limits) {
+dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_options *options) {
   *out = NULL;
   if (threads < 1 || threads > MAX_THREADS) return dgam_fail(DGAM_EINVAL, "threads is %d, expected 1 to %d", threads, MAX_THREADS);
   dgam_pool *p = calloc(1, sizeof *p);
   if (!p) return dgam_fail(DGAM_ENOMEM, "no memory for decoding threads");
-  if (limits) p->limits = *limits;
-  p->limits.stop = &p->stop;
+  if (options) p->options = *options;
+  p->options.stop = &p->stop;
+  if (p->options.index && !(p->options.index = strdup(p->options.index))) {
+    free(p);
+    return dgam_fail(DGAM_ENOMEM, "no memory for decoding threads");
+  }
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -247,5 +251,6 @@ void dgam_pool_destroy(dgam_pool *p) {
   pthread_cond_destroy(&p->work);
   pthread_cond_destroy(&p->done);
   for (int i = 0; i < SPARE; i++) free(p->spare[i].memory);
+  free((char *)p->options.index);
   free(p);
 }

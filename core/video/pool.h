@@ -32,8 +32,8 @@ typedef struct dgam_pool_result {
   double seconds;        /* wall time the job took a thread */
 } dgam_pool_result;
 
-/* Starts `threads` threads (1 .. 256). limits may be NULL; its `stop` is not used. */
-DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_limits *limits);
+/* Starts `threads` threads (1 .. 256). options may be NULL; its `stop` is not used. */
+DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_options *options);
 
 /* Queues a job: open `path`, sample it. sampling == NULL: only count its frames by decoding it whole (dgam_video_count). */
 DGAM_API dgam_status dgam_pool_submit(dgam_pool *p, const char *path, const dgam_sampling *sampling);

@@ -8,14 +8,41 @@
 --
 -- Frame n is the n-th frame that the decoder puts out, counted from 1, whatever the file's timestamps say, and no more is
 -- decoded than it takes. A file that is damaged, cut off or no video is an error that names it.
+local paths = require "dgam.paths"
 local native = require "dgamnative.video" -- loads libtorch when the first tensor is made, not before
 
 local video = {}
 
+--- Folder that keeps what was found out about each video (number, order and place of its frames), so that opening it again
+-- does not go through the file. nil: `index` in the cache folder; a path; false: nothing is kept.
+video.index = nil
+
+local default_index
+
+-- The folder to use, made on first use; nil if there is none. It only saves time, so one that cannot be made is no error.
+local function index_folder()
+  if video.index ~= nil then return video.index or nil end
+  if default_index == nil then
+    local ok, folder = pcall(function() return paths.make_folder(paths.cache() .. "/index") end)
+    default_index = ok and folder
+  end
+  return default_index or nil
+end
+
+local function with_index(options)
+  if type(options or {}) ~= "table" then return options end -- the callee complains
+  local o = {}
+  for k, v in pairs(options or {}) do o[k] = v end
+  if o.index == nil then o.index = index_folder() end
+  if o.index == false then o.index = nil end
+  return o
+end
+
 --- Opens a video.
 -- @param path file name; AVI, MP4, MKV, MOV, WebM and their like
--- @param limits when to give up: { seconds = 60 (wall time of one call), pixels = 2^26 (of a frame), bytes = 2^26 (packets held
---   in memory; longer files are read anew for each call) }
+-- @param options when to give up: seconds = 60 (wall time of one call), pixels = 2^26 (of a frame), bytes = 2^26 (packets held
+--   in memory, of the few containers that scatter them; longer files are read anew for each call); what is kept: index =
+--   video.index (a folder that exists, or false), index_bytes = 2^28 (size of that folder, about)
 -- @return video with
 --   info()            { width, height, frames, fps, codec, pixels, format, rotation (degrees, applied already), intra, counted }
 --   frames(list)      uint8 [n,3,H,W], RGB: frames(1, 32), frames { 5, 9 }, frames() = all
@@ -23,14 +50,14 @@ local video = {}
 --   count()           frame count by decoding all of them, which also corrects info().frames for a damaged file and adds
 --                     info().content, a hash of the coded pictures
 --   close()           also by <close> and the collector
-function video.open(path, limits)
+function video.open(path, options)
   if type(path) ~= "string" then error(("video.open: the path is a %s, expected a string"):format(type(path)), 2) end
-  return native.open(path, limits)
+  return native.open(path, with_index(options))
 end
 
 --- What is in a file, without decoding it: the table of v:info().
-function video.info(path, limits)
-  local v <close> = native.open(path, limits)
+function video.info(path, options)
+  local v <close> = video.open(path, options)
   return v:info()
 end
 
@@ -54,9 +81,11 @@ function video.sampling(options)
 end
 
 --- Decoding threads; dgam.data.loader is the comfortable way to them.
+-- @param threads how many
+-- @param options as for video.open
 -- @return pool with submit(path, sampling, ...), next(tensor, row) -> info | nil, message (in the order of submission),
 --   pending(), cancel(), close()
-function video.pool(threads, limits) return native.pool(threads, limits) end
+function video.pool(threads, options) return native.pool(threads, with_index(options)) end
 
 --- Starts a video file. It appears under its name only when finish() is called; the same frames give the same bytes.
 -- @param path the ending chooses the container: .avi, .mp4, .mkv ...

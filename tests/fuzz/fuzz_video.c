@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   dgam_video *v;
-  dgam_video_limits limits = {.seconds = 1, .pixels = 1 << 18, .bytes = size % 2 ? 1 : 0};
+  dgam_video_options limits = {.seconds = 1, .pixels = 1 << 18, .bytes = size % 2 ? 1 : 0};
   if (write(fd, data, size) == (ssize_t)size && dgam_video_open(&v, path, &limits) == DGAM_OK) {
     dgam_sampling s = dgam_sampling_defaults();
     s.clip_len = 5, s.out_w = s.out_h = 32, s.seed = size;

@@ -1,6 +1,7 @@
 -- dgam.video: frames by number, sampling, writing, and what bad files say.
 local torch = require "torch"
 local film = require "film"
+local lfs = require "lfs"
 local video = require "dgam.video"
 
 describe("dgam.video", function()
@@ -84,6 +85,32 @@ describe("dgam.video", function()
     end
     assert.is_nil(io.open(dir .. "/e.avi"))
     assert.has_error(function() video.encoder("/nonexistent/x.avi", { width = 8, height = 8 }) end)
+  end)
+
+  it("goes through a file once, unless told not to", function()
+    local function entries(folder)
+      local n = 0
+      for name in lfs.dir(folder) do n = n + (name:match "%.idx$" and 1 or 0) end
+      return n
+    end
+    local folder, path = dir .. "/index", dir .. "/old.mp4"
+    assert(lfs.mkdir(folder))
+    film.write(path, 20, 64, 48, { codec = "mpeg4", options = "g=10:bf=2:b=2000000" })
+    lfs.touch(path, os.time() - 60)
+    video.info(path, { index = false })
+    assert.equal(0, entries(folder))
+    local before = video.index
+    video.index = folder
+    finally(function() video.index = before end)
+    local first = video.info(path)
+    assert.equal(1, entries(folder))
+    assert.same(first, video.info(path))
+    local pool <close> = video.pool(2)
+    for _ = 1, 4 do pool:submit(path, video.sampling { clip_len = 4, size = 16 }) end
+    for _ = 1, 4 do assert.equal(20, pool:next().frames) end
+    film.write(path, 30, 64, 48, { codec = "mpeg4", options = "g=10:bf=2:b=2000000" })
+    assert.equal(30, video.info(path).frames)
+    assert.has_error(function() video.info(path, { index = 3 }) end, "option 'index' is 3, expected a string")
   end)
 
   it("says what is wrong with a file", function()
