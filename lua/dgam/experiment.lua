@@ -6,11 +6,13 @@
 --
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
 -- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
--- code), its seed, the dataset's fingerprint, the program's version and the code of its function with the script's own
--- functions that it calls and the numbers and texts of the script that they use.
+-- code), its seed, the dataset's fingerprint, the code of its function with the script's own functions that it calls and the
+-- numbers and texts of the script that they use, the code of the library, the models and the modules that the script had
+-- loaded when the experiment was made (dgam.sources), and the program's version.
 local lfs = require "lfs"
 local paths = require "dgam.paths"
 local results = require "dgam.results"
+local sources = require "dgam.sources"
 local suggest = require "dgam.suggest"
 local Table = require "dgam.table"
 
@@ -26,7 +28,8 @@ function Experiment:key(cfg, f)
   for k, v in pairs(cfg) do
     if not IRRELEVANT[k] then config[k] = v end
   end
-  return results.key { experiment = self.name, config = config, data = self.fingerprint, version = dgamlua.version, code = f }
+  return results.key { experiment = self.name, config = config, data = self.fingerprint, version = dgamlua.version, code = f,
+    sources = self.sources }
 end
 
 local function merged(config, variant, seed)
@@ -160,7 +163,8 @@ function Experiment:rule() self.ruled = #self.rows + 1 end
 -- @return name -> tensor
 function Experiment:artifact(name, depends, f)
   local checkpoint = require "dgam.checkpoint"
-  local key = results.key { artifact = name, depends = depends, data = self.fingerprint, version = dgamlua.version, code = f }
+  local key = results.key { artifact = name, depends = depends, data = self.fingerprint, version = dgamlua.version, code = f,
+    sources = self.sources }
   local path = ("%s/artifacts/%s-%s.h5"):format(self.folder, name, key)
   if not lfs.attributes(path, "mode") then
     paths.make_folder(self.folder .. "/artifacts")
@@ -200,5 +204,6 @@ return function(options)
     error(("experiment: seeds is %s, expected a number of seeds or a list"):format(tostring(options.seeds)), 2)
   end
   return setmetatable({ name = options.name, seeds = seeds, config = options.config or {}, rows = {}, trials = {},
-    folder = options.folder or results.folder(), fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
+    sources = sources(), folder = options.folder or results.folder(),
+    fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
 end

@@ -54,6 +54,24 @@ describe("an experiment", function()
     assert.not_equal(before, exp:key({}, uses))
   end)
 
+  it("notices changed code of a module that the script uses, but not a changed comment", function()
+    lfs.mkdir(folder)
+    local before, name = package.path, "spec_gate"
+    package.path = folder .. "/?.lua;" .. before
+    local function key_with(code)
+      local f <close> = assert(io.open(("%s/%s.lua"):format(folder, name), "w"))
+      f:write(code)
+      f:close()
+      require(name)
+      return new():key({}, function() return 1 end)
+    end
+    local one, comment, other = key_with "return 1", key_with "-- why\nreturn 1", key_with "return 2"
+    package.path, package.loaded[name] = before, nil
+    assert.equal(one, comment)
+    assert.not_equal(one, other)
+    assert.not_equal(one, new():key({}, function() return 1 end))
+  end)
+
   it("keeps finished trials when a later one fails, and leaves nothing half-written", function()
     local exp = new { seeds = { 1, 2, 3 } }
     assert.matches("boom", message(exp.trial, exp, "a", {}, function(cfg)
