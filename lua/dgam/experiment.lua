@@ -47,17 +47,18 @@ local function merged(config, variant, seed)
   end })
 end
 
--- What a trial's function returned as { metrics =, curves =, arrays = }: either that already, or a flat table of numbers,
--- lists of numbers and tensors.
+-- What a trial's function returned as { metrics =, curves =, texts =, arrays = }: either that already, or a flat table of
+-- numbers, lists of numbers or texts, and tensors.
 local function sorted_out(result, where)
   if type(result) ~= "table" then
     error(("%s: the function returned %s, expected a table with metrics"):format(where, tostring(result)), 0)
   end
   local out = result
   if type(result.metrics) ~= "table" then
-    out = { metrics = {}, curves = {}, arrays = {} }
+    out = { metrics = {}, curves = {}, texts = {}, arrays = {} }
     for name, v in pairs(result) do
-      local kind = type(v) == "number" and "metrics" or type(v) == "table" and "curves" or "arrays"
+      local kind = type(v) == "number" and "metrics" or type(v) ~= "table" and "arrays"
+        or type(v[1]) == "string" and "texts" or "curves"
       out[kind][name] = v
     end
   end
@@ -97,8 +98,8 @@ end
 --- Runs a variant for every seed, or finds it stored. libtorch's generator starts from the seed.
 -- @param label how the table calls it
 -- @param variant fields that replace those of the configuration
--- @param f function(cfg) -> { metrics = name -> number, curves = name -> list, arrays = name -> tensor }, or these mixed in
---   one table
+-- @param f function(cfg) -> { metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts,
+--   arrays = name -> tensor }, or these mixed in one table
 -- @return list of results, one a seed
 function Experiment:trial(label, variant, f)
   local list = {}
@@ -118,7 +119,7 @@ function Experiment:trial(label, variant, f)
       local result = sorted_out(run(where, seeded, seed, f, cfg), where)
       record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
         seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
-        arrays = result.arrays }
+        texts = result.texts, arrays = result.arrays }
       run(where, results.save, path, record)
       record.path = path
       os.remove(cfg.checkpoint)

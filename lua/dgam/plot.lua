@@ -204,11 +204,12 @@ function Page:header(panel, box, series, mark)
   return y + self:legend(series, box[1] + 8, y, box[3] - 16, mark) + 8
 end
 
+local function note_lines(panel, width) return panel.note and plot.wrapped(panel.note, width - 16, 4, SMALL) or {} end
+
 -- Notes below the chart, from the bottom up. Returns where they begin.
 function Page:footer(panel, box)
-  local bottom = box[2] + box[4] - 4
-  if not panel.note then return bottom end
-  local lines = plot.wrapped(panel.note, box[3] - 16, 3, SMALL)
+  local bottom, lines = box[2] + box[4] - 4, note_lines(panel, box[3])
+  if #lines == 0 then return bottom end
   for i = #lines, 1, -1 do
     self:text(lines[i], box[1] + 8, bottom - 7, { size = SMALL, colour = GREY })
     bottom = bottom - LINE
@@ -249,17 +250,22 @@ local function y_title(page, panel, box, top, bottom)
   page:text(plot.fitted(panel.ylabel, bottom - top + 20), box[1] + 12, (top + bottom) / 2, { rotate = 90, align = "center" })
 end
 
+-- Value of a bar and the ends of its error bar: both the value itself where there is none.
+local function span(s, g)
+  local v = s.values[g] or 0 / 0
+  local from, to = s.low and s.low[g], s.high and s.high[g]
+  if s.errors and s.errors[g] then from, to = v - s.errors[g], v + s.errors[g] end
+  return v, from and from == from and from or v, to and to == to and to or v
+end
+
 function kinds.bars(page, p, box)
   local n, k = #p.groups, #p.series
   if n == 0 or k == 0 then error("plot.bars: there is nothing to draw, expected groups and series", 0) end
   local low, high = p.line and math.min(p.line.value, 0) or 0, p.line and math.max(p.line.value, 0) or 0
   for _, s in ipairs(p.series) do
     for g = 1, n do
-      local v, e = s.values[g], s.errors and s.errors[g] or 0
-      if v and v == v and math.abs(v) < math.huge then
-        e = e == e and e or 0
-        low, high = math.min(low, v - e), math.max(high, v + e)
-      end
+      local v, from, to = span(s, g)
+      if v == v and math.abs(v) < math.huge then low, high = math.min(low, from), math.max(high, to) end
     end
   end
   if high - low <= 0 then high = 1 end
@@ -295,19 +301,18 @@ function kinds.bars(page, p, box)
   for i, s in ipairs(p.series) do
     local rows = {}
     for g = 1, n do
-      local v, e = s.values[g] or 0 / 0, s.errors and s.errors[g] or 0
-      e = e == e and e or 0
+      local v, from, to = span(s, g)
       local x, side = g + (i - (k + 1) / 2) * wide, v < 0 and -1 or 1
-      rows[g] = { x, v, e > 0 and e or 0 / 0 }
+      rows[g] = { x, v, to > from and from or 0 / 0, to - from }
       if values and v == v then
         page:text((p.format or "%.1f"):format(v), 0, 0, { size = 10, align = "center", colour = "#444444",
-          at = ("first %s, first %s offset 0,%g"):format(number(x), number(v + side * e), 0.6 * side) })
+          at = ("first %s, first %s offset 0,%g"):format(number(x), number(v < 0 and from or to), 0.6 * side) })
       end
     end
     page:data("s" .. i, rows)
     curves[#curves + 1] = ("$s%d using 1:2:(%g) with boxes fc rgb '%s'"):format(i, wide * 0.94, s.colour or colour(i))
-    if s.errors then -- not yerrorbars, which put a point of size 0 into the SVG that some readers choke on
-      curves[#curves + 1] = ("$s%d using 1:($2-$3):(0):(2*$3) with vectors heads size screen %.6f,90 lw 1.2 lc rgb '%s'"):format(i,
+    if s.errors or s.low then -- not yerrorbars, which put a point of size 0 into the SVG that some readers choke on
+      curves[#curves + 1] = ("$s%d using 1:3:(0):4 with vectors heads size screen %.6f,90 lw 1.2 lc rgb '%s'"):format(i,
         math.min(4, slot * wide / 4) / page.width, INK)
     end
   end
@@ -452,48 +457,50 @@ function kinds.table(page, p, box)
   nothing(page)
 end
 
---- Height of a frames panel of a given width, and pixels of a tile: for laying out a page.
+--- Height of a frames panel of a given width, and where its tiles are: for laying out a page.
 function plot.frames_size(p, width)
-  local gap, below, above = p.gap or 8, 0, 0
-  for _, t in ipairs(p.tiles) do
-    below, above = math.max(below, #(t.below or {})), math.max(above, t.above and 1 or 0)
-  end
-  local side = 0
+  local gap, side = p.gap or 8, 0
   for _, t in ipairs(p.tiles) do side = math.max(side, t.left and plot.text_width(t.left) + 10 or 0) end
   side = math.min(side, 110)
   local w = (width - 16 - side - gap * (p.columns - 1)) / p.columns
   w = math.min(w, p.tile or w)
   local h = 0
   for _, t in ipairs(p.tiles) do h = math.max(h, w * (t.height or 1) / (t.width or 1)) end
-  local rows = math.ceil(#p.tiles / p.columns)
-  local step = h + below * 14 + above * 16 + gap
-  return (p.title and 34 or 8) + rows * step + (p.note and 3 * LINE or 0) + 4,
-    { w = w, h = h, step = step, gap = gap, side = side, above = above }
+  local tops, y = {}, 0
+  for first = 1, #p.tiles, p.columns do
+    local above, below = 0, 0
+    for i = first, math.min(first + p.columns - 1, #p.tiles) do
+      above, below = math.max(above, p.tiles[i].above and 18 or 0), math.max(below, 15 * #(p.tiles[i].below or {}))
+    end
+    tops[#tops + 1] = y + above
+    y = y + above + h + below + gap
+  end
+  local height = (p.title and 34 or 8) + y + (p.note and LINE * #note_lines(p, width) + 6 or 0)
+  return height, { w = w, h = h, gap = gap, side = side, tops = tops }
 end
 
 function kinds.frames(page, p, box)
   local _, size = plot.frames_size(p, box[3])
   local y0 = page:header(p, box, {})
   page:footer(p, box)
-  local drawn = {}
+  local drawn, w, h = {}, size.w, size.h
   for i, t in ipairs(p.tiles) do
     local row, column = (i - 1) // p.columns, (i - 1) % p.columns
-    local x, y = box[1] + 8 + size.side + column * (size.w + size.gap), y0 + row * size.step + size.above * 16
-    if t.above then page:text(plot.fitted(t.above, size.w), x + size.w / 2, y - 9, { align = "center" }) end
-    if t.left then page:text(plot.fitted(t.left, size.side - 6), x - 8, y + size.h / 2, { align = "right" }) end
+    local x, y = box[1] + 8 + size.side + column * (w + size.gap), y0 + size.tops[row + 1]
+    if t.above then page:text(plot.fitted(t.above, w), x + w / 2, y - 9, { align = "center" }) end
+    if t.left then page:text(plot.fitted(t.left, size.side - 6), x - 8, y + h / 2, { align = "right" }) end
     for k, text in ipairs(t.below or {}) do
-      page:text(plot.fitted(text, size.w + size.gap - 4, SMALL), x, y + size.h + 14 * k - 6,
-        { size = SMALL, colour = k == 1 and INK or GREY })
+      page:text(plot.fitted(text, w + size.gap - 4, SMALL), x, y + h + 15 * k - 6, { size = SMALL, colour = k == 1 and INK or GREY })
     end
     if t.rgb then
-      local scale = math.min(size.w / t.width, size.h / t.height)
-      local w, h = t.width * scale, t.height * scale
-      drawn[#drawn + 1] = { t = t, x = x + (size.w - w) / 2, y = y + (size.h - h) / 2, w = w, h = h }
+      local scale = math.min(w / t.width, h / t.height)
+      local tw, th = t.width * scale, t.height * scale
+      drawn[#drawn + 1] = { t = t, x = x + (w - tw) / 2, y = y + (h - th) / 2, w = tw, h = th }
     else
-      page:text("none", x + size.w / 2, y + size.h / 2, { align = "center", size = SMALL, colour = GREY })
+      page:text("none", x + w / 2, y + h / 2, { align = "center", size = SMALL, colour = GREY })
       for k = 0, 1 do
-        page:stroke(x, y + k * size.h, x + size.w, y + k * size.h, { colour = RULE })
-        page:stroke(x + k * size.w, y, x + k * size.w, y + size.h, { colour = RULE })
+        page:stroke(x, y + k * h, x + w, y + k * h, { colour = RULE })
+        page:stroke(x + k * w, y, x + k * w, y + h, { colour = RULE })
       end
     end
   end
@@ -503,10 +510,11 @@ function kinds.frames(page, p, box)
     page:say "unset label\nunset arrow\nunset object"
     page:area(d.x, d.y, d.x + d.w, d.y + d.h)
     page:say("set xrange [-0.5:%g]\nset yrange [-0.5:%g]", t.width - 0.5, t.height - 0.5)
-    for _, m in ipairs(t.marks or {}) do -- shares of the frame, from its upper left corner
-      for _, pen in ipairs { { 3.5, "#000000" }, { 1.6, m.colour or plot.COLOURS[7] } } do
+    for _, m in ipairs(t.marks or {}) do -- shares of the frame, from its upper left corner; kept inside it
+      local mw, mh = 2 * math.min(m.w / 2, m.x, 1 - m.x) * d.w, 2 * math.min(m.h / 2, m.y, 1 - m.y) * d.h
+      for _, pen in ipairs { { 3.5, "#000000" }, { 1.6, plot.COLOURS[7] } } do
         page:say("set object ellipse center %s size screen %.6f, screen %.6f front fs empty border lc rgb '%s' lw %g",
-          page:at(d.x + m.x * d.w, d.y + m.y * d.h), m.w * d.w / page.width, m.h * d.h / page.height, pen[2], pen[1])
+          page:at(d.x + m.x * d.w, d.y + m.y * d.h), mw / page.width, mh / page.height, pen[2], pen[1])
       end
     end
     page:say("plot %s binary array=(%d,%d) flipy format='%%uchar' with rgbimage", quoted(raw), t.width, t.height)
@@ -547,8 +555,9 @@ end
 
 --- Several panels on one page.
 -- @param options file, width, height, panels = list of tables with kind and box = { x, y, width, height }, and
---   bars    groups = labels, series = list of { name, values, errors, colour }, title, ylabel, note, line = { value, label },
---           after = groups that a dotted line follows, format of the numbers on the bars ("%.1f"), range = { low, high }
+--   bars    groups = labels, series = list of { name, values, errors (or low and high), colour }, title, ylabel, note,
+--           line = { value, label }, after = groups that a dotted line follows, range = { low, high }, format of the
+--           numbers on the bars ("%.1f")
 --   across  the same from left to right, for many groups: groups, series, title, xlabel, note, format, stacked = true
 --   lines   series = list of { name, x = (default 1..n), y, colour, dash }, title, xlabel, ylabel, note, logx, logy, xrange, yrange,
 --           xtics = list of { position, label }

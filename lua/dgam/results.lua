@@ -3,7 +3,7 @@
 -- A file is NAME-KEY.h5 in $DGAMLUA_RESULTS (default: results/ in the current folder). KEY is a hash of everything that
 -- determines the result, so asking again finds it. Files are written under a temporary name, synced and renamed: a file
 -- that is there is whole. Inside: attributes experiment, label, seed, key, config (JSON), created; the group metrics with
--- one number a dataset; curves with one list a dataset; arrays with tensors. Any HDF5 tool reads it.
+-- one number a dataset; curves with one list a dataset; texts with lists of text; arrays with tensors. Any HDF5 tool reads it.
 local lfs = require "lfs"
 local json = require "dgam.json"
 local bytecode = require "dgam.bytecode"
@@ -124,10 +124,18 @@ local function is_list(v)
   return true
 end
 
+local function is_texts(v)
+  if type(v) ~= "table" or #v == 0 then return false end
+  for _, x in ipairs(v) do
+    if type(x) ~= "string" then return false end
+  end
+  return true
+end
+
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
 -- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, metrics = name ->
---   number, curves = name -> list of numbers, arrays = name -> tensor }
+--   number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
 function results.save(path, record)
   local file <close> = h5.create(path)
   record.created = record.created or os.date "!%Y-%m-%dT%H:%M:%SZ"
@@ -139,11 +147,12 @@ function results.save(path, record)
   file:set_attr("config", json.encode(record.config))
   write_group(file, "metrics", record.metrics, "a number", is_number)
   write_group(file, "curves", record.curves, "a list of numbers", is_list)
+  write_group(file, "texts", record.texts, "a list of texts", is_texts)
   write_group(file, "arrays", record.arrays, "a tensor", is_tensor, { deflate = 4 })
   file:close()
 end
 
---- Reads a trial without its arrays (those need libtorch: results.array).
+--- Reads a trial without its texts and arrays (the latter need libtorch: results.array).
 function results.load(path)
   local file <close> = h5.open(path)
   local record = { path = path, metrics = {}, curves = {} }

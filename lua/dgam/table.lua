@@ -32,36 +32,40 @@ local function cell_text(mean, half)
   return half and ("%.2f ± %.2f"):format(mean, half) or ("%.2f"):format(mean)
 end
 
+--- Rows of cells as aligned text: the first column to the left, the others to the right, a line below the first row.
+-- @param grid list of rows, each a list of texts
+-- @param rules rows, not counting the first, that a line follows
+function Table.text(grid, rules)
+  local lines, widths, ruled = {}, {}, { [0] = true }
+  for _, r in ipairs(rules or {}) do ruled[r] = true end
+  local function length(text) return utf8.len(text) or #text end
+  for _, row in ipairs(grid) do
+    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 0, length(text)) end
+  end
+  local total = 2 * (#widths - 1)
+  for _, w in ipairs(widths) do total = total + w end
+  for r, row in ipairs(grid) do
+    local parts = {}
+    for i, text in ipairs(row) do
+      local pad = (" "):rep(widths[i] - length(text))
+      parts[i] = i == 1 and text .. pad or pad .. text
+    end
+    lines[#lines + 1] = table.concat(parts, "  "):gsub("%s+$", "")
+    if ruled[r - 1] then lines[#lines + 1] = ("-"):rep(total) end
+  end
+  return table.concat(lines, "\n")
+end
+
 --- The table as aligned text.
 function Table:__tostring()
-  local lines, grid, widths = {}, {}, {}
-  grid[1] = { "" }
+  local grid, rules = { { "" } }, {}
   for _, c in ipairs(self.columns) do table.insert(grid[1], title(c)) end
   for r, row in ipairs(self.rows) do
     grid[r + 1] = { row.label }
     for _, c in ipairs(self.columns) do table.insert(grid[r + 1], cell_text(self:cell(r, c))) end
+    if row.rule and r > 1 then rules[#rules + 1] = r - 1 end
   end
-  for _, row in ipairs(grid) do
-    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(text)) end
-  end
-  local function line(row)
-    local parts = {}
-    for i, text in ipairs(row) do
-      local pad = (" "):rep(widths[i] - utf8.len(text))
-      parts[i] = i == 1 and text .. pad or pad .. text
-    end
-    return (table.concat(parts, "  "):gsub("%s+$", ""))
-  end
-  local total = 2 * (#widths - 1)
-  for _, w in ipairs(widths) do total = total + w end
-  lines[1] = line(grid[1])
-  lines[2] = ("-"):rep(total)
-  for r = 2, #grid do
-    if self.rows[r - 1].rule then lines[#lines + 1] = lines[2] end
-    lines[#lines + 1] = line(grid[r])
-  end
-  if self.note then lines[#lines + 1] = self.note end
-  return table.concat(lines, "\n")
+  return Table.text(grid, rules) .. (self.note and "\n" .. self.note or "")
 end
 
 function Table:print()

@@ -25,7 +25,7 @@ describe("an experiment", function()
     local function trial(cfg)
       runs = runs + 1
       return { metrics = { top1 = 10 * cfg.seed + cfg.bonus, n = 3 }, curves = { loss = { 3, 2, 1.5 } },
-        arrays = { scores = torch.tensor { { 1.0, 2.0 } } } }
+        arrays = { scores = torch.tensor { { 1.0, 2.0 } } }, texts = { words = { "a", "b" } } }
     end
     new():trial("a", { bonus = 1 }, trial)
     assert.equal(2, runs)
@@ -35,11 +35,15 @@ describe("an experiment", function()
     assert.equal(11, list[1].metrics.top1)
     assert.same({ 3, 2, 1.5 }, list[2].curves.loss)
     assert.same({ { 1, 2 } }, results.array(list[1].path, "scores"):totable())
+    local flat = again:trial("flat", {}, function() return { top1 = 3, loss = { 1, 2 }, words = { "x", "y" } } end)[1]
+    assert.equal(3, flat.metrics.top1)
+    local file <close> = require("dgam.h5").open(flat.path)
+    assert.same({ "x", "y" }, file:read "texts/words")
     again:trial("b", { bonus = 2 }, trial)
     assert.equal(4, runs)
     new({ config = { lr = 1 } }):trial("a", { bonus = 1 }, trial)
     assert.equal(6, runs)
-    assert.equal(6, #results.scan(folder))
+    assert.equal(8, #results.scan(folder))
   end)
 
   it("notices changed code but not changed threads", function()

@@ -57,7 +57,12 @@ describe("dgam.results", function()
   it("stores a trial that comes back exactly", function()
     local path = results.path(folder, "demo", "0123")
     local r = record(1)
+    r.texts = { classes = { "walk", "Zoë's run" } }
     results.save(path, r)
+    do
+      local file <close> = h5.open(path)
+      assert.same({ "walk", "Zoë's run" }, file:read "texts/classes")
+    end
     local got = results.load(path)
     assert.equal(100 / 3 + 1, got.metrics.top1)
     assert.same({ 2.5, 1.0, 1 / 3 }, got.curves.loss)
@@ -70,6 +75,9 @@ describe("dgam.results", function()
     local path = results.path(folder, "demo", "0123")
     fails("metrics/top1 is a string", results.save, path, { experiment = "x", config = {}, metrics = { top1 = "high" } })
     fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { "a" } } })
+    for _, wrong in ipairs { {}, { 1 }, "walk" } do
+      fails("texts/classes", results.save, path, { experiment = "x", config = {}, texts = { classes = wrong } })
+    end
     fails("a/b", results.save, path, { experiment = "x", config = {}, metrics = { ["a/b"] = 1 } })
     fails("function", results.save, path, { experiment = "x", config = { f = print } })
     for name in lfs.dir(folder) do assert.truthy(name == "." or name == "..", name) end

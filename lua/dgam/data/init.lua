@@ -428,7 +428,7 @@ local function build(description, base, options)
   suggest.check_options(description.name, description, KNOWN)
   local known = { "root", table.unpack(sorted_keys(description.options or {})) }
   for key in pairs(options) do
-    if not description.options and key ~= "root" then
+    if key ~= "root" and (description.options or {})[key] == nil then
       error(("%s: %s"):format(description.name, suggest.unknown("option", tostring(key), known)), 0)
     end
   end

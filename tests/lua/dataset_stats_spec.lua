@@ -1,0 +1,106 @@
+-- The dataset statistics, run as a user runs them: on a folder of odd names with a damaged clip in it.
+local lfs = require "lfs"
+local torch = require "torch"
+local film = require "film"
+local fs = require "dgamnative.fs"
+local h5 = require "dgam.h5"
+local results = require "dgam.results"
+local shell = require "dgam.bench.shell"
+local support = require "support"
+local video = require "dgam.video"
+
+describe("experiments/dataset_stats.lua", function()
+  local folder, data
+  local CLASSES = { "<b>bold &amp; more", "Zoë 日本 {x}^2", "it's_a `touch trap`" }
+
+  setup(function()
+    folder = film.folder()
+    data = folder .. "/we'ird $(touch trap) name"
+    lfs.mkdir(data)
+    lfs.mkdir(folder .. "/results")
+    torch.manual_seed(5)
+    for c, class in ipairs(CLASSES) do
+      lfs.mkdir(data .. "/" .. class)
+      for i = 1, 3 do
+        local frames = (torch.rand(12, 3, 24, 32) * (10 * c)):to "uint8"
+        video.write(("%s/%s/clip %d.avi"):format(data, class, i), frames, { fps = 10, codec = "ffv1", pixels = "bgr0" })
+      end
+    end
+    fs.write(data .. "/" .. CLASSES[2] .. "/clip 2.avi", "this is no video")
+  end)
+  teardown(function() film.remove(folder) end)
+
+  local function run(...)
+    local words = {}
+    for i, word in ipairs { "experiments/dataset_stats.lua", ... } do words[i] = shell.quote(word) end
+    local command = ("cd %s && DGAMLUA_RESULTS=results %s %s 2>&1"):format(shell.quote(folder), shell.program(), table.concat(words, " "))
+    local pipe = assert(io.popen(command))
+    local text = pipe:read "a"
+    return text, pipe:close()
+  end
+
+  it("measures what can be read, draws everything, and reads it back the next time", function()
+    local text, ok = run("data=" .. data)
+    assert.truthy(ok, text)
+    assert.truthy(text:find("left out a clip: ", 1, true) and text:find("clip 2.avi", 1, true), text)
+    assert.truthy(text:find("1 clips could not be read", 1, true), text)
+    assert.truthy(text:find("Not known of this dataset: light, camera, location, spot.", 1, true), text)
+    for _, class in ipairs(CLASSES) do assert.truthy(text:find(class, 1, true), class) end
+    assert.is_nil(lfs.attributes(folder .. "/trap"))
+
+    local records = results.scan(folder .. "/results")
+    assert.equal(1, #records)
+    local r = results.load(records[1].path)
+    assert.equal(8, r.metrics.clips)
+    assert.equal(1, r.metrics.unreadable)
+    assert.near(9.6, r.metrics.seconds, 1e-9)
+    local file <close> = h5.open(records[1].path)
+    assert.same(CLASSES, file:read "texts/classes")
+    assert.equal(8, #file:read "texts/clips")
+    assert.equal(8 * 12 * 24 * 32, file:read("arrays/histogram"):sum():item())
+    -- what is printed is what is stored
+    local line = text:match "\n(we'ird[^\n]*)"
+    assert.truthy(line:find((" %.2f "):format(r.metrics.luma), 1, true), line)
+    assert.truthy(line:find((" %.1f"):format(r.metrics.snr), 1, true), line)
+
+    local drawn = {}
+    for name in lfs.dir(folder .. "/results") do
+      local ending = name:match "%.(%l%l%l)$"
+      if ending then drawn[ending] = (drawn[ending] or 0) + 1 end
+      if ending == "svg" then
+        local svg = support.bytes(folder .. "/results/" .. name)
+        assert.is_nil(svg:find("<b>", 1, true), name)
+        if name:find "figure2" then assert.truthy(svg:find("{x}^2", 1, true) and svg:find("it's_a `touch trap`", 1, true)) end
+      end
+    end
+    assert.same({ svg = 5, png = 5 }, drawn)
+
+    for i = 1, 3 do fs.write(("%s/%s/clip %d.avi"):format(data, CLASSES[1], i), "gone") end
+    local again
+    again, ok = run("data=" .. data)
+    assert.truthy(ok, again)
+    assert.is_nil(again:find("left out a clip", 1, true)) -- nothing was read
+    assert.equal(text:match "Table 1.*", again:match "Table 1.*")
+  end)
+
+  it("compares datasets with options of their own and names what is wrong with them", function()
+    local description = folder .. "/described.lua"
+    film.text(description, ([[return { name = "described", classes = { "a", "b" }, options = { many = 2 }, prepare = function(o)
+      local items = {}
+      for i = 1, o.many do
+        items[i] = { path = %q .. "/clip " .. i .. ".avi", label = i %% 2 + 1, split = i == 1 and "test" or "train",
+          light = i == 1 and "ELL" or "LL", camera = "it's", location = "yard", spot = i == 1 and "left" or "right" }
+      end
+      return { items = items } end }]]):format(data .. "/" .. CLASSES[3]))
+    local text, ok = run("data=described.lua?many=3,described.lua", "frames=4")
+    assert.truthy(ok, text)
+    assert.truthy(text:find("described, many=3 +3 ") and text:find("\ndescribed +2 "), text)
+    assert.truthy(text:find("   ELL +1 ") and text:find("spot: left", 1, true), text)
+    text, ok = run "data=described.lua?mani=3"
+    assert.is_nil(ok)
+    assert.truthy(text:find("did you mean 'many'", 1, true), text)
+    text, ok = run "data=described.lua?many"
+    assert.is_nil(ok)
+    assert.truthy(text:find("expected key=value", 1, true), text)
+  end)
+end)
