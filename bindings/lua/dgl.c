@@ -150,6 +150,18 @@ static int distance(const char *a, const char *b) {
   return row[m];
 }
 
+void dgl_optfield_pair(lua_State *L, int idx, const char *field, double pair[2]) {
+  if (lua_getfield(L, idx, field) != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TTABLE) luaL_error(L, "option '%s' is a %s, expected {least, most}", field, luaL_typename(L, -1));
+    for (int i = 0; i < 2; i++) {
+      if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER) luaL_error(L, "option '%s': expected {least, most}", field);
+      pair[i] = lua_tonumber(L, -1);
+      lua_pop(L, 1);
+    }
+  }
+  lua_pop(L, 1);
+}
+
 void dgl_checkfields(lua_State *L, int idx, const char *const *known) {
   if (lua_isnoneornil(L, idx)) return;
   luaL_checktype(L, idx, LUA_TTABLE);

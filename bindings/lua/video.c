@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "lua/augment_options.h"
 #include "lua/dgl.h"
 #include "video/decode.h"
 #include "video/encode.h"
@@ -73,18 +74,6 @@ static int choice(lua_State *L, int idx, const char *field, const char *const *n
   return luaL_error(L, "option '%s' is '%s', expected one of %s", field, word, lua_tostring(L, -1));
 }
 
-static void number_pair(lua_State *L, int idx, const char *field, double *pair) {
-  if (lua_getfield(L, idx, field) != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TTABLE) luaL_error(L, "option '%s' is a %s, expected {least, most}", field, luaL_typename(L, -1));
-    for (int i = 0; i < 2; i++) {
-      if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER) luaL_error(L, "option '%s': expected {least, most}", field);
-      pair[i] = lua_tonumber(L, -1);
-      lua_pop(L, 1);
-    }
-  }
-  lua_pop(L, 1);
-}
-
 static int whole(lua_State *L, int idx, const char *field, int def) {
   lua_Integer v = dgl_optfield_integer(L, idx, field, def);
   if (v < INT32_MIN || v > INT32_MAX) luaL_error(L, "option '%s' is %I, which is out of range", field, (LUAI_UACINT)v);
@@ -95,7 +84,7 @@ static dgam_sampling *check_sampling(lua_State *L, int idx) { return luaL_checku
 
 static int sampling_new(lua_State *L) {
   static const char *const names[] = {"clip_len", "interval", "clips", "rule", "window", "positions", "crop", "short", "size", "width",
-                                      "height", "area", "ratio", "flip", "layout", "seed", NULL};
+                                      "height", "area", "ratio", "flip", "layout", "seed", DGL_AUGMENT_FIELDS, NULL};
   luaL_checktype(L, 1, LUA_TTABLE);
   dgl_checkfields(L, 1, names);
   dgam_sampling s = dgam_sampling_defaults();
@@ -110,12 +99,13 @@ static int sampling_new(lua_State *L) {
   s.out_w = whole(L, 1, "width", s.out_w);
   s.out_h = whole(L, 1, "height", s.out_h);
   s.short_side = whole(L, 1, "short", s.out_w > s.out_h ? s.out_w : s.out_h);
-  number_pair(L, 1, "area", s.area);
-  number_pair(L, 1, "ratio", s.ratio);
+  dgl_optfield_pair(L, 1, "area", s.area);
+  dgl_optfield_pair(L, 1, "ratio", s.ratio);
   s.flip = dgl_optfield_number(L, 1, "flip", s.flip);
   static const char *const layouts[] = {"CTHW", "TCHW", NULL};
   s.frames_first = choice(L, 1, "layout", layouts, 0);
   s.seed = (uint64_t)dgl_optfield_integer(L, 1, "seed", 0);
+  dgl_augment_options(L, 1, &s);
   dgl_check(L, dgam_sampling_check(&s));
   memcpy(lua_newuserdatauv(L, sizeof s, 0), &s, sizeof s);
   luaL_setmetatable(L, SAMPLING);
@@ -171,6 +161,20 @@ static int sampling_views(lua_State *L) {
     for (size_t t = 0; t < length; t++) lua_pushinteger(L, v->frames[t] + 1), lua_rawseti(L, -2, (lua_Integer)t + 1);
     lua_setfield(L, -2, "frames");
     lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+/* sampling:changes(...) -> list of {kind = name, value =, x =, y =, width =, height =}; the numbers choose the draws */
+static int sampling_changes(lua_State *L) {
+  dgam_sampling s = *check_sampling(L, 1);
+  s.stream = stream_at(L, 2);
+  dgam_change changes[DGAM_CHANGES];
+  int n = dgam_sampling_changes(&s, changes);
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    dgl_pushchange(L, &changes[i]);
+    lua_rawseti(L, -2, i + 1);
   }
   return 1;
 }
@@ -434,7 +438,7 @@ DGL_EXPORT int luaopen_dgamnative_video(lua_State *L) {
   static const luaL_Reg video_meta[] = {{"__gc", video_close}, {"__close", video_close}, {"__tostring", video_tostring}, {NULL, NULL}};
   static const luaL_Reg video_methods[] = {{"info", video_info},     {"frames", video_frames}, {"sample", video_sample},
                                            {"count", video_count},   {"close", video_close},   {NULL, NULL}};
-  static const luaL_Reg sampling_methods[] = {{"shape", sampling_shape}, {"views", sampling_views}, {NULL, NULL}};
+  static const luaL_Reg sampling_methods[] = {{"shape", sampling_shape}, {"views", sampling_views}, {"changes", sampling_changes}, {NULL, NULL}};
   static const luaL_Reg pool_meta[] = {{"__gc", pool_close}, {"__close", pool_close}, {NULL, NULL}};
   static const luaL_Reg pool_methods[] = {{"submit", pool_submit}, {"next", pool_next},   {"pending", pool_pending},
                                           {"cancel", pool_cancel}, {"close", pool_close}, {NULL, NULL}};

@@ -9,7 +9,7 @@
 
 dgam_enhance dgam_enhance_defaults(dgam_enhancer method) {
   dgam_enhance e = {.method = method, .clip_limit = 2, .tiles_x = 8, .tiles_y = 8, .scales = 3, .scale = {15, 80, 250},
-                    .dynamic = 1.2f, .restore = 1, .alpha = 0.15f, .gamma = 0.8f, .sigma = 2};
+                    .dynamic = 1.2f, .restore = 1, .alpha = 0.15f, .gamma = 0.8f, .sigma = 2, .brighten = 2.2};
   return e;
 }
 
@@ -18,16 +18,15 @@ static dgam_status positive(const char *method, const char *what, float value) {
   return dgam_fail(DGAM_EINVAL, "%s: %s is %g, expected a finite number above 0", method, what, (double)value);
 }
 
-static dgam_status check(const dgam_enhance *e, const dgam_clip *clip) {
-  DGAM_TRY(dgam_clip_check(clip, "enhance"));
+dgam_status dgam_enhance_check(const dgam_enhance *e, size_t h, size_t w) {
   switch (e->method) {
     case DGAM_EQUALISE: return DGAM_OK;
     case DGAM_CLAHE:
       if (!isfinite(e->clip_limit) || e->clip_limit < 0)
         return dgam_fail(DGAM_EINVAL, "clahe: clip limit is %g, expected 0 or more", (double)e->clip_limit);
-      if (e->tiles_x < 1 || e->tiles_y < 1 || e->tiles_x > clip->w || e->tiles_y > clip->h)
+      if (e->tiles_x < 1 || e->tiles_y < 1 || e->tiles_x > w || e->tiles_y > h)
         return dgam_fail(DGAM_EINVAL, "clahe: %zu x %zu tiles on a frame of %zu x %zu, expected 1 or more of each and no "
-                         "more than rows and columns", e->tiles_y, e->tiles_x, clip->h, clip->w);
+                         "more than rows and columns", e->tiles_y, e->tiles_x, h, w);
       return DGAM_OK;
     case DGAM_RETINEX:
       if (e->scales < 1 || e->scales > DGAM_RETINEX_SCALES)
@@ -39,6 +38,7 @@ static dgam_status check(const dgam_enhance *e, const dgam_clip *clip) {
         return dgam_fail(DGAM_EINVAL, "lime: gamma is %g, expected 0 or more", (double)e->gamma);
       DGAM_TRY(positive("lime", "alpha", e->alpha));
       return positive("lime", "sigma", e->sigma);
+    case DGAM_BRIGHTEN: return positive("gamma", "gamma", (float)e->brighten);
   }
   return dgam_fail(DGAM_EINVAL, "enhance: there is no method %d", (int)e->method);
 }
@@ -48,7 +48,7 @@ static size_t frame_scratch(const dgam_enhance *e, size_t h, size_t w) {
     case DGAM_CLAHE: return dgam_clahe_scratch(e, h, w);
     case DGAM_RETINEX: return dgam_retinex_scratch(h, w);
     case DGAM_LIME: return dgam_lime_scratch(h, w);
-    case DGAM_EQUALISE: break;
+    case DGAM_EQUALISE: case DGAM_BRIGHTEN: break;
   }
   return 0;
 }
@@ -60,6 +60,24 @@ static size_t shares(const dgam_clip *clip) {
 
 size_t dgam_enhance_scratch(const dgam_enhance *e, const dgam_clip *clip) {
   return dgam_arena_need(shares(clip), dgam_arena_need(1, frame_scratch(e, clip->h, clip->w)));
+}
+
+static void brighten(const dgam_enhance *e, const dgam_frame *f) {
+  uint8_t map[256];
+  for (int v = 0; v < 256; v++) map[v] = (uint8_t)(255 * pow(v / 255.0, 1 / e->brighten) + (e->truncate ? 0 : 0.5));
+  for (size_t c = 0; c < 3; c++)
+    for (size_t y = 0; y < f->h; y++)
+      for (size_t x = 0; x < f->w; x++) f->out[c][y * f->w + x] = map[f->in[c][(ptrdiff_t)y * f->stride + (ptrdiff_t)x]];
+}
+
+static void enhance_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) {
+  switch (e->method) {
+    case DGAM_EQUALISE: dgam_equalise_frame(e, f, scratch); break;
+    case DGAM_CLAHE: dgam_clahe_frame(e, f, scratch); break;
+    case DGAM_RETINEX: dgam_retinex_frame(e, f, scratch); break;
+    case DGAM_LIME: dgam_lime_frame(e, f, scratch); break;
+    case DGAM_BRIGHTEN: brighten(e, f); break;
+  }
 }
 
 typedef struct task {
@@ -83,18 +101,14 @@ static dgam_status enhance_frames(void *ctx, size_t begin, size_t end, int ith, 
       f.in[c] = dgam_clip_plane(clip, n, c, t);
       f.out[c] = job->out + ((n * 3 + c) * clip->t + t) * clip->h * clip->w;
     }
-    switch (job->e->method) {
-      case DGAM_EQUALISE: dgam_equalise_frame(job->e, &f, scratch); break;
-      case DGAM_CLAHE: dgam_clahe_frame(job->e, &f, scratch); break;
-      case DGAM_RETINEX: dgam_retinex_frame(job->e, &f, scratch); break;
-      case DGAM_LIME: dgam_lime_frame(job->e, &f, scratch); break;
-    }
+    enhance_frame(job->e, &f, scratch);
   }
   return DGAM_OK;
 }
 
 dgam_status dgam_enhance_clip(const dgam_enhance *e, const dgam_clip *clip, uint8_t *out, dgam_arena *arena) {
-  DGAM_TRY(check(e, clip));
+  DGAM_TRY(dgam_clip_check(clip, "enhance"));
+  DGAM_TRY(dgam_enhance_check(e, clip->h, clip->w));
   if (clip->n == 0) return DGAM_OK;
   size_t each = dgam_arena_need(1, frame_scratch(e, clip->h, clip->w));
   task job = {e, clip, out, each ? dgam_arena_alloc(arena, shares(clip), each) : NULL, each};
@@ -102,6 +116,28 @@ dgam_status dgam_enhance_clip(const dgam_enhance *e, const dgam_clip *clip, uint
     return dgam_fail(DGAM_ENOMEM, "enhance: the arena has %zu bytes left, %zu are needed for frames of %zu x %zu",
                      arena->size - arena->used, dgam_enhance_scratch(e, clip), clip->h, clip->w);
   return dgam_parallel(clip->n * clip->t, enhance_frames, &job);
+}
+
+size_t dgam_enhance_alone_scratch(const dgam_enhance *e, size_t h, size_t w) {
+  size_t own = dgam_arena_need(1, frame_scratch(e, h, w)), copy = h > SIZE_MAX / 3 ? SIZE_MAX : dgam_arena_need(3 * h, w);
+  return own == SIZE_MAX || copy > SIZE_MAX - own ? SIZE_MAX : own + copy;
+}
+
+dgam_status dgam_enhance_alone(const dgam_enhance *e, uint8_t *data, size_t frames, size_t plane, size_t frame, size_t h,
+                               size_t w, void *scratch) {
+  DGAM_TRY(dgam_enhance_check(e, h, w));
+  uint8_t *copy = scratch;
+  void *own = copy + dgam_arena_need(3 * h, w);
+  for (size_t t = 0; t < frames; t++) {
+    if (dgam_interrupted()) return dgam_fail_interrupted();
+    dgam_frame f = {.stride = w, .h = h, .w = w};
+    for (size_t c = 0; c < 3; c++) {
+      f.out[c] = data + t * frame + c * plane;
+      f.in[c] = memcpy(copy + c * h * w, f.out[c], h * w);
+    }
+    enhance_frame(e, &f, own);
+  }
+  return DGAM_OK;
 }
 
 /* --- Gaussian blur ---

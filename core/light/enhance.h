@@ -1,5 +1,6 @@
 /* enhance.h - classical enhancers of dark frames: uint8 RGB in, uint8 RGB out, every frame by itself.
  *
+ *   gamma      255 (v / 255)^(1/gamma), rounded or cut off
  *   equalise   histogram equalisation, as OpenCV's equalizeHist
  *   clahe      contrast-limited adaptive histogram equalisation (Zuiderveld 1994), as OpenCV's CLAHE
  *              both work on Y of YCrCb and leave colour alone, or on each channel by itself
@@ -21,7 +22,7 @@
 extern "C" {
 #endif
 
-typedef enum dgam_enhancer { DGAM_EQUALISE = 0, DGAM_CLAHE, DGAM_RETINEX, DGAM_LIME } dgam_enhancer;
+typedef enum dgam_enhancer { DGAM_EQUALISE = 0, DGAM_CLAHE, DGAM_RETINEX, DGAM_LIME, DGAM_BRIGHTEN } dgam_enhancer;
 
 enum { DGAM_RETINEX_SCALES = 8 };
 
@@ -35,11 +36,16 @@ typedef struct dgam_enhance {
   float dynamic;                    /* retinex: k above; smaller is harsher */
   int restore;                      /* retinex: 1 for colour restoration */
   float alpha, gamma, sigma;        /* lime: smoothness, exponent of the map, deviation of the blur in W_d */
+  double brighten;                  /* gamma: above 1 brightens */
+  int truncate;                     /* gamma: 1 to cut off the fraction, 0 to round */
 } dgam_enhance;
 
 /* What the publications use: clip limit 2, 8 x 8 tiles; scales 15, 80, 250, k 1.2, restoration; alpha .15, gamma .8,
- * sigma 2. */
+ * sigma 2; gamma 2.2, rounded. */
 DGAM_API dgam_enhance dgam_enhance_defaults(dgam_enhancer method);
+
+/* DGAM_EINVAL unless the parameters are in range for frames of h x w pixels. */
+DGAM_API dgam_status dgam_enhance_check(const dgam_enhance *enhance, size_t h, size_t w);
 
 /* Bytes of scratch that dgam_enhance_clip wants for this clip with dgam_threads() threads; SIZE_MAX on overflow. */
 DGAM_API size_t dgam_enhance_scratch(const dgam_enhance *enhance, const dgam_clip *clip);
@@ -50,6 +56,12 @@ DGAM_API size_t dgam_enhance_scratch(const dgam_enhance *enhance, const dgam_cli
  * DGAM_EINTERRUPTED between two frames. */
 DGAM_API dgam_status dgam_enhance_clip(const dgam_enhance *enhance, const dgam_clip *clip, uint8_t *out,
                                        dgam_arena *arena);
+
+/* The same in place, on the calling thread alone: frame t, channel c is the h w bytes at data + t frame + c plane. Scratch
+ * is dgam_enhance_alone_scratch(e, h, w) bytes (SIZE_MAX on overflow), aligned to DGAM_ALIGN. */
+DGAM_API size_t dgam_enhance_alone_scratch(const dgam_enhance *enhance, size_t h, size_t w);
+DGAM_API dgam_status dgam_enhance_alone(const dgam_enhance *enhance, uint8_t *data, size_t frames, size_t plane,
+                                        size_t frame, size_t h, size_t w, void *scratch);
 
 #ifdef __cplusplus
 }

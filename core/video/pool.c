@@ -78,7 +78,7 @@ static void free_job(job *j) {
 static dgam_status work(dgam_pool *p, job *j) {
   dgam_video *v;
   DGAM_TRY(dgam_video_open(&v, j->path, &p->options));
-  dgam_status s = j->sampled ? dgam_video_sample(v, &j->sampling, j->result.views) : dgam_video_count(v);
+  dgam_status s = j->sampled ? dgam_video_views_of(v, &j->sampling, j->result.views, &p->stop) : dgam_video_count(v);
   dgam_video_get_info(v, &j->result.info);
   dgam_video_close(v);
   return s;
@@ -90,6 +90,7 @@ static void run_job(dgam_pool *p, job *j) {
   if (j->sampled && !j->result.views && !(j->result.views = malloc(j->result.bytes)))
     s = dgam_fail(DGAM_ENOMEM, "%s: no memory for views of %zu bytes", j->path, j->result.bytes);
   if (s == DGAM_OK) s = work(p, j);
+  if (s == DGAM_OK && j->sampled) s = dgam_sampling_augment(&j->sampling, j->result.views);
   j->result.status = s;
   if (s != DGAM_OK) {
     snprintf(j->result.message, sizeof j->result.message, "%s", dgam_error());

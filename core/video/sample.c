@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+
 dgam_sampling dgam_sampling_defaults(void) {
   return (dgam_sampling){.clips_rule = DGAM_CLIPS_TRAIN, .clip_len = 32, .interval = 2, .clips = 1, .window = 64, .positions = 10,
                          .crop = DGAM_CROP_RANDOM, .short_side = 256, .out_w = 224, .out_h = 224,
-                         .area = {0.08, 1}, .ratio = {3.0 / 4, 4.0 / 3}, .flip = 0.5};
+                         .area = {0.08, 1}, .ratio = {3.0 / 4, 4.0 / 3}, .flip = 0.5, .augment = dgam_augment_none()};
 }
 
 static dgam_status check_int(const char *name, int64_t value, int64_t lo, int64_t hi) {
@@ -35,7 +37,8 @@ dgam_status dgam_sampling_check(const dgam_sampling *s) {
       return dgam_fail(DGAM_EINVAL, "ratio is %g to %g, expected width / height in ascending order, above 0", s->ratio[0], s->ratio[1]);
     if (!(s->flip >= 0 && s->flip <= 1)) return dgam_fail(DGAM_EINVAL, "flip is %g, expected a probability", s->flip);
   }
-  return DGAM_OK;
+  if (s->enhanced) DGAM_TRY(dgam_enhance_check(&s->enhance, (size_t)s->out_h, (size_t)s->out_w));
+  return dgam_augment_check(&s->augment);
 }
 
 static int crops_of(const dgam_sampling *s) { return s->crop == DGAM_CROP_THREE ? 3 : s->crop == DGAM_CROP_TEN ? 10 : 1; }
@@ -190,7 +193,21 @@ dgam_status dgam_sample_views(const dgam_sampling *s, const dgam_video_info *inf
   return status;
 }
 
-dgam_status dgam_video_sample(dgam_video *v, const dgam_sampling *s, uint8_t *out) {
+static dgam_status enhance_views(const dgam_sampling *s, uint8_t *out, const atomic_int *stop) {
+  size_t h = (size_t)s->out_h, w = (size_t)s->out_w, length = (size_t)s->clip_len, bytes = 3 * length * h * w;
+  size_t plane = s->frames_first ? h * w : length * h * w, frame = s->frames_first ? 3 * h * w : h * w;
+  dgam_arena arena;
+  DGAM_TRY(dgam_arena_init(&arena, dgam_enhance_alone_scratch(&s->enhance, h, w)));
+  dgam_status status = DGAM_OK;
+  for (size_t i = 0; status == DGAM_OK && i < (size_t)dgam_sampling_views(s) * length; i++) {
+    if (stop && atomic_load(stop)) status = dgam_fail_interrupted();
+    else status = dgam_enhance_alone(&s->enhance, out + i / length * bytes + i % length * frame, 1, plane, frame, h, w, arena.base);
+  }
+  dgam_arena_free(&arena);
+  return status;
+}
+
+dgam_status dgam_video_views_of(dgam_video *v, const dgam_sampling *s, uint8_t *out, const atomic_int *stop) {
   DGAM_TRY(dgam_sampling_check(s));
   dgam_video_info info;
   dgam_video_get_info(v, &info);
@@ -200,7 +217,42 @@ dgam_status dgam_video_sample(dgam_video *v, const dgam_sampling *s, uint8_t *ou
   dgam_status status = frames && views ? dgam_sample_views(s, &info, frames, views, out)
                                        : dgam_fail(DGAM_ENOMEM, "no memory for %zu views", n);
   if (status == DGAM_OK) status = dgam_video_views(v, views, n);
+  if (status == DGAM_OK && s->enhanced) status = enhance_views(s, out, stop);
   free(frames);
   free(views);
   return status;
+}
+
+int dgam_sampling_changes(const dgam_sampling *s, dgam_change changes[DGAM_CHANGES]) {
+  static const uint64_t own = 0x617567; /* other numbers than frames and crops are drawn from */
+  dgam_rng rng;
+  dgam_rng_init(&rng, s->seed, dgam_rng_mix(s->stream, own));
+  return dgam_augment_draw(&s->augment, s->out_w, s->out_h, &rng, changes);
+}
+
+dgam_status dgam_sampling_augment(const dgam_sampling *s, uint8_t *out) {
+  if (!dgam_augment_any(&s->augment)) return DGAM_OK;
+  dgam_change changes[DGAM_CHANGES];
+  int n = dgam_sampling_changes(s, changes);
+  size_t length = (size_t)s->clip_len, picture = (size_t)s->out_w * (size_t)s->out_h;
+  void *scratch = malloc(dgam_change_scratch(s->out_w, s->out_h));
+  dgam_status status = scratch ? DGAM_OK : dgam_fail(DGAM_ENOMEM, "no memory to change a clip of %d x %d", s->out_w, s->out_h);
+  for (int v = 0; v < dgam_sampling_views(s); v++)
+    for (int i = 0; status == DGAM_OK && i < n; i++) {
+      dgam_pixels clip = {.data = out + (size_t)v * 3 * length * picture, .frames = length, .w = s->out_w, .h = s->out_h};
+      clip.plane = s->frames_first ? picture : length * picture;
+      clip.frame = s->frames_first ? 3 * picture : picture;
+      status = dgam_change_run(&changes[i], &clip, scratch);
+    }
+  free(scratch);
+  return status;
+}
+
+dgam_status dgam_video_sample(dgam_video *v, const dgam_sampling *s, uint8_t *out) {
+  DGAM_TRY(dgam_video_views_of(v, s, out, NULL));
+  return dgam_sampling_augment(s, out);
+}
+
+int dgam_sampling_draws(const dgam_sampling *s) {
+  return s->crop == DGAM_CROP_RANDOM || s->clips_rule == DGAM_CLIPS_TRAIN || s->clips_rule == DGAM_CLIPS_DENSE;
 }

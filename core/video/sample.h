@@ -1,4 +1,5 @@
-/* sample.h - which frames and which part of them a network sees: temporal sampling, crops, flips, drawn from (seed, stream).
+/* sample.h - which frames and which part of them a network sees: temporal sampling, crops, flips, drawn from (seed, stream);
+ * and what is then done to their pixels: enhancement of dark frames, random changes.
  *
  * With L = clip_len, s = interval, N frames, C clips; frame numbers from 0; clip i takes start_i + 0, s, 2 s .. (L-1) s, each
  * modulo N, so short videos loop.
@@ -24,8 +25,12 @@
 
 #include <stdint.h>
 
+#include <stdatomic.h>
+
 #include "base/rng.h"
 #include "base/status.h"
+#include "light/enhance.h"
+#include "video/augment.h"
 #include "video/decode.h"
 
 #ifdef __cplusplus
@@ -44,6 +49,9 @@ typedef struct dgam_sampling {
   int out_w, out_h;
   double area[2], ratio[2], flip; /* random crop only */
   int frames_first;              /* 0: a view is [3,T,H,W]; 1: [T,3,H,W] */
+  int enhanced;                  /* 1: every frame of every view goes through `enhance` */
+  dgam_enhance enhance;
+  dgam_augment augment;          /* drawn once for a video: all its views get the same changes */
   uint64_t seed, stream;         /* of the draws; use a stream for each (epoch, sample) */
 } dgam_sampling;
 
@@ -66,8 +74,21 @@ DGAM_API dgam_status dgam_sample_starts(const dgam_sampling *s, int64_t n, dgam_
 DGAM_API dgam_status dgam_sample_views(const dgam_sampling *s, const dgam_video_info *info, int64_t *frames, dgam_view *views,
                                        uint8_t *out);
 
-/* The whole of it: samples v into out, [views,3,T,H,W] or [views,T,3,H,W]. */
+/* Samples v into out, [views,3,T,H,W] or [views,T,3,H,W], and enhances. `stop` ends that between two frames if it is not 0
+ * there; NULL: none. */
+DGAM_API dgam_status dgam_video_views_of(dgam_video *v, const dgam_sampling *s, uint8_t *out, const atomic_int *stop);
+
+/* The changes that s->augment draws for (s->seed, s->stream), from numbers of their own. Returns how many. */
+DGAM_API int dgam_sampling_changes(const dgam_sampling *s, dgam_change changes[DGAM_CHANGES]);
+
+/* Makes them, in place, to all views in `out`. */
+DGAM_API dgam_status dgam_sampling_augment(const dgam_sampling *s, uint8_t *out);
+
+/* The whole of it: views, enhancement, changes. */
 DGAM_API dgam_status dgam_video_sample(dgam_video *v, const dgam_sampling *s, uint8_t *out);
+
+/* 1 if what dgam_video_views_of gives depends on (seed, stream). */
+DGAM_API int dgam_sampling_draws(const dgam_sampling *s);
 
 #ifdef __cplusplus
 }

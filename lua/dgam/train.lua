@@ -31,6 +31,9 @@ train.defaults = {
   clip_len = 32, interval = 2, size = 224, -- frames, frame step, pixels
   test_clips = 4, test_crops = 3,
   crop_area = 0.08,     -- least share of the frame that a random crop takes
+  jitter = 0, randaugment = 0, gamma_jitter = 0, erasing = 0, -- random changes of the pixels, see dgam.augment.options
+  mixup = 0, cutmix = 0, -- alpha; blend the clips of a batch, see dgam.data.loader
+  enhance = "none",     -- what every frame goes through before the network sees it: "clahe", "lime" ..., see dgam.enhance
   dim = 0,              -- share of training clips that are dimmed and made noisy (train.dim), reached after a quarter
   threads = 2,          -- decoding threads
   checkpoint_seconds = 300, -- between checkpoints within an epoch
@@ -52,13 +55,14 @@ end
 
 local function loader_options(cfg, split)
   return { split = split, batch = cfg.batch, clip_len = cfg.clip_len, interval = cfg.interval, size = cfg.size,
-    seed = cfg.seed, threads = cfg.threads }
+    seed = cfg.seed, threads = cfg.threads, enhance = cfg.enhance }
 end
 
 --- The loader that trains: random start, random resized crop, flip.
 function train.train_loader(dataset, cfg)
   local options = loader_options(cfg, "train")
   options.train, options.area = true, { cfg.crop_area, 1 }
+  for _, name in ipairs { "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix" } do options[name] = cfg[name] end
   return data.loader(dataset, options)
 end
 
@@ -230,7 +234,7 @@ function train.fit(model, dataset, cfg)
         local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
         local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
         local logits = model(clip, { expert = expert })
-        local loss = torch.cross_entropy(logits, batch.label)
+        local loss = torch.cross_entropy(logits, batch.target or batch.label)
         opt:zero_grad()
         loss:backward()
         opt:step(schedule((epoch - 1) * steps + batches - 1))

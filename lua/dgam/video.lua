@@ -10,6 +10,9 @@
 -- decoded than it takes. A file that is damaged, cut off or no video is an error that names it.
 local paths = require "dgam.paths"
 local native = require "dgamnative.video" -- loads libtorch when the first tensor is made, not before
+local augment = require "dgam.augment"
+local suggest = require "dgam.suggest"
+local sorted_keys = require "dgam.keys"
 
 local video = {}
 
@@ -61,6 +64,29 @@ function video.info(path, options)
   return v:info()
 end
 
+local ENHANCERS = { -- and their options, as in dgam.enhance
+  none = {}, gamma = { "gamma", "truncate" }, equalise = { "per_channel" }, clahe = { "clip_limit", "tiles", "per_channel" },
+  retinex = { "scales", "dynamic", "restore" }, lime = { "alpha", "gamma", "sigma" },
+}
+
+--- "clahe" or { "clahe", clip_limit = 3 } -> { name = "clahe", clip_limit = 3 }; nil for "none".
+local function enhancement(value)
+  if type(value) == "string" then value = { value } end
+  if type(value) ~= "table" then
+    error(("enhance is a %s, expected a name or { name, options }"):format(type(value)), 0)
+  end
+  local name = value[1]
+  local known = ENHANCERS[name]
+  if not known then error(suggest.unknown("enhancer", tostring(name), sorted_keys(ENHANCERS)), 0) end
+  local fields = {}
+  for k, v in pairs(value) do
+    if k ~= 1 then fields[k] = v end
+  end
+  suggest.check_options("enhance: " .. name, fields, known)
+  fields.name = name
+  return name ~= "none" and fields or nil
+end
+
 --- How to turn a video into views for a network. Options, with defaults:
 --   clip_len = 32, interval = 2, clips = 1   frames a clip, frame step, clips a video
 --   rule = "train"   "train": random start; "test": evenly spread starts (MMAction2 0.x, as ELLAR); "test-1.x"; "dense": clips in
@@ -71,13 +97,21 @@ end
 --   size = 224, or width and height          pixels of a view
 --   short = size                             short side before a centre, three or ten crop
 --   layout = "CTHW"  or "TCHW"
+--   jitter, randaugment, gamma_jitter, erasing   random changes of the pixels, see dgam.augment
+--   enhance          "clahe", or { "clahe", clip_limit = 3 }: every frame of a view through one of dgam.enhance's methods
 --   seed = 0
 -- @return sampling with
 --   shape()           views, 3, T, H, W
 --   views({ width =, height =, frames = }, ...)  what would be cut out: a list of { frames (from 1), x, y, width, height,
 --                     to_width, to_height, window_x, window_y, flip }; the numbers that follow choose the draws
+--   changes(...)      what would be done to the pixels: a list of { kind, value }
 function video.sampling(options)
-  return native.sampling(options or {})
+  local o = augment.options(options or {})
+  for k, v in pairs(options or {}) do
+    if o[k] == nil and not augment.is_option[k] then o[k] = v end
+  end
+  if o.enhance then o.enhance = enhancement(o.enhance) end
+  return native.sampling(o)
 end
 
 --- Decoding threads; dgam.data.loader is the comfortable way to them.

@@ -2,6 +2,7 @@
 local film = require "film"
 local data = require "dgam.data"
 local lists = require "dgam.data.lists"
+local torch = require "torch"
 
 local function fails(pattern, f, ...)
   local ok, message = pcall(f, ...)
@@ -245,6 +246,49 @@ describe("dgam.data", function()
       assert.equal("2 of 14 clips could not be read", l:summary())
       local none <close> = data.loader(data.open { classes = { "run" }, items = { items[3] } }, with { split = false })
       for _ in none:epoch(1) do error "no batch can be made" end
+    end)
+
+    it("changes pixels and blends clips the same way at any thread count", function()
+      local d = data.open(dir)
+      local seen = {}
+      for run, threads in ipairs { 1, 3 } do
+        local l <close> = data.loader(d, with { threads = threads, jitter = 0.4, randaugment = 9, gamma_jitter = 2, erasing = 0.5,
+          mixup = 0.8, cutmix = 1, enhance = { "equalise", per_channel = true } })
+        seen[run] = {}
+        for e = 1, 2 do
+          for batch in l:epoch(e) do
+            assert.same({ batch.label:size(1), 2 }, batch.target.shape)
+            assert.is_true((batch.target:sum(2) - 1):abs():max():item() < 1e-6)
+            table.insert(seen[run], batch.clip)
+          end
+        end
+      end
+      for i, clip in ipairs(seen[1]) do assert.is_true(torch.equal(clip, seen[2][i])) end
+      assert.is_false(torch.equal(seen[1][1], seen[1][4]))
+      fails("jitter is for train", data.loader, d, { jitter = 0.4 })
+      fails("mixup is %-1, expected the alpha", data.loader, d, { train = true, mixup = -1 })
+      fails("gamma_jitter is 0.5, expected a number from 1", data.loader, d, { train = true, gamma_jitter = 0.5 })
+    end)
+
+    it("enhances in the decoding threads as dgam.enhance does, or by a function", function()
+      local enhance = require "dgam.enhance"
+      local d = data.open(dir)
+      local function clips(how)
+        local l <close> = data.loader(d, { split = "val", clip_len = 4, size = 24, views = { clips = 2, crops = 3 }, enhance = how })
+        return l:epoch(0)().clip
+      end
+      local plain = clips()
+      local methods = { gamma = { gamma = 3 }, equalise = {}, clahe = { clip_limit = 3 }, retinex = { scales = { 2, 9 } },
+        lime = { alpha = 0.3 } }
+      for name, own in pairs(methods) do
+        local named = { name }
+        for k, v in pairs(own) do named[k] = v end
+        local step = enhance.by_name(name, own)
+        local want = step(plain)
+        assert.is_true(torch.equal(want, clips(named)), name)
+        assert.is_true(torch.equal(want, clips(step)), name)
+      end
+      fails("must return uint8 clips %[12, 3, 4, 24, 24%]", clips, function(clip) return clip:float() end)
     end)
 
     it("checks its options", function()

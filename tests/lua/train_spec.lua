@@ -58,6 +58,16 @@ describe("training", function()
     assert.equal(3, result.n)
   end)
 
+  it("learns from changed, blended, enhanced clips", function()
+    local model = new_model()
+    local cfg = config { epochs = 12, jitter = 0.2, gamma_jitter = 1.2, erasing = 0.25, randaugment = 1, mixup = 0.1, cutmix = 0.1,
+      enhance = "clahe" }
+    local history = train.fit(model, dataset, cfg)
+    assert.is_true(history[#history].loss < history[1].loss)
+    assert.is_true(train.evaluate(model, dataset, cfg, "test").top1 > 60)
+    assert.is_false((pcall(train.fit, model, dataset, config { enhance = "clae" })))
+  end)
+
   it("that was killed in the middle of an epoch ends with the same weights", function()
     local whole = new_model()
     local want = train.fit(whole, dataset, config())

@@ -11,8 +11,8 @@
 -- loader:summary() how many.
 --
 -- A video is never played backwards: sitting down and standing up are different classes.
-local native = require "dgamnative.video"
 local rng = require "dgam.rng"
+local video = require "dgam.video"
 local suggest = require "dgam.suggest"
 local system = require "system"
 
@@ -21,10 +21,20 @@ local Loader = {}
 Loader.__index = Loader
 
 local OPTIONS = { "split", "batch", "clip_len", "interval", "size", "train", "seed", "threads", "prefetch", "views", "shuffle",
-  "short", "area", "ratio", "flip", "clips", "rule", "limits", "drop_last", "layout", "quiet", "on_skip" }
+  "short", "area", "ratio", "flip", "clips", "rule", "window", "positions", "limits", "drop_last", "layout", "quiet", "on_skip",
+  "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance" }
+local FOR_TRAINING = { "area", "ratio", "flip", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix" }
 
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
+
+local function alpha(o, name)
+  local v = o[name] or 0
+  if type(v) ~= "number" or not (v >= 0 and v < math.huge) then
+    error(("loader: %s is %s, expected the alpha of a beta distribution, or 0 for none"):format(name, tostring(v)), 4)
+  end
+  return v
+end
 
 local function count(o, name, least, default)
   local v = o[name]
@@ -38,14 +48,18 @@ end
 --- What the options mean for dgam.video.sampling.
 local function sampling_of(o)
   local size = o.size or 224
-  local s = { clip_len = o.clip_len, interval = o.interval, size = size, seed = o.seed, layout = o.layout }
+  local s = { clip_len = o.clip_len, interval = o.interval, size = size, seed = o.seed, layout = o.layout, window = o.window,
+    positions = o.positions }
+  if type(o.enhance) ~= "function" then s.enhance = o.enhance end
   if o.train then
     s.rule, s.crop, s.clips = o.rule or "train", "random", o.clips
-    s.area, s.ratio, s.flip = o.area, o.ratio, o.flip
+    for _, name in ipairs(FOR_TRAINING) do
+      if name ~= "mixup" and name ~= "cutmix" then s[name] = o[name] end
+    end
     return s
   end
-  for _, name in ipairs { "area", "ratio", "flip" } do
-    if o[name] ~= nil then error(("loader: %s is for train = true"):format(name), 3) end
+  for _, name in ipairs(FOR_TRAINING) do
+    if o[name] ~= nil and (o[name] ~= 0 or name == "flip") then error(("loader: %s is for train = true"):format(name), 3) end
   end
   local views = o.views or {}
   suggest.check_options("loader: views", views, { "clips", "crops" })
@@ -68,6 +82,11 @@ end
 --   short = pixels    another short side
 --   rule = "test"     "test-1.x", "dense", "dense-test"; see dgam.video.sampling
 --   clips = 1         clips a video in training
+--   jitter, randaugment, gamma_jitter, erasing   random changes of the pixels in training; see dgam.augment.options
+--   mixup = 0.8, cutmix = 1   blend the clips of a batch, in training: alpha of either, with both a coin decides for every batch; the
+--                     batch then has `target`, float [N, classes], the share of every class in every clip
+--   enhance = "clahe"  or { "clahe", clip_limit = 3 }: one of dgam.enhance's methods on every frame, after it was cropped, by the
+--                     decoding threads; or a function (uint8 clips -> uint8 clips), called on every batch
 --   shuffle = train, drop_last = false, layout = "CTHW"
 --   prefetch = clips decoded ahead of the one that is asked for (2 batches, at most 256 MB)
 --   limits            see dgam.video.open
@@ -81,9 +100,11 @@ function loader.new(dataset, options)
   o.seed = o.seed or 1
   local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed, threads = count(o, "threads", 1, 2),
     shuffle = o.shuffle, drop_last = o.drop_last, limits = o.limits, quiet = o.quiet, on_skip = o.on_skip, skipped = {},
-    n_skipped = 0, read = 0, waited = 0 }, Loader)
+    n_skipped = 0, read = 0, waited = 0, mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
+    enhance = type(o.enhance) == "function" and o.enhance or nil }, Loader)
+  self.mixes = self.mix.mixup > 0 or self.mix.cutmix > 0
   if self.shuffle == nil then self.shuffle = o.train or false end
-  self.sampling = native.sampling(sampling_of(o))
+  self.sampling = video.sampling(sampling_of(o))
   self.shape = { self.sampling:shape() }
   self.views = self.shape[1]
   local bytes = 1
@@ -132,17 +153,35 @@ function Loader:summary()
   return ("%d of %d clips could not be read"):format(self.n_skipped, #self.positions)
 end
 
+--- What is done to a whole batch: enhancement by a function, mixup, cutmix.
+function Loader:finish(batch, epoch, number)
+  if self.enhance then
+    local shape = batch.clip.shape
+    batch.clip = self.enhance(batch.clip)
+    if not require "torch".is_tensor(batch.clip) or batch.clip.dtype ~= "uint8" or
+      table.concat(batch.clip.shape, " ") ~= table.concat(shape, " ") then
+      error(("loader: enhance must return uint8 clips [%s]"):format(table.concat(shape, ", ")), 0)
+    end
+  end
+  if self.mixes then
+    local mix = require "dgam.data.mix"
+    local how = mix.draw(self.mix, self.shape[5], self.shape[4], self.seed, epoch, number)
+    batch.target = mix.apply(batch.clip, batch.label, #self.dataset.classes, how)
+  end
+  return batch
+end
+
 --- Iterates the batches of epoch `epoch` (a whole number): { clip = uint8 [N * V, 3, T, H, W], label = int64 [N] from 1, index = int64
--- [N] positions in dataset.items }. Leaving the loop early stops the decoding.
+-- [N] positions in dataset.items }, with mixup or cutmix also target = float [N, classes]. Leaving the loop early stops the decoding.
 function Loader:epoch(epoch)
   if math.type(epoch) ~= "integer" then error(("loader: epoch is %s, expected a whole number"):format(tostring(epoch)), 2) end
   local torch = require "torch"
-  self.pool = self.pool or native.pool(self.threads, self.limits)
+  self.pool = self.pool or video.pool(self.threads, self.limits)
   local pool, order = self.pool, self:order(epoch)
   pool:cancel()
   local total = self.drop_last and self:batches() * self.batch or #order
   total = math.min(total, #order)
-  local submitted, taken = 0, 0
+  local submitted, taken, batches = 0, 0, 0
 
   local function feed()
     while submitted < total and submitted - taken < self.ahead do
@@ -176,7 +215,9 @@ function Loader:epoch(epoch)
       self.read = self.read + #index
       if #index > 0 then
         if #index < want then clip = clip:narrow(1, 1, #index * self.views) end
-        return { clip = clip, label = torch.tensor(labels, { dtype = "int64" }), index = torch.tensor(index, { dtype = "int64" }) }
+        batches = batches + 1
+        return self:finish({ clip = clip, label = torch.tensor(labels, { dtype = "int64" }),
+          index = torch.tensor(index, { dtype = "int64" }) }, epoch, batches)
       end
     end
   end

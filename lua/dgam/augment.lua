@@ -1,0 +1,101 @@
+--- dgam.augment: random changes of the pixels of a clip, the same for all of its frames.
+--
+--     local augment = require "dgam.augment"
+--     augment.apply(clip, "rotate", 12)                        -- uint8 [3,T,H,W], in place
+--     augment.apply(clip, "erase", 0, { x = 5, y = 1, width = 20, height = 9 })
+--
+-- The loader draws changes per (seed, epoch, clip) and makes them in its decoding threads; see dgam.data.loader for its options.
+-- Values and rounding are torchvision's for uint8 tensors (core/video/augment.h has the equations): brightness, contrast,
+-- saturation, sharpness by a factor; hue by turns; posterise to bits; solarise from a value on; autocontrast; equalise; shear_x,
+-- shear_y, translate_x, translate_y by pixels; rotate by degrees; and gamma: 255 (v / 255)^(1 / gamma), above 1 brightens.
+local native = require "dgamnative.augment"
+local suggest = require "dgam.suggest"
+
+local augment = {}
+
+--- Makes one change to a clip, in place.
+-- @param clip uint8 [3, T, H, W]
+-- @param kind see above; an unknown one is an error
+-- @param value how strongly; 0 for those that have no strength
+-- @param rectangle for "erase": { x =, y = (from 1), width =, height = }; value is what it is filled with, 0 to 255
+-- @return clip
+function augment.apply(clip, kind, value, rectangle)
+  local change = { kind = kind, value = value }
+  for k, v in pairs(rectangle or {}) do change[k] = v end
+  return native.apply(clip, change)
+end
+
+--- The names that augment.options takes, as keys.
+augment.is_option = { jitter = true, randaugment = true, gamma_jitter = true, erasing = true }
+
+local JITTER = { "brightness", "contrast", "saturation", "hue" }
+
+local function number(name, v, least, most)
+  if type(v) ~= "number" or not (v >= least and v <= most) then
+    error(("%s is %s, expected a number from %g to %g"):format(name, tostring(v), least, most), 0)
+  end
+  return v
+end
+
+--- {least, most} as given, or around `centre` by v.
+local function range(name, v, centre, least, most)
+  if type(v) == "table" then
+    return { number(name .. "[1]", v[1], least, most), number(name .. "[2]", v[2], least, most) }
+  end
+  number(name, v, 0, most - centre)
+  return { math.max(least, centre - v), centre + v }
+end
+
+--- Options as a person gives them -> fields of dgamnative.video.sampling.
+-- @param o table with any of
+--   jitter       0.4: brightness, contrast and saturation by factors of 0.6 to 1.4; or { brightness = 0.4, contrast = { 0.5, 2 },
+--                saturation =, hue = 0.1 }: numbers or ranges, in an order that is drawn
+--   randaugment  9: two changes of strength 9 of 30; or { ops = 2, magnitude = 9 }
+--   gamma_jitter 1.5: gamma from 1 / 1.5 to 1.5; or { 0.8, 2 }; uniform in its logarithm
+--   erasing      0.25: with that probability a rectangle is filled with 0; or { probability = 0.25, area = { 0.02, 0.33 },
+--                ratio = { 0.3, 3.3 }, fill = 0 to 255 or "noise" }
+-- 0 or false switches any of them off.
+function augment.options(o)
+  local s = {}
+  local jitter = o.jitter
+  if jitter and jitter ~= 0 then
+    if type(jitter) ~= "table" then
+      number("jitter", jitter, 0, 254)
+      jitter = { brightness = jitter, contrast = jitter, saturation = jitter }
+    end
+    suggest.check_options("jitter", jitter, JITTER)
+    for _, name in ipairs(JITTER) do
+      if jitter[name] and name == "hue" then
+        s.hue = range("jitter: hue", jitter.hue, 0, -0.5, 0.5)
+      elseif jitter[name] then
+        s[name] = range("jitter: " .. name, jitter[name], 1, 0, 255)
+      end
+    end
+  end
+  local rand = o.randaugment
+  if rand and rand ~= 0 then
+    if type(rand) ~= "table" then rand = { magnitude = rand } end
+    suggest.check_options("randaugment", rand, { "ops", "magnitude" })
+    s.randaugment = {}
+    for i, known in ipairs { { "ops", 2, 8 }, { "magnitude", 9, 30 } } do
+      local v = rand[known[1]] or known[2]
+      s.randaugment[i] = math.tointeger(v) and number("randaugment: " .. known[1], v, 0, known[3]) or
+        error(("randaugment: %s is %s, expected a whole number from 0 to %d"):format(known[1], tostring(v), known[3]), 0)
+    end
+  end
+  local gamma = o.gamma_jitter
+  if gamma and gamma ~= 0 then
+    if type(gamma) ~= "table" then gamma = { 1 / number("gamma_jitter", gamma, 1, 1000), gamma } end
+    s.gamma = range("gamma_jitter", gamma, 1, 1e-3, 1e3)
+  end
+  local erasing = o.erasing
+  if erasing and erasing ~= 0 then
+    if type(erasing) ~= "table" then erasing = { probability = erasing } end
+    suggest.check_options("erasing", erasing, { "probability", "area", "ratio", "fill" })
+    s.erase = number("erasing: probability", erasing.probability or 0.5, 0, 1)
+    s.erase_area, s.erase_ratio, s.erase_fill = erasing.area, erasing.ratio, erasing.fill == "noise" and -1 or erasing.fill
+  end
+  return s
+end
+
+return augment
