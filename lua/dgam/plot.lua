@@ -279,7 +279,14 @@ function kinds.bars(page, p, box)
   local high_label, labels = page:group_labels(p.groups, slot)
   bottom = bottom - high_label
   local wide = 0.82 / k -- of a bar
-  local values = slot * wide >= 23
+  local format, longest = p.format or (high - low < 10 and "%.2f" or "%.1f"), 0
+  for _, s in ipairs(p.series) do
+    for g = 1, n do
+      local v = s.values[g]
+      if v and v == v then longest = math.max(longest, plot.text_width(format:format(v), 10)) end
+    end
+  end
+  local values = longest <= slot * wide + 2
   high = high + (high - low) * (values and 0.09 or 0.04)
   if low < 0 then low = low - (high - low) * (values and 0.09 or 0.04) end
 
@@ -305,7 +312,7 @@ function kinds.bars(page, p, box)
       local x, side = g + (i - (k + 1) / 2) * wide, v < 0 and -1 or 1
       rows[g] = { x, v, to > from and from or 0 / 0, to - from }
       if values and v == v then
-        page:text((p.format or "%.1f"):format(v), 0, 0, { size = 10, align = "center", colour = "#444444",
+        page:text(format:format(v), 0, 0, { size = 10, align = "center", colour = "#444444",
           at = ("first %s, first %s offset 0,%g"):format(number(x), number(v < 0 and from or to), 0.6 * side) })
       end
     end
@@ -557,7 +564,7 @@ end
 -- @param options file, width, height, panels = list of tables with kind and box = { x, y, width, height }, and
 --   bars    groups = labels, series = list of { name, values, errors (or low and high), colour }, title, ylabel, note,
 --           line = { value, label }, after = groups that a dotted line follows, range = { low, high }, format of the
---           numbers on the bars ("%.1f")
+--           numbers on the bars, which are left out where they do not fit
 --   across  the same from left to right, for many groups: groups, series, title, xlabel, note, format, stacked = true
 --   lines   series = list of { name, x = (default 1..n), y, colour, dash }, title, xlabel, ylabel, note, logx, logy, xrange, yrange,
 --           xtics = list of { position, label }

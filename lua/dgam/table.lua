@@ -74,7 +74,7 @@ function Table:print()
 end
 
 local function csv_field(text)
-  if text:find '[,"\n]' then return '"' .. text:gsub('"', '""') .. '"' end
+  if text:find '[,"\r\n]' then return '"' .. text:gsub('"', '""') .. '"' end
   return text
 end
 
@@ -112,22 +112,27 @@ function Table:json()
   return json.encode(list, { indent = true }) .. "\n"
 end
 
-local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
-local function escape(text) return (text:gsub('[&<>"]', ESCAPES)) end
+local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
+local function escape(text) return (text:gsub("[&<>\"']", ESCAPES)) end
 
---- A table element, without a page around it.
+--- A table element, without a page around it: rows after a rule have the class "rule", half widths the class "half", the
+-- note is the caption.
 function Table:html()
-  local parts = { "<table>\n<tr><th></th>" }
-  for _, c in ipairs(self.columns) do parts[#parts + 1] = "<th>" .. escape(title(c)) .. "</th>" end
-  parts[#parts + 1] = "</tr>\n"
+  local parts = { "<table>\n" }
+  if self.note then parts[#parts + 1] = "<caption>" .. escape(self.note) .. "</caption>\n" end
+  parts[#parts + 1] = "<thead>\n<tr><td></td>"
+  for _, c in ipairs(self.columns) do parts[#parts + 1] = '<th scope="col">' .. escape(title(c)) .. "</th>" end
+  parts[#parts + 1] = "</tr>\n</thead>\n<tbody>\n"
   for r, row in ipairs(self.rows) do
-    parts[#parts + 1] = "<tr><td>" .. escape(row.label) .. "</td>"
+    parts[#parts + 1] = (row.rule and '<tr class="rule">' or "<tr>") .. '<th scope="row">' .. escape(row.label) .. "</th>"
     for _, c in ipairs(self.columns) do
-      parts[#parts + 1] = "<td>" .. escape(cell_text(self:cell(r, c))) .. "</td>"
+      local mean, half = self:cell(r, c)
+      local spread = mean and half and (' <span class="half">± %.2f</span>'):format(half) or ""
+      parts[#parts + 1] = "<td>" .. cell_text(mean) .. spread .. "</td>"
     end
     parts[#parts + 1] = "</tr>\n"
   end
-  parts[#parts + 1] = "</table>\n"
+  parts[#parts + 1] = "</tbody>\n</table>\n"
   return table.concat(parts)
 end
 

@@ -95,10 +95,12 @@ end
 
 -- One row of Table 1: what clips `ks` of a survey have in common.
 local function summary(s, ks)
-  local row = { clips = #ks, seconds = 0, timed = 0 }
+  local row = { clips = #ks, seconds = 0 }
+  local timed = 0 -- a file may not say how fast it is
   for _, k in ipairs(ks) do
-    if s.fps[k] > 0 then row.seconds, row.timed = row.seconds + s.frames[k] / s.fps[k], row.timed + 1 end
+    if s.fps[k] > 0 then row.seconds, timed = row.seconds + s.frames[k] / s.fps[k], timed + 1 end
   end
+  row.clip_seconds = timed > 0 and row.seconds / timed or 0 / 0
   for _, name in ipairs { "luma", "zeros", "low", "entropy" } do row[name] = mean(pick(s[name], ks)) end
   local snr = pick(s.snr, ks)
   row.snr, row.snr_clips = quantile(snr, 0.5)
@@ -230,7 +232,7 @@ local function table1()
         local t = summary(s, ks)
         local bound = t.lag < config.lag and "≤ " or ""
         grid[#grid + 1] = { r[1], ("%d"):format(t.clips), ("%d"):format(#d.classes), sizes(s, ks), rates(s, ks),
-          t.timed > 0 and ("%.2f"):format(t.seconds / t.timed) or "-", t.timed > 0 and duration(t.seconds) or "-",
+          t.seconds > 0 and ("%.2f"):format(t.clip_seconds) or "-", t.seconds > 0 and duration(t.seconds) or "-",
           ("%.2f"):format(t.luma), ("%.1f"):format(100 * t.zeros), ("%.1f"):format(100 * t.low), ("%.2f"):format(t.entropy),
           t.snr == t.snr and ("%s%.1f"):format(bound, t.snr) or "-" }
       end

@@ -74,27 +74,41 @@ end
 
 local function by_length(a, b) return #a ~= #b and #a < #b or #a == #b and a < b end
 
+-- The usual metrics that are there; of an experiment that has none of them, its own.
 local function choose_columns(groups)
-  local there = {}
+  local there, own, order = {}, {}, {}
   for _, g in ipairs(groups) do
+    if not own[g.experiment] then
+      own[g.experiment] = {}
+      order[#order + 1] = g.experiment
+    end
     for _, r in pairs(g.trials) do
-      for name in pairs(r.metrics) do there[name] = true end
+      for name in pairs(r.metrics) do there[name], own[g.experiment][name] = true, true end
     end
   end
-  local columns = {}
+  local columns, chosen = {}, {}
+  local function choose(name) columns[#columns + 1], chosen[name] = name, true end
   for _, name in ipairs(USUAL) do
-    if there[name] then columns[#columns + 1] = name end
+    if there[name] then choose(name) end
   end
   local names = sorted_keys(there)
   table.sort(names, by_length) -- ll before ell
   for _, base in ipairs(USUAL) do
     for _, name in ipairs(names) do
-      if name:match("^" .. base .. "_") then columns[#columns + 1] = name end
+      if name:match("^" .. base .. "_") then choose(name) end
     end
   end
-  if #columns > 0 then return columns end
-  columns = sorted_keys(there)
-  return table.move(columns, 1, math.min(#columns, MOST), 1, {})
+  for _, experiment in ipairs(order) do
+    local any, added = false, 0
+    for name in pairs(own[experiment]) do any = any or chosen[name] end
+    for _, name in ipairs(any and {} or names) do
+      if own[experiment][name] and added < MOST then
+        choose(name)
+        added = added + 1
+      end
+    end
+  end
+  return columns
 end
 
 --- The table of a list of records (results.scan), with the number of records that a newer one of the same variant and
@@ -128,8 +142,20 @@ end
 local PAGE = [[
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>dgamlua results</title>
-<style>body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right;
-border-bottom:1px solid #ccc}td:first-child,th:first-child{text-align:left}</style></head><body>
+<meta name="viewport" content="width=device-width">
+<style>
+body { font: 15px/1.4 "DejaVu Sans", Verdana, sans-serif; margin: 2em; color: #222; background: #fff }
+h1 { font-size: 1.15em }
+table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; font-variant-numeric: tabular-nums }
+th, td { padding: .35em .8em; text-align: right; white-space: nowrap; font-weight: normal }
+thead th, thead td { border-bottom: 1px solid; font-weight: bold; position: sticky; top: 0; background: #fff }
+tbody th { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 12em; max-width: 40em }
+tr.rule > * { border-top: 1px solid }
+tbody tr:hover { background: #eef4fa }
+caption { caption-side: bottom; text-align: left; padding-top: .6em }
+caption, .half { color: #666 }
+</style></head><body>
+<h1>dgamlua results</h1>
 %s</body></html>
 ]]
 
@@ -168,7 +194,7 @@ function M.run(args)
   local t, older = M.table(kept, columns)
   if options.csv then io.stdout:write(t:csv())
   elseif options.json then io.stdout:write(t:json())
-  elseif options.html then io.stdout:write(PAGE:format((t:html():gsub("%%", "%%%%"))))
+  elseif options.html then io.stdout:write(PAGE:format(t:html()))
   else t:print() end
   if older > 0 then
     io.stderr:write(("%d older trial%s of the same variant and seed not shown\n"):format(older, older == 1 and "" or "s"))
