@@ -36,11 +36,26 @@ function survey.decibels(rho)
   return 10 * math.log(rho / (1 - rho), 10)
 end
 
+-- Frame by frame below, so that what is in between stays in the cache.
+
 --- Luma of a clip, rounded: uint8 [3, T, H, W] -> float32 [T, H, W].
 function survey.luma(clip)
-  local sum = clip[1]:float():mul_(0.299)
-  sum:add_(clip[2]:float():mul_(0.587))
-  return sum:add_(clip[3]:float():mul_(0.114)):add_(0.5):floor_()
+  local red, green, blue = clip[1], clip[2], clip[3]
+  local luma = torch.empty(red.shape)
+  for t = 1, red:size(1) do
+    luma[t]:copy_(red[t]):mul_(0.299):add_(green[t]:float(), { alpha = 0.587 }):add_(blue[t]:float(), { alpha = 0.114 }):add_(0.5):floor_()
+  end
+  return luma
+end
+
+--- How often each level occurs in each frame: [T, H, W] of 0..255 -> int32 [T, 256].
+function survey.counts(luma)
+  local t, h, w = luma:size(1), luma:size(2), luma:size(3)
+  local third = (t + 2) // 3 -- the kernel counts three channels; here they are three parts of the clip
+  local levels = torch.zeros({ 3 * third, h, w }, { dtype = "uint8" })
+  levels:narrow(1, 1, t):copy_(luma)
+  local counts = stats.histogram(levels:view(1, 3, third, h, w))[1]
+  return counts:permute({ 2, 1, 3 }):reshape(3 * third, 256):narrow(1, 1, t)
 end
 
 --- What follows from counts: [T, 256] float -> { luma (mean), zeros, low (shares of luma 0 and at most 2), entropy (bits, mean over
@@ -55,8 +70,13 @@ function survey.from_counts(counts)
     low = all[{ { 1, 3 } }]:sum():div(n):item(), entropy = entropy:item() }
 end
 
--- Means over blocks, [T, H, W] -> [T, H / B * W / B]. What is left over at the right and lower edge is not used.
-local function block_means(x, b) return x:unsqueeze(2):avg_pool2d({ b, b }, { b, b }):flatten(2) end
+-- Means over blocks of n frames f(1), f(2) ... of [H, W]: [n, H / B * W / B]. What is left over at the right and lower
+-- edge is not used.
+local function block_means(n, b, f)
+  local means = {}
+  for t = 1, n do means[t] = f(t):unsqueeze(1):unsqueeze(1):avg_pool2d({ b, b }, { b, b }):flatten() end
+  return torch.stack(means):double()
+end
 
 --- Correlation of what stands still between frames that are `step` apart in `luma` [T, H, W]; NaN where there is
 -- nothing to correlate (one frame, one grey level).
@@ -64,11 +84,11 @@ function survey.correlation(luma, step)
   local t, h, w = luma:size(1), luma:size(2), luma:size(3)
   if step < 1 or step >= t then return 0 / 0 end
   local block = math.min(BLOCK, h, w)
-  local from, to = luma:narrow(1, 1, t - step), luma:narrow(1, step + 1, t - step)
-  local mean, square = block_means(luma, block):double(), block_means(luma * luma, block):double()
+  local mean = block_means(t, block, function(i) return luma[i] end)
+  local square = block_means(t, block, function(i) return luma[i] * luma[i] end)
+  local ab = block_means(t - step, block, function(i) return luma[i] * luma[i + step] end)
   local a, b = mean:narrow(1, 1, t - step), mean:narrow(1, step + 1, t - step)
   local aa, bb = square:narrow(1, 1, t - step), square:narrow(1, step + 1, t - step)
-  local ab = block_means(from * to, block):double()
   local change = b - a
   change = (change - change:median(2, true)):abs()
   local usual = change:median(2, true) * 1.4826
@@ -177,8 +197,7 @@ function survey.measure(dataset, options)
     local got, message = pool:next(room[key], 1)
     if not got then return unreadable(message) end
     local luma = survey.luma(room[key][1])
-    -- the kernel counts three channels; all three are the luma here
-    local counts = stats.histogram(luma:to("uint8"):unsqueeze(1):unsqueeze(1):expand { 1, 3, -1, -1, -1 }:contiguous())[{ 1, {}, 1 }]
+    local counts = survey.counts(luma)
     local light = survey.from_counts(counts:double())
     s.n = s.n + 1
     s.index[s.n] = job.at
