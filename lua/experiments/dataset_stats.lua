@@ -33,17 +33,18 @@ local BRIGHT_SHARE = 0.9 -- Figure 3 shows the clip that is brighter than this s
 
 -- --- the datasets, and what is stored of each ---
 
--- "path?key=value&key=value"
+-- "path?key=value&key=value": the dataset, and what it is called here.
 local function open(text)
   local path, rest = text:match "^([^?]*)%??(.*)$"
-  local options = {}
+  local options, title = {}, {}
   for pair in rest:gmatch "[^&]+" do
     local key, value = pair:match "^([%w_]+)=(.*)$"
     if not key then error(("data=%s: '%s' is not an option, expected key=value"):format(text, pair), 0) end
     options[key] = value == "true" or value ~= "false" and (tonumber(value) or value)
+    if key ~= "root" then title[#title + 1] = pair end
   end
   local d = dgam.data.open(path, options)
-  return d, rest ~= "" and ("%s, %s"):format(d.name, (rest:gsub("&", ", "))) or d.name
+  return d, table.concat({ d.name, table.unpack(title) }, ", ")
 end
 
 -- Levels of a field in the order they are shown: rising number, LL before ELL, left before right, else by letter.
@@ -355,13 +356,21 @@ local function histogram_panel(list, box)
     ylabel = "share of pixels" }
 end
 
+-- One dataset: a bar a light. Several: a group a dataset, a colour a light.
 local function snr_panel(list, box)
-  local names, bars = {}, { values = {}, low = {}, high = {} }
-  for i, g in ipairs(list) do
-    local t = summary(g.set.s, g.ks)
-    names[i], bars.values[i], bars.low[i], bars.high[i] = g.name, t.snr, t.snr_low, t.snr_high
+  local names, series, at, by_light = {}, {}, {}, {}
+  for _, g in ipairs(list) do
+    local group = #sets == 1 and g.name or g.set.title
+    local light = #sets == 1 and "" or g.light and tostring(g.light) or "all clips"
+    if not at[group] then names[#names + 1], at[group] = group, #names + 1 end
+    if not by_light[light] then
+      by_light[light] = { name = light ~= "" and light or nil, values = {}, low = {}, high = {} }
+      series[#series + 1] = by_light[light]
+    end
+    local bars, t = by_light[light], summary(g.set.s, g.ks)
+    bars.values[at[group]], bars.low[at[group]], bars.high[at[group]] = t.snr, t.snr_low, t.snr_high
   end
-  return { kind = "bars", box = box, title = "b  Signal to noise", groups = names, series = { bars }, ylabel = "SNR, dB",
+  return { kind = "bars", box = box, title = "b  Signal to noise", groups = names, series = series, ylabel = "SNR, dB",
     note = "Median over clips; lines from quartile to quartile." }
 end
 
@@ -418,10 +427,19 @@ end
 
 local function figure2(set)
   local d = set.d
-  local panels, y = { camera_bars(set, { 0, 0, 310, 300 }, "a  Mean luma", "luma", "luma", 1),
-    camera_bars(set, { 315, 0, 310, 300 }, "b  Pixels of luma 0", "share of pixels, %", "zeros", 100),
-    camera_bars(set, { 630, 0, 310, 300 }, "c  Signal to noise", "SNR, dB", "snr", 1) }, 310
+  local panels, y, letter = {}, 0, "a"
+  local function title(text)
+    local full = letter .. "  " .. text
+    letter = string.char(letter:byte() + 1)
+    return full
+  end
   local cameras = samples(d, set.s).camera
+  if #cameras > 0 or #levels(d, "light") > 1 then
+    panels = { camera_bars(set, { 0, 0, 310, 300 }, title "Mean luma", "luma", "luma", 1),
+      camera_bars(set, { 315, 0, 310, 300 }, title "Pixels of luma 0", "share of pixels, %", "zeros", 100),
+      camera_bars(set, { 630, 0, 310, 300 }, title "Signal to noise", "SNR, dB", "snr", 1) }
+    y = 310
+  end
   if #cameras > 0 then
     local tiles = {}
     for i, sample in ipairs(cameras) do
@@ -431,7 +449,7 @@ local function figure2(set)
       tile.below = sample.k and caption(set, sample, gain) or { tostring(sample.light) }
       tiles[i] = tile
     end
-    local frames = { kind = "frames", title = "d  What the cameras see", tiles = tiles, columns = math.min(#tiles, 6), tile = 220 }
+    local frames = { kind = "frames", title = title "What the cameras see", tiles = tiles, columns = math.min(#tiles, 6), tile = 220 }
     local height = plot.frames_size(frames, 940)
     frames.box = { 0, y, 940, height }
     panels[#panels + 1], y = frames, y + height + 8
@@ -446,7 +464,7 @@ local function figure2(set)
     series[#series + 1] = { name = grid[1][c], values = values }
   end
   local height = 110 + 20 * #names
-  panels[#panels + 1] = { kind = "across", box = { 0, y, 940, height }, title = (#cameras > 0 and "e" or "d") .. "  Clips of each class",
+  panels[#panels + 1] = { kind = "across", box = { 0, y, 940, height }, title = title "Clips of each class",
     groups = names, series = series, stacked = true, format = "%d", xlabel = "clips",
     note = #names < #d.classes and ("The first %d of %d classes."):format(#names, #d.classes) or nil }
   return plot.page { file = set.file .. "_figure2", width = 940, height = y + height, panels = panels }
@@ -492,7 +510,7 @@ local function figure3(set)
         if (i - 1) % (down and places or #spots) == 0 then tile.left = down and spot or place end
       end)
   end
-  sheet((#shown.spot > 0 and "b" or "a") .. "  The classes", shown.class, 6,
+  sheet((#shown.spot > 0 and "b" or "a") .. "  The classes", shown.class, math.min(6, #shown.class),
     ("Ellipses: where this clip's pictures change over time; none where nothing stands out of the noise. Every clip shown is brighter "
       .. "than %d%% of its kind."):format(math.floor(100 * BRIGHT_SHARE + 0.5)),
     function() return "own" end)
