@@ -21,10 +21,7 @@ local video = require "dgam.video"
 
 local survey = {}
 
---- Goes up when a number below would come out differently, so that no stored survey is taken for a new one.
-survey.VERSION = 1
-
---- Least and largest rho that are told apart from 0 and 1: -40 and 60 dB.
+-- Least and largest rho that are told apart from 0 and 1: -40 and 60 dB.
 local LEAST_RHO, MOST_RHO = 1e-4, 1 - 1e-6
 local BLOCK = 8 -- pixels: the blocks of a JPEG, so that their borders fall together
 survey.GRID = 16 -- the map of motion is GRID x GRID

@@ -155,7 +155,7 @@ for i, text in ipairs(config.data) do
     for f, field in ipairs(FIELDS) do line[f] = tostring(item[field]) end
     fields[k] = table.concat(line, ",")
   end
-  local variant = { dataset = title, fingerprint = d:fingerprint(), fields = results.key(fields), survey = survey.VERSION }
+  local variant = { dataset = title, fingerprint = d:fingerprint(), fields = results.key(fields) }
   local record = exp:trial(title, variant, function(cfg)
     local s = survey.measure(d, { frames = cfg.frames, lag = cfg.lag, threads = cfg.threads })
     local out = { metrics = { unreadable = #s.unreadable, classes = #d.classes }, curves = {}, texts = { classes = d.classes,
