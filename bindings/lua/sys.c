@@ -4,8 +4,8 @@
  *   cpu_level() -> name of the level that kernels use ("plain", "avx2", "avx512", "avx512-bf16")
  *   cpu_limit(name) -> old name; lowers the level for this process, "avx512-bf16" gives back all the machine has
  *   threads([n]) -> threads the core uses; n sets them, 0 the default again
- *   stream(p, g, m, v, way) -> bytes read and written by one pass over four float32 tensors of one length, in place
- *     (core/base/stream.h); way is 1 to STREAM_WAYS
+ *   stream(p, g, m, v, way [, passes = 1]) -> bytes read and written by passes over four float32 tensors of one length,
+ *     in place (core/base/stream.h); way is 1 to STREAM_WAYS
  *   children_peak() -> the largest peak of resident memory of any process that this one started and waited for, MB
  *   openblas(path) -> name of the kernels chosen and the build's configuration, if the library at path, already
  *     loaded in this process, is OpenBLAS; else nil
@@ -64,8 +64,11 @@ static int sys_stream(lua_State *L) {
   }
   lua_Integer way = luaL_checkinteger(L, 5);
   luaL_argcheck(L, way >= 1 && way <= DGAM_STREAM_WAYS, 5, "expected a way from 1 to STREAM_WAYS");
-  dgl_check(L, dgam_stream(t[0].count, t[0].data, t[1].data, t[2].data, t[3].data, (dgam_stream_way)(way - 1)));
-  return lua_pushinteger(L, (lua_Integer)t[0].count * DGAM_STREAM_BYTES), 1;
+  lua_Integer passes = luaL_optinteger(L, 6, 1);
+  luaL_argcheck(L, passes >= 1 && passes <= 1 << 20, 6, "expected 1 to 2^20 passes");
+  dgl_check(L, dgam_stream(t[0].count, t[0].data, t[1].data, t[2].data, t[3].data, (dgam_stream_way)(way - 1),
+                           (size_t)passes));
+  return lua_pushinteger(L, (lua_Integer)t[0].count * DGAM_STREAM_BYTES * passes), 1;
 }
 
 static int sys_children_peak(lua_State *L) {

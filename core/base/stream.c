@@ -20,17 +20,18 @@ typedef struct stream_job {
   float *p, *m, *v;
   const float *g;
   dgam_stream_way way;
+  size_t passes;
 } stream_job;
 
 static dgam_status part(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   const stream_job *j = ctx;
   size_t at = begin * UNIT, stop = end * UNIT < j->n ? end * UNIT : j->n;
-  j->pass(stop - at, j->p + at, j->g + at, j->m + at, j->v + at, j->way);
+  for (size_t k = 0; k < j->passes; k++) j->pass(stop - at, j->p + at, j->g + at, j->m + at, j->v + at, j->way);
   return DGAM_OK;
 }
 
-dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way) {
+dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way, size_t passes) {
   if ((unsigned)way >= DGAM_STREAM_WAYS)
     return dgam_fail(DGAM_EINVAL, "stream: way is %d, expected 0 to %d", (int)way, DGAM_STREAM_WAYS - 1);
   if (((uintptr_t)p | (uintptr_t)g | (uintptr_t)m | (uintptr_t)v) % 64)
@@ -42,6 +43,6 @@ dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, 
   else if (dgam_cpu_level() >= DGAM_CPU_AVX2)
     pass = dgam_stream_avx2;
 #endif
-  stream_job j = {pass, n, p, m, v, g, way};
+  stream_job j = {pass, n, p, m, v, g, way, passes};
   return dgam_parallel((n + UNIT - 1) / UNIT, part, &j);
 }

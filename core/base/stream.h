@@ -26,9 +26,11 @@ typedef enum dgam_stream_way {
 
 #define DGAM_STREAM_BYTES 28 /* read and written per element */
 
-/* One pass on all threads of dgam_threads(), at the vector width of dgam_cpu_level(). The arrays do not overlap and
- * are aligned to 64 bytes. Errors: DGAM_EINVAL for another alignment or way. */
-DGAM_API dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way);
+/* `passes` passes on all threads of dgam_threads(), at the vector width of dgam_cpu_level(). A thread makes all passes over
+ * its share before the others are waited for, so that shares which fit a cache measure that cache. The arrays do not
+ * overlap and are aligned to 64 bytes. Errors: DGAM_EINVAL for another alignment or way. */
+DGAM_API dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way,
+                                 size_t passes);
 
 #ifdef __cplusplus
 }

@@ -132,15 +132,15 @@ static void stream_is_a_maximum(void **state) {
         dgam_cpu_limit((dgam_cpu)level);
         dgam_set_threads(threads);
         memcpy(a, start, sizeof a);
-        assert_ok(dgam_stream(N, a[0], a[1], a[2], a[3], (dgam_stream_way)way));
+        assert_ok(dgam_stream(N, a[0], a[1], a[2], a[3], (dgam_stream_way)way, 1 + (size_t)threads / 2));
         for (int k = 0; k < 4; k++)
           for (int i = 0; i < ROOM; i++)
             assert_true(a[k][i] == (i < N && k != 1 && start[1][i] > start[k][i] ? start[1][i] : start[k][i]));
       }
   dgam_cpu_limit(best);
   dgam_set_threads(0);
-  assert_int_equal(dgam_stream(4, a[0] + 1, a[1], a[2], a[3], DGAM_STREAM_SIMPLE), DGAM_EINVAL);
-  assert_int_equal(dgam_stream(4, a[0], a[1], a[2], a[3], DGAM_STREAM_WAYS), DGAM_EINVAL);
+  assert_int_equal(dgam_stream(4, a[0] + 1, a[1], a[2], a[3], DGAM_STREAM_SIMPLE, 1), DGAM_EINVAL);
+  assert_int_equal(dgam_stream(4, a[0], a[1], a[2], a[3], DGAM_STREAM_WAYS, 1), DGAM_EINVAL);
 }
 
 int main(void) {

@@ -85,5 +85,102 @@ describe("the bandwidth that memory is held against", function()
     local x = torch.zeros(8)
     support.fails("m has 4 elements", sys.stream, x, x, torch.zeros(4), x, 1)
     support.fails("expected a way", sys.stream, x, x, x, x, 9)
+    support.fails("expected 1 to", sys.stream, x, x, x, x, 1, 0)
+    assert.equal(28 * 8 * 3, sys.stream(x, x:clone(), x:clone(), x:clone(), 1, 3))
+  end)
+end)
+
+describe("recorded ratios", function()
+  local record = require "dgam.bench.record"
+  local rng = require "dgamnative.rng"
+
+  it("take p from the exact distribution of Mann and Whitney's U", function()
+    -- All orders of 2 new and 3 old values: 10; of 4 and 4: 70.
+    assert.near(1 / 10, record.p_lower({ 1, 2 }, { 3, 4, 5 }), 1e-12)
+    assert.near(1, record.p_lower({ 4, 5 }, { 1, 2, 3 }), 1e-12)
+    assert.near(2 / 10, record.p_lower({ 1, 3 }, { 2, 4, 5 }), 1e-12)
+    assert.near(1 / 70, record.p_lower({ 1, 2, 3, 4 }, { 5, 6, 7, 8 }), 1e-12)
+    assert.near(2 / 70, record.p_lower({ 1, 2, 3, 5 }, { 4, 6, 7, 8 }), 1e-12)
+    assert.near(1, record.p_lower({ 1, 1 }, { 1, 1 }), 1e-12) -- ties speak for no difference
+    -- 15 of each: half of all orders lie at or below the middle, U = 112 of 225; brute force over draws agrees.
+    local r, low, draws = rng.new(5, 0), 0, 4000
+    local new, old = {}, {}
+    for i = 1, 15 do new[i], old[i] = 2 * i - (i <= 11 and 1 or -4), 2 * i end
+    local u = 0
+    for _, x in ipairs(new) do for _, y in ipairs(old) do u = u + (x > y and 1 or 0) end end
+    for _ = 1, draws do
+      local a, b, above = {}, {}, 0
+      for i = 1, 15 do a[i], b[i] = r:uniform(), r:uniform() end
+      for _, x in ipairs(a) do for _, y in ipairs(b) do above = above + (x > y and 1 or 0) end end
+      if above <= u then low = low + 1 end
+    end
+    assert.near(low / draws, record.p_lower(new, old), 0.035)
+  end)
+
+  -- How often a fall is seen when the machine has become `slower` times as slow, with noise of `spread`, and now and then a
+  -- sample that was disturbed.
+  local function seen(slower, spread, seed)
+    local r, count, trials = rng.new(seed, 0), 0, 300
+    local function samples(scale)
+      local t = {}
+      for i = 1, 15 do t[i] = 0.8 * scale * math.exp(spread * r:normal()) * (r:uniform() < 0.1 and 0.6 or 1) end
+      return t
+    end
+    for _ = 1, trials do
+      if record.compare(samples(1 / slower), samples(1)).fell then count = count + 1 end
+    end
+    return count / trials
+  end
+
+  it("see a slow-down through noise, and none in noise alone", function()
+    assert.equal(0, seen(1, 0.05, 1))
+    assert.is_true(seen(1, 0.12, 2) < 0.02)
+    assert.equal(0, seen(1.06, 0.03, 3)) -- real, but less than 15%
+    assert.is_true(seen(1.33, 0.05, 4) > 0.95)
+    assert.is_true(seen(1.33, 0.1, 5) > 0.9)
+  end)
+
+  it("fail where the ratio fell, pass where it did not or the machine is another", function()
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    local pace = 1
+    local function measure(name, options)
+      assert.equal("linear", name)
+      local t = {}
+      for i = 1, options.rounds do t[i] = pace * (0.8 + 0.01 * i) end
+      return { samples = t }
+    end
+    local said = {}
+    local function say(line) said[#said + 1] = line end
+    record.save(path, { other = { linear = { 0.5, 0.25 } } })
+    assert.same({}, record.check(path, nil, measure, say))
+    assert.truthy(said[1]:find("no ratios are recorded for this kind of machine (" .. record.machine(), 1, true), said[1])
+    record.update(path, { "linear" }, measure, say)
+    local stored = record.load(path)
+    assert.same({ 0.5, 0.25 }, stored.other.linear)
+    assert.equal(15, #stored[record.machine()].linear)
+    assert.same({}, record.check(path, nil, measure, say))
+    pace = 0.9
+    assert.same({}, record.check(path, nil, measure, say))
+    pace = 0.8
+    assert.same({ "linear" }, record.check(path, nil, measure, say))
+    support.fails("no ratios of adamw", record.check, path, { "adamw" }, measure, say)
+    local f = assert(io.open(path, "w"))
+    f:write "{ broken"
+    f:close()
+    support.fails("not a file of recorded ratios", record.load, path)
+  end)
+
+  it("end the command with the status that says it", function()
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    for ratio, expected in pairs { [1e-6] = 0, [1e6] = 1 } do
+      local samples = {}
+      for i = 1, 15 do samples[i] = ratio * i end
+      record.save(path, { [record.machine()] = { kernel_histogram = samples } })
+      local text, status = run("--against " .. path)
+      assert.equal(expected, status, text)
+      assert.equal(expected == 1, text:find("slower than recorded in " .. path .. ": kernel_histogram", 1, true) ~= nil, text)
+    end
   end)
 end)

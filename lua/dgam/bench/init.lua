@@ -69,7 +69,7 @@ end
 --   ratio(t)     the ratio, where no limit gives it
 --   extra(t), note(t)   further fields; a remark. t = { run =, peer =, limit =, others' names = } in seconds and units a second
 --   rounds       how often each is timed (default 5), in turn; the minimum counts
---   least        seconds that a round of run lasts at least, by repetition (default 0.02)
+--   least        seconds that a round of run lasts at least, by repetition (default 0.03)
 --   cold = true  no run to warm up before; cpu = true counts the CPU time of this process
 --   compare_peak = true   the peer's peak memory is of interest; see bench.peer_peak
 --   unit         "ms" (default) or "s"; peak() MB, where it is not this process's; close()
@@ -82,6 +82,8 @@ local function setup(name)
   end
   error("bench: no benchmark is called " .. name, 0)
 end
+
+local WARM = 0.1 -- seconds of warming up
 
 local function timed(f, clock)
   local start = clock()
@@ -108,9 +110,14 @@ function bench.measure(name, options)
   local repeats, peak = 1, nil
   if not case.cold then
     reset_peak()
-    timed(case.run, clock)
+    local spent = timed(case.run, clock)
     peak = proc_status "VmHWM"
-    repeats = math.max(1, math.min(20, math.ceil((case.least or 0.02) / timed(case.run, clock))))
+    local best = spent
+    while spent < WARM do -- pages, caches, clock rate
+      local seconds = timed(case.run, clock)
+      spent, best = spent + math.max(seconds, 1e-5), math.min(best, seconds)
+    end
+    repeats = math.max(1, math.min(30, math.ceil((case.least or 0.03) / best)))
   end
   local full = options.peer ~= false
   local others = full and case.others or {}

@@ -66,6 +66,19 @@ function limits.stream(n)
   end)
 end
 
+--- The same in the second-level caches: 128 KB a thread. What kernels are held against whose data are small enough to stay
+-- in some cache, which memory does not limit.
+-- @return function() -> bytes/s
+function limits.cached()
+  return best_of(function()
+    local n, passes = 8192 * torch.threads(), 2000
+    local p, g, m, v = torch.zeros(n), torch.ones(n), torch.zeros(n), torch.zeros(n)
+    local ways = {}
+    for way = 1, 2 do ways[way] = { function() sys.stream(p, g, m, v, way, passes) end, 28 * n * passes } end
+    return ways
+  end)
+end
+
 -- The limits as benchmarks of their own: one way, held against the best of all.
 local function product(dtype)
   return function()

@@ -69,6 +69,30 @@ local function chosen(words)
   return list
 end
 
+local function say(line)
+  print(line)
+  io.stdout:flush()
+end
+
+-- --record and --against.
+local function recorded(options)
+  local record = require "dgam.bench.record"
+  local names
+  if #options.name > 0 then
+    names = {}
+    for i, b in ipairs(chosen(options.name)) do names[i] = b.name end
+  end
+  if options.record then
+    record.update(options.record, names or record.NAMES, M.measure, say)
+    return 0
+  end
+  local fell = record.check(options.against, names, M.measure, say)
+  if #fell > 0 then
+    io.stderr:write(("dgamlua: slower than recorded in %s: %s\n"):format(options.against, table.concat(fell, ", ")))
+  end
+  return #fell > 0 and 1 or 0
+end
+
 local function rate(value, unit)
   if not value then return "" end
   if unit == "FLOP/s" then return ("%.0f GFLOP/s"):format(value / 1e9) end
@@ -94,10 +118,13 @@ function M.run(args)
   parser:flag("--list", "only list the benchmarks")
   parser:option("--rounds", "time each so many times"):convert(math.tointeger)
   parser:flag("--no-peer", "leave out the composite and libtorch paths")
+  parser:option("--record", "keep the ratios of short benchmarks, for this kind of machine, in FILE"):argname "FILE"
+  parser:option("--against", "measure those again; status 1 if one fell by more than 15% with p <= 0.05"):argname "FILE"
   parser:flag("--here"):hidden(true)
   parser:flag("--peer-peak"):hidden(true)
   local options = parser:parse(args)
   if options.here then return here(options) end
+  if options.record or options.against then return recorded(options) end
 
   local list, status = chosen(options.name), 0
   if options.list then
@@ -109,12 +136,11 @@ function M.run(args)
     local r = M.measure(b.name, { rounds = options.rounds, peer = not options.no_peer })
     if r then
       r.samples, r.compare_peak = nil, nil
-      print(options.json and bench.encode(r) or row(r))
+      say(options.json and bench.encode(r) or row(r))
     else
       io.stderr:write(("dgamlua: the benchmark %s failed\n"):format(b.name))
       status = 1
     end
-    io.stdout:flush()
   end
   return status
 end
