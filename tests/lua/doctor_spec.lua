@@ -2,11 +2,11 @@
 local doctor = require "dgam.cli.doctor"
 local sys = require "dgamnative.sys"
 local torch = require "torch"
+local lfs = require "lfs"
+local shell = require "dgam.bench.shell"
 
-local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
-
-local function run(command)
-  local pipe = assert(io.popen(("exec %s %s 2>&1"):format(quote(io.popen("readlink /proc/$PPID/exe"):read("l")), command)))
+local function run(command, environment)
+  local pipe = assert(io.popen(("%s exec %s %s 2>&1"):format(environment or "", shell.program(), command)))
   local text = pipe:read("a")
   local _, _, status = pipe:close()
   return text, status or 0
@@ -48,8 +48,38 @@ describe("doctor", function()
   end)
 
   it("knows the BLAS", function()
-    local name = doctor.blas(sys)
+    local name, path, core = doctor.blas(sys)
     assert.is_string(name)
+    if name:find("OpenBLAS", 1, true) then
+      assert.equal("file", lfs.attributes(path, "mode"))
+      assert.truthy(name:find("kernels for " .. core, 1, true), name)
+      local said = run "doctor --rate"
+      assert.equal(core, said:match "^%d+%.%d+ (%S+)\n$", said)
+    end
+  end)
+
+  it("warns of the reference BLAS", function()
+    local folder = "/usr/lib/x86_64-linux-gnu/blas" -- where Debian keeps it beside another that is in use
+    if not lfs.attributes(folder .. "/libblas.so.3") then return pending "this machine has no reference BLAS" end
+    local text, status = run("doctor", "LD_LIBRARY_PATH=" .. folder .. ":" .. folder:gsub("blas$", "lapack"))
+    assert.equal(0, status, text) -- slow, not wrong
+    assert.truthy(text:find("warning: libtorch runs on the reference BLAS (" .. folder, 1, true), text)
+    assert.truthy(text:find("apt-get install libopenblas-dev", 1, true), text)
+  end)
+
+  it("says what OPENBLAS_CORETYPE could do", function()
+    local tried = 0
+    local function other() tried = tried + 1 return "SkylakeX", 180 end
+    assert.same({}, doctor.openblas_notes("Cooperlake", nil, 200, 170, other))
+    assert.same({}, doctor.openblas_notes("Haswell", "haswell", 200, 170, other))
+    assert.equal(0, tried) -- nothing to gain, nothing measured
+    local notes = doctor.openblas_notes("Prescott", "", 200, 70, other)
+    assert.equal(1, #notes)
+    assert.truthy(notes[1]:find("OPENBLAS_CORETYPE=SkylakeX gives 180 GFLOP/s", 1, true), notes[1])
+    assert.same({}, doctor.openblas_notes("Zen", nil, 200, 100, function() return "Haswell", 110 end))
+    assert.same({}, doctor.openblas_notes("Zen", nil, 200, 100, function() return nil, 0 end))
+    notes = doctor.openblas_notes("Cooperlake", "Sapphirerapids", 200, 170, other)
+    assert.truthy(notes[1]:find("asks for Sapphirerapids", 1, true), notes[1])
   end)
 end)
 

@@ -12,7 +12,7 @@ Prints versions, processor, threads and the BLAS in use, then checks and times t
 Exit status 1 if something computes wrongly.
 ]]
 
-local REPEATS = 24 -- runs of the convolution that is known to go wrong only now and then
+local REPEATS = 12 -- runs, of each size, of a convolution that is known to go wrong only now and then
 
 local function first_line(path, pattern)
   local f <close> = io.open(path, "r")
@@ -43,7 +43,8 @@ local function loaded(...)
 end
 
 --- Which BLAS libtorch calls.
--- @return name for a person, path (nil if it is part of libtorch), and "reference" if it is the slow one
+-- @return name for a person, path (nil if it is part of libtorch), and "reference" if it is the slow one, or the name of
+--   OpenBLAS's kernels
 function M.blas(sys)
   local mkl = loaded("libmkl_core", "libmkl_rt")[1]
   if mkl then return "MKL", mkl end
@@ -52,7 +53,7 @@ function M.blas(sys)
     if core then
       local asked = os.getenv "OPENBLAS_CORETYPE"
       return ("%s, kernels for %s%s"):format(config:match("^OpenBLAS [%d%.]+") or "OpenBLAS", core,
-        asked and asked ~= "" and " (as OPENBLAS_CORETYPE says)" or ""), path
+        asked and asked:lower() == core:lower() and " (as OPENBLAS_CORETYPE says)" or ""), path, core
     end
   end
   local other = loaded("libblis", "libatlas")[1]
@@ -80,7 +81,8 @@ local function product_reference(a, b)
   return p:sum(2), p:abs():sum(2)
 end
 
-local SHAPES = { { 1, 1, 1 }, { 7, 13, 5 }, { 64, 64, 64 }, { 33, 129, 65 }, { 8, 1031, 9 }, { 130, 96, 288 } } -- m, k, n
+local SHAPES = { { 1, 1, 1 }, { 7, 13, 5 }, { 64, 64, 64 }, { 33, 129, 65 }, { 8, 1031, 9 }, { 130, 96, 288 },
+  { 257, 512, 65 } } -- m, k, n
 
 local function check_products(torch, multiply, slack)
   local most = 0
@@ -93,7 +95,8 @@ local function check_products(torch, multiply, slack)
   return most
 end
 
---- conv3d with stride 1 and "same" padding in float64, one kernel position at a time. Also the sum of absolute products.
+--- conv3d with stride 1 and "same" padding in float64, one kernel position at a time: no BLAS, no oneDNN. Also the sum of
+-- absolute products.
 local function conv_reference(torch, x, w)
   local k = { w:size(3), w:size(4), w:size(5) }
   local n = { x:size(3), x:size(4), x:size(5) }
@@ -122,18 +125,22 @@ local function spoil_memory(torch)
 end
 
 local function check_conv(torch, case)
-  local x, w = torch.randn(1, case.from, 4, 9, 9), torch.randn(case.to, case.from, table.unpack(case.kernel))
-  local want, size = conv_reference(torch, x, w)
   local padding = { case.kernel[1] // 2, case.kernel[2] // 2, case.kernel[3] // 2 }
-  local allowed = size * rounding(case.from * case.kernel[1] * case.kernel[2] * case.kernel[3])
-  local most, wrong = 0, 0
-  for _ = 1, case.times or 2 do
-    spoil_memory(torch)
-    local error_now = worst((torch.conv3d(x, w, nil, { 1, 1, 1 }, padding):double() - want):abs() / allowed)
-    if error_now > 1 then wrong = wrong + 1 end
-    most = math.max(most, error_now)
+  local most, wrong, runs = 0, 0, 0
+  for _, shape in ipairs(case.sizes or { { 1, 4, 9, 9 } }) do
+    local n, t, h, w = table.unpack(shape)
+    local x, weight = torch.randn(n, case.from, t, h, w), torch.randn(case.to, case.from, table.unpack(case.kernel))
+    local want, size = conv_reference(torch, x, weight)
+    local allowed = size * rounding(case.from * case.kernel[1] * case.kernel[2] * case.kernel[3])
+    for _ = 1, case.times or 2 do
+      spoil_memory(torch)
+      local error_now = worst((torch.conv3d(x, weight, nil, { 1, 1, 1 }, padding):double() - want):abs() / allowed)
+      runs = runs + 1
+      if error_now > 1 then wrong = wrong + 1 end
+      most = math.max(most, error_now)
+    end
   end
-  return most, wrong > 0 and ("wrong in %d of %d runs"):format(wrong, case.times or 2) or nil
+  return most, wrong > 0 and ("wrong in %d of %d runs"):format(wrong, runs) or nil
 end
 
 local function check_exp(torch)
@@ -166,7 +173,9 @@ function M.checks(torch)
     end },
   }
   for _, case in ipairs {
-    { kernel = { 3, 1, 1 }, from = 45, to = 64, times = REPEATS }, { kernel = { 1, 3, 3 }, from = 3, to = 45 },
+    { kernel = { 3, 1, 1 }, from = 45, to = 64, times = REPEATS,
+      sizes = { { 1, 4, 9, 9 }, { 2, 8, 7, 7 }, { 1, 3, 14, 14 }, { 1, 8, 14, 14 }, { 1, 16, 5, 6 } } },
+    { kernel = { 3, 1, 1 }, from = 144, to = 64, times = 4 }, { kernel = { 1, 3, 3 }, from = 3, to = 45 },
     { kernel = { 3, 3, 3 }, from = 16, to = 16 }, { kernel = { 1, 1, 1 }, from = 64, to = 40 },
     { kernel = { 3, 7, 7 }, from = 3, to = 8 },
   } do
@@ -177,17 +186,63 @@ function M.checks(torch)
   return list
 end
 
---- GFLOP/s of a product of two n x n matrices: the best of three after one to warm up.
+--- GFLOP/s of a product of two n x n matrices: the best of five after one to warm up.
 local function rate(torch, multiply, n)
   local now = require("dgam.progress").now
   local a, b = torch.randn(n, n), torch.randn(n, n)
   local best = math.huge
-  for _ = 1, 4 do
+  for _ = 1, 6 do
     local start = now()
     multiply(a, b):close()
     best = math.min(best, now() - start)
   end
   return 2 * n ^ 3 / best / 1e9
+end
+
+local SIDE = 768 -- of the matrices that are timed
+
+-- Kernels of OpenBLAS for a vector level of ours: what $OPENBLAS_CORETYPE may be set to there.
+local CORES = { plain = {}, avx2 = { "Haswell", "Zen" }, avx512 = { "Haswell", "Zen", "SkylakeX" },
+  ["avx512-bf16"] = { "Haswell", "Zen", "SkylakeX", "Cooperlake" } }
+
+--- libtorch's rate with other kernels of OpenBLAS, each measured in a process of its own.
+-- @param level of sys.cpu_level()
+-- @param now name of the kernels in use
+-- @return the fastest other name, its GFLOP/s; nil where there is none
+function M.other_kernels(level, now)
+  local shell = require "dgam.bench.shell"
+  local best, name = 0, nil
+  for _, core in ipairs(CORES[level] or {}) do
+    if core:lower() ~= now:lower() then
+      local pipe = assert(io.popen(("OPENBLAS_CORETYPE=%s %s doctor --rate 2>/dev/null"):format(core, shell.program())))
+      local said = pipe:read "a"
+      pipe:close()
+      local value, used = said:match "^([%d.]+) (%S+)"
+      if value and used == core and tonumber(value) > best then best, name = tonumber(value), core end
+    end
+  end
+  return name, best
+end
+
+--- What there is to say about OpenBLAS's kernels: it chooses by the processor's model number, which it may not know or which
+-- a virtual machine may hide, and $OPENBLAS_CORETYPE overrules it.
+-- @param used kernels in use; asked = $OPENBLAS_CORETYPE or nil; ours, theirs = GFLOP/s of oneDNN and libtorch
+-- @param other function() -> name and GFLOP/s of the fastest other kernels
+-- @treturn {string} warnings
+function M.openblas_notes(used, asked, ours, theirs, other)
+  local notes = {}
+  if asked and asked ~= "" and asked:lower() ~= used:lower() then
+    notes[1] = ("OPENBLAS_CORETYPE asks for %s, which this OpenBLAS does not have or this processor cannot run; it uses %s"):format(
+      asked, used)
+  end
+  if theirs < 0.6 * ours then
+    local name, value = other()
+    if name and value > 1.25 * theirs then
+      notes[#notes + 1] = ("OpenBLAS chose kernels for %s (%.0f GFLOP/s); OPENBLAS_CORETYPE=%s gives %.0f GFLOP/s here"):format(used,
+        theirs, name, value)
+    end
+  end
+  return notes
 end
 
 local function row(name, ...) io.stdout:write(("%-10s %s\n"):format(name, table.concat { ... })) end
@@ -198,6 +253,11 @@ local function row(name, ...) io.stdout:write(("%-10s %s\n"):format(name, table.
 function M.run(args)
   if args[1] == "--help" or args[1] == "-h" then
     io.stdout:write(USAGE)
+    return 0
+  elseif args[1] == "--rate" then -- for other_kernels
+    local torch = require "torch"
+    local _, _, core = M.blas(require "dgamnative.sys")
+    io.stdout:write(("%.1f %s\n"):format(torch.no_grad(rate, torch, torch.matmul, SIDE), core or "none"))
     return 0
   elseif args[1] then
     io.stderr:write(("dgamlua doctor: takes no argument, got '%s'\n"):format(args[1]))
@@ -219,7 +279,7 @@ function M.run(args)
     return 1
   end
   row("threads", ("core %d, libtorch %d"):format(sys.threads(), torch.threads()))
-  local blas, path, slow = M.blas(sys)
+  local blas, path, core = M.blas(sys)
   row("BLAS", blas, path and "  " .. path or "")
 
   io.stdout:write "\n"
@@ -235,12 +295,17 @@ function M.run(args)
         or ("off by %.2g of what rounding allows%s"):format(off, remark and ": " .. remark or "")))
       io.stdout:flush()
     end
-    local ours, theirs = rate(torch, torch.ops.dgam.gemm, 768), rate(torch, torch.matmul, 768)
+    local ours, theirs = rate(torch, torch.ops.dgam.gemm, SIDE), rate(torch, torch.matmul, SIDE)
     io.stdout:write(("\nfloat32 matrix products: oneDNN %.0f GFLOP/s, libtorch %.1f GFLOP/s\n"):format(ours, theirs))
-    if slow then
+    if core == "reference" then
       warnings[#warnings + 1] = ("libtorch runs on the reference BLAS (%s): `apt-get install libopenblas-dev` makes its "
         .. "matrix products many times faster"):format(path)
-    elseif theirs < ours / 8 then
+    elseif core then
+      for _, note in ipairs(M.openblas_notes(core, os.getenv "OPENBLAS_CORETYPE", ours, theirs, function()
+        return M.other_kernels(sys.cpu_level(), core)
+      end)) do warnings[#warnings + 1] = note end
+    end
+    if core ~= "reference" and theirs < ours / 8 then
       warnings[#warnings + 1] = ("oneDNN's matrix products are %.0f times faster than libtorch's; look at its BLAS: %s"):format(
         ours / theirs, blas)
     end
