@@ -62,8 +62,9 @@ end
 
 --- What a benchmark's setup function returns, a *case*:
 --   run()        the thing measured
---   work         what one run does, in FLOP or bytes; with `limit`, a function that measures once what the machine can do,
---                in the same unit a second, and `limit_unit` ("FLOP/s" or "B/s"): ratio = work / time of run / limit
+--   work         what one run does, in FLOP or bytes; with `limit`, a function of a clock that measures once what the machine
+--                can do, in the same unit a second, and `limit_unit` ("FLOP/s" or "B/s"): ratio = work / time of run / limit
+--   pace         a limit, steadier than the own one, that samples are taken against
 --   peer()       the composite or libtorch path; peer_rounds how often (default: as often as run)
 --   others       name -> function, timed in turn with run; handed to extra and note
 --   ratio(t)     the ratio, where no limit gives it
@@ -98,14 +99,15 @@ local function lower(t, name, value) t[name] = math.min(t[name] or math.huge, va
 --- Runs one benchmark in this process. Machines drift, so the thing, its limit and its peer are timed in turn, and the best
 -- of each counts.
 -- @param name of the list
--- @param options rounds = another number of rounds; peer = false leaves out peer and others
--- @return { name, value, unit, ratio, limit, limit_unit, peer_ratio, peak_mb, note, samples = ratio of every round, and what
---   the case adds }
+-- @param options rounds = another number of rounds; peer = false leaves out peer and others;
+--   samples = true counts CPU time and keeps the ratio of every round
+-- @return { name, value, unit, ratio, limit, limit_unit, peer_ratio, peak_mb, note, samples, and what the case adds }; samples are
+--   ratios, or for a case with a pace runs in the time of 10^9 FLOP of it
 function bench.measure(name, options)
   options = options or {}
   collectgarbage()
   local case = setup(name)
-  local clock = case.cpu and os.clock or progress.now
+  local clock = (case.cpu or options.samples) and os.clock or progress.now
   local rounds, t, samples = options.rounds or case.rounds or 5, {}, {}
   local repeats, peak = 1, nil
   if not case.cold then
@@ -129,15 +131,17 @@ function bench.measure(name, options)
     end
     lower(t, "run", seconds)
     if case.limit then
-      local limit = case.limit()
+      local limit = case.limit(clock)
       t.limit = math.max(t.limit or 0, limit)
-      samples[round] = case.work / seconds / limit
+      if options.samples then
+        samples[round] = case.pace and 1e9 / seconds / case.pace(clock) or case.work / seconds / limit
+      end
     end
     if full and case.peer and round <= (case.peer_rounds or rounds) then lower(t, "peer", timed(case.peer, clock)) end
   end
   local unit = case.unit or "ms"
   local result = { name = name, value = t.run * (unit == "s" and 1 or 1000), unit = unit, peak_mb = case.peak and case.peak() or peak,
-    limit = t.limit, limit_unit = case.limit_unit, samples = samples, compare_peak = case.compare_peak }
+    limit = t.limit, limit_unit = case.limit_unit, samples = options.samples and samples, compare_peak = case.compare_peak }
   if case.limit then result.ratio = case.work / t.run / t.limit end
   if case.ratio then result.ratio = case.ratio(t) end
   if t.peer then result.peer_ratio = t.peer / t.run end

@@ -22,6 +22,7 @@ end
 local function traffic(run, bytes, flop)
   local case = products(run, flop, bytes)
   case.work, case.limit, case.limit_unit = bytes, limits.cached(), "B/s"
+  case.pace = limits.gemm "float32"
   case.note = function() return ("%.0f MB, %.2g FLOP a byte"):format(bytes / 1e6, flop / bytes) end
   return case
 end

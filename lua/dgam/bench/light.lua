@@ -26,7 +26,8 @@ local function agc(threads)
     local once, before = path(clip, 5), torch.threads()
     if threads then torch.threads(threads) end
     return { run = once, rounds = 10, peer_rounds = 2, close = function() torch.threads(before) end,
-      work = (2 + 4) * clip:numel(), limit = limits.cached(), limit_unit = "B/s", -- read twice, written once as float32
+      work = (2 + 4) * clip:numel(), -- read twice, written once as float32
+      limit = limits.cached(), limit_unit = "B/s", pace = limits.gemm "float32",
       peer = function()
         local was = torch.ops.dgam.use_composite(true)
         once()

@@ -1,5 +1,4 @@
 --- What the machine can do at most: the figures other benchmarks are held against.
-local progress = require "dgam.progress"
 local sys = require "dgamnative.sys"
 local torch = require "torch"
 
@@ -8,11 +7,11 @@ local limits = {}
 -- m, n, k: square products, and the tall ones that networks are made of.
 local SHAPES = { { 2048, 2048, 2048 }, { 4096, 1024, 1024 }, { 3136, 2048, 512 }, { 1536, 1536, 1536 } }
 
--- A function that returns the best rate of several ways to do a thing: list of { run, work }, made when it is first called.
--- The first calls try all ways, later ones the two that were fastest.
+-- A function of a clock that returns the best rate of several ways to do a thing: list of { run, work }, made when it is first
+-- called. The first calls try all ways, later ones the two that were fastest.
 local function best_of(make)
   local ways, calls
-  return function()
+  return function(clock)
     if not ways then
       ways, calls = make(), 0
       for _, w in ipairs(ways) do w[1]() w.rate = 0 end
@@ -21,9 +20,9 @@ local function best_of(make)
     local best = 0
     for i, w in ipairs(ways) do
       if calls <= 2 or i <= 2 then
-        local start = progress.now()
+        local start = clock()
         w[1]()
-        local rate = w[2] / (progress.now() - start)
+        local rate = w[2] / (clock() - start)
         w.rate, best = math.max(w.rate, rate), math.max(best, rate)
       end
     end
@@ -34,7 +33,7 @@ end
 
 --- The core's matrix product on all threads.
 -- @param dtype "float32" or "bfloat16"
--- @return function() -> FLOP/s
+-- @return function(clock) -> FLOP/s
 function limits.gemm(dtype)
   return best_of(function()
     local ways = {}
@@ -48,7 +47,7 @@ end
 
 --- Four arrays read and three of them written, in place, on all threads (core/base/stream.h).
 -- @param n elements of each array (default 2^25, beyond any cache), or a function that returns four float32 tensors
--- @return function() -> bytes/s
+-- @return function(clock) -> bytes/s
 function limits.stream(n)
   return best_of(function()
     local p, g, m, v
@@ -68,7 +67,7 @@ end
 
 --- The same in the second-level caches: 128 KB a thread. What kernels are held against whose data are small enough to stay
 -- in some cache, which memory does not limit.
--- @return function() -> bytes/s
+-- @return function(clock) -> bytes/s
 function limits.cached()
   return best_of(function()
     local n, passes = 8192 * torch.threads(), 2000

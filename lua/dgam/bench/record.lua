@@ -2,7 +2,8 @@
 --
 -- A ratio is a share of what the same machine does in the same second, so it outlives a change of machine better than a
 -- time; but what a kernel reaches still differs between kinds of processors and versions of oneDNN, so ratios are
--- recorded for each kind, and a machine of another kind is not compared with any.
+-- recorded for each kind, and a machine of another kind is not compared with any. What is recorded is measured on one
+-- thread and in CPU time, which other programs on the machine disturb least.
 local json = require "dkjson"
 local fs = require "dgamnative.fs"
 local keys_of = require "dgam.keys"
@@ -15,21 +16,21 @@ local record = {}
 record.FALL, record.P = 0.15, 0.05
 
 -- Short benchmarks that together see every kernel.
-record.NAMES = { "linear", "adamw", "light_agc", "kernel_block", "kernel_block_bf16", "kernel_block_train", "kernel_patch_embed",
-  "kernel_patch_merge", "kernel_gic_gradient" }
+record.NAMES = { "linear", "adamw", "light_agc", "kernel_block_bf16", "kernel_block_train", "kernel_patch_embed", "kernel_patch_merge",
+  "kernel_gic_gradient" }
 
 -- Samples come from several processes, since where a process's memory lies is part of the noise.
 local PROCESSES, ROUNDS, ATTEMPTS = 3, 5, 3
 
---- What kind of machine this is: processor, vector level, threads, oneDNN.
+--- What kind of machine this is: processor, vector level, oneDNN.
 function record.machine()
   local info = {}
   for line in io.lines "/proc/cpuinfo" do
     local k, v = line:match "^([^\t:]+)%s*:%s*(.*)$"
     if k and not info[k] then info[k] = v end
   end
-  return ("%s %s-%s, %s, %d threads, oneDNN %s"):format(info.vendor_id or "unknown", info["cpu family"] or "?", info.model or "?",
-    sys.cpu_level(), sys.threads(), sys.versions().onednn:match "^%d+%.%d+" or "?")
+  return ("%s %s-%s, %s, oneDNN %s"):format(info.vendor_id or "unknown", info["cpu family"] or "?", info.model or "?",
+    sys.cpu_level(), sys.versions().onednn:match "^%d+%.%d+" or "?")
 end
 
 --- The file's table: machine -> benchmark -> list of ratios. Empty where there is no file.
@@ -101,9 +102,9 @@ end
 local function sample(measure, name)
   local list = {}
   for _ = 1, PROCESSES do
-    local r = measure(name, { rounds = ROUNDS, peer = false })
+    local r = measure(name, { rounds = ROUNDS, peer = false, samples = true })
     if not r then error(("the benchmark %s failed"):format(name), 0) end
-    if #r.samples == 0 then error(("the benchmark %s has no ratio to a limit that could be recorded"):format(name), 0) end
+    if not r.samples or #r.samples == 0 then error(("the benchmark %s has no ratio to a limit that could be recorded"):format(name), 0) end
     table.move(r.samples, 1, #r.samples, #list + 1, list)
   end
   return list
@@ -118,7 +119,7 @@ function record.update(path, names, measure, say)
   say(machine)
   for _, name in ipairs(names) do
     machines[machine][name] = sample(measure, name)
-    say(("%-24s %6.1f%%"):format(name, 100 * median(machines[machine][name])))
+    say(("%-24s %8.3f"):format(name, median(machines[machine][name])))
   end
   record.save(path, machines)
 end
@@ -143,7 +144,7 @@ function record.check(path, names, measure, say)
     local c
     for _ = 1, ATTEMPTS do
       c = record.compare(sample(measure, name), recorded[name])
-      say(("%-24s %7.1f%% %7.1f%% %6.1f%% %8.2g%s"):format(name, 100 * c.was, 100 * c.now, -100 * c.fall, c.p,
+      say(("%-24s %8.3f %8.3f %6.1f%% %8.2g%s"):format(name, c.was, c.now, -100 * c.fall, c.p,
         c.fell and "  fell" or ""))
         if not c.fell then break end
     end

@@ -14,8 +14,8 @@ limit), limit what the machine's matrix products or memory do in the same run; p
 or libtorch path takes; peak_mb the most resident memory of the whole process while the benchmark ran.]]
 
 -- What `bench --here ARGUMENTS` prints in a fresh process; nil if it failed (it has said why on standard error).
-local function fresh(arguments)
-  local pipe = assert(io.popen(("%s bench --here %s"):format(shell.program(), arguments), "r"))
+local function fresh(arguments, environment)
+  local pipe = assert(io.popen(("%s %s bench --here %s"):format(environment or "", shell.program(), arguments), "r"))
   local said = pipe:read "a"
   local ok = pipe:close()
   if dgamlua.interrupted() then error("interrupted", 0) end
@@ -24,12 +24,13 @@ end
 
 --- Runs one benchmark in a fresh process, and its peer in another where their peaks of memory are to be compared.
 -- @param name of bench.list()
--- @param options rounds, peer as bench.measure takes them
+-- @param options rounds, peer, samples as bench.measure takes them; samples are taken on one thread
 -- @return result as bench.measure makes it, with peer_peak_mb; nil if the process failed
 function M.measure(name, options)
   options = options or {}
-  local result = fresh(("%s %s %s"):format(options.rounds and "--rounds " .. options.rounds or "",
-    options.peer == false and "--no-peer" or "", shell.quote(name)))
+  local result = fresh(("%s %s %s %s"):format(options.rounds and "--rounds " .. options.rounds or "",
+    options.peer == false and "--no-peer" or "", options.samples and "--samples" or "", shell.quote(name)),
+    options.samples and "DGAMLUA_THREADS=1 OMP_NUM_THREADS=1")
   if result and result.compare_peak and options.peer ~= false then
     local peer = fresh("--peer-peak " .. shell.quote(name))
     if not peer then return nil end
@@ -45,7 +46,7 @@ local function here(options)
   if options.peer_peak then
     print(json.encode { peak_mb = bench.peer_peak(name) })
   else
-    print(bench.encode(bench.measure(name, { rounds = options.rounds, peer = not options.no_peer })))
+    print(bench.encode(bench.measure(name, { rounds = options.rounds, peer = not options.no_peer, samples = options.samples })))
   end
   return 0
 end
@@ -121,6 +122,7 @@ function M.run(args)
   parser:option("--record", "keep the ratios of short benchmarks, for this kind of machine, in FILE"):argname "FILE"
   parser:option("--against", "measure those again; status 1 if one fell by more than 15% with p <= 0.05"):argname "FILE"
   parser:flag("--here"):hidden(true)
+  parser:flag("--samples"):hidden(true)
   parser:flag("--peer-peak"):hidden(true)
   local options = parser:parse(args)
   if options.here then return here(options) end
@@ -135,7 +137,7 @@ function M.run(args)
   for _, b in ipairs(list) do
     local r = M.measure(b.name, { rounds = options.rounds, peer = not options.no_peer })
     if r then
-      r.samples, r.compare_peak = nil, nil
+      r.compare_peak = nil
       say(options.json and bench.encode(r) or row(r))
     else
       io.stderr:write(("dgamlua: the benchmark %s failed\n"):format(b.name))
