@@ -18,15 +18,32 @@ int dgam_threads(void) {
 
 void dgam_set_threads(int n) { atomic_store_explicit(&wanted, n > 0 ? n : 0, memory_order_relaxed); }
 
+/* Keeps the failure of the item that comes first. */
+typedef struct failure {
+  dgam_status status;
+  size_t item;
+  char text[1024];
+} failure;
+
+static void note(failure *f, dgam_status s, size_t item) {
+#pragma omp critical(dgam_parallel_error)
+  if (f->status == DGAM_OK || item < f->item) {
+    f->status = s;
+    f->item = item;
+    strncpy(f->text, dgam_error(), sizeof f->text - 1);
+  }
+}
+
+static int team_for(size_t n) {
+  int nth = omp_in_parallel() ? 1 : dgam_threads();
+  return (size_t)nth > n ? (int)n : nth;
+}
+
 dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx) {
   if (n == 0) return DGAM_OK;
-  int nth = omp_in_parallel() ? 1 : dgam_threads();
-  if ((size_t)nth > n) nth = (int)n;
+  int nth = team_for(n);
   if (nth == 1) return fn(ctx, 0, n, 0, 1);
-
-  dgam_status result = DGAM_OK;
-  int failed_ith = -1;
-  char text[1024] = "";
+  failure f = {.status = DGAM_OK};
 #pragma omp parallel num_threads(nth)
   {
     int ith = omp_get_thread_num(), team = omp_get_num_threads();
@@ -36,15 +53,31 @@ dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx) {
       dgam_partition(n, share, nth, &begin, &end);
       dgam_status s = fn(ctx, begin, end, share, nth);
       if (s != DGAM_OK) {
-#pragma omp critical(dgam_parallel_error)
-        if (failed_ith < 0 || share < failed_ith) {
-          failed_ith = share;
-          result = s;
-          strncpy(text, dgam_error(), sizeof text - 1);
-        }
+        note(&f, s, begin);
         break;
       }
     }
   }
-  return result == DGAM_OK ? DGAM_OK : dgam_fail(result, "%s", text);
+  return f.status == DGAM_OK ? DGAM_OK : dgam_fail(f.status, "%s", f.text);
+}
+
+dgam_status dgam_parallel_items(size_t n, dgam_parallel_fn fn, void *ctx) {
+  if (n == 0) return DGAM_OK;
+  int nth = team_for(n);
+  if (nth == 1) return fn(ctx, 0, n, 0, 1);
+  failure f = {.status = DGAM_OK};
+  atomic_size_t next = 0;
+#pragma omp parallel num_threads(nth)
+  {
+    int ith = omp_get_thread_num();
+    size_t item;
+    while ((item = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed)) < n) {
+      dgam_status s = fn(ctx, item, item + 1, ith, nth);
+      if (s != DGAM_OK) {
+        note(&f, s, item);
+        atomic_store_explicit(&next, n, memory_order_relaxed);
+      }
+    }
+  }
+  return f.status == DGAM_OK ? DGAM_OK : dgam_fail(f.status, "%s", f.text);
 }

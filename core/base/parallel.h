@@ -25,6 +25,11 @@ DGAM_API void dgam_set_threads(int n); /* n < 1: back to the default */
 /* Runs fn over [0, n). The first failing thread's status and message are handed to the caller. n = 0 does nothing. */
 DGAM_API dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx);
 
+/* The same for items that take long or differ in cost: a thread takes the next item when it is free, so fn is called
+ * with ranges of one, many times by each thread, and a thread that was held up does not keep the others waiting. Which
+ * thread gets an item is not fixed: what fn computes may depend on `ith` for nothing but scratch memory. */
+DGAM_API dgam_status dgam_parallel_items(size_t n, dgam_parallel_fn fn, void *ctx);
+
 /* The share of [0, n) that belongs to thread ith of nth; every thread's differs by at most one item. */
 static inline void dgam_partition(size_t n, int ith, int nth, size_t *begin, size_t *end) {
   size_t each = n / (size_t)nth, extra = n % (size_t)nth, i = (size_t)ith;

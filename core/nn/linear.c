@@ -41,7 +41,7 @@ static dgam_status sum_columns(void *ctx, size_t begin, size_t end, int ith, int
 
 dgam_status dgam_column_sums(size_t rows, size_t n, const float *a, float *sum) {
   rows_job j = {dgam_nn_kernels_get(), rows, n, a, sum};
-  return dgam_parallel((n + COLUMNS - 1) / COLUMNS, sum_columns, &j);
+  return dgam_parallel_items((n + COLUMNS - 1) / COLUMNS, sum_columns, &j);
 }
 
 enum { FORWARD, DX, DW };

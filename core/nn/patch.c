@@ -193,7 +193,7 @@ static dgam_status backward(patch_job *j) {
   if (j->dnorm_b) memset(j->dnorm_b, 0, width * sizeof(float));
   for (j->first = 0; j->first < tiles; j->first += ROUND) {
     size_t n = at_most(ROUND, tiles - j->first), rows = at_most(n * TILE, j->rows - j->first * TILE);
-    DGAM_TRY(dgam_parallel(n, backward_tiles, j));
+    DGAM_TRY(dgam_parallel_items(n, backward_tiles, j));
     if (j->dnorm_w) j->k->colsum(n, width, j->partial, 2 * width, 0, j->dnorm_w);
     if (j->dnorm_b) j->k->colsum(n, width, j->partial + width, 2 * width, 0, j->dnorm_b);
     if (j->dbias) j->k->colsum(rows, j->out, j->slopes, j->out, j->bf, j->dbias);
@@ -250,7 +250,7 @@ static dgam_status run(patch_job *j, void *scratch, int back) {
     j->k->to_bf16(j->in * j->out, j->weight, space);
     j->operand = space;
   }
-  if (s == DGAM_OK) s = back ? backward(j) : dgam_parallel((j->rows + TILE - 1) / TILE, forward_tiles, j);
+  if (s == DGAM_OK) s = back ? backward(j) : dgam_parallel_items((j->rows + TILE - 1) / TILE, forward_tiles, j);
   plan_put(j);
   return s;
 }

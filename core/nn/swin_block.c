@@ -111,7 +111,7 @@ dgam_status dgam_block_weights_make(const dgam_block *b, const dgam_swin_block_p
     units += (j.n[i] + CONVERT - 1) / CONVERT;
   }
   *w = (dgam_block_weights){j.to[0], j.to[1], j.to[2], j.to[3]};
-  return dgam_parallel(units, convert, &j);
+  return dgam_parallel_items(units, convert, &j);
 }
 
 size_t dgam_block_head_scratch(const dgam_block *b) {
@@ -138,7 +138,7 @@ static dgam_status bias_heads(void *ctx, size_t begin, size_t end, int ith, int 
 
 dgam_status dgam_block_bias_make(const dgam_block *b, const float *table, float *out, char *scratch, size_t stride) {
   bias_job j = {b, table, out, scratch, stride};
-  return dgam_parallel(b->d.heads, bias_heads, &j);
+  return dgam_parallel_items(b->d.heads, bias_heads, &j);
 }
 
 size_t dgam_block_active(const dgam_block *b, const float *scale, uint32_t *list) {
@@ -333,13 +333,13 @@ static dgam_status attention_half(forward_job *j) {
       if (j->scale[i] == 0.f) memcpy(j->y + i * l, j->x + i * l, l * sizeof(float));
   size_t windows = j->actives * b->w.windows;
   if (!windows) return DGAM_OK;
-  if (!j->split) return dgam_parallel(windows, whole_windows, j);
+  if (!j->split) return dgam_parallel_items(windows, whole_windows, j);
   for (j->first = 0; j->first < windows; j->first += j->slots) {
     size_t n = at_most(j->slots, windows - j->first);
     DGAM_TRY(dgam_parallel(n, split_index, j));
-    DGAM_TRY(dgam_parallel(n * j->row_tiles, split_in, j));
-    DGAM_TRY(dgam_parallel(n * b->d.heads, split_heads, j));
-    DGAM_TRY(dgam_parallel(n * j->row_tiles, split_out, j));
+    DGAM_TRY(dgam_parallel_items(n * j->row_tiles, split_in, j));
+    DGAM_TRY(dgam_parallel_items(n * b->d.heads, split_heads, j));
+    DGAM_TRY(dgam_parallel_items(n * j->row_tiles, split_out, j));
   }
   return DGAM_OK;
 }
@@ -377,7 +377,7 @@ static dgam_status mlp_tiles(void *ctx, size_t begin, size_t end, int ith, int n
 static dgam_status mlp_half(forward_job *j) {
   size_t runs = j->spans;
   if (j->scale) runs = dgam_block_active(&j->b, j->scale + j->b.d.n, j->active);
-  return dgam_parallel(runs * j->mlp_tiles, mlp_tiles, j);
+  return dgam_parallel_items(runs * j->mlp_tiles, mlp_tiles, j);
 }
 
 /* Rows of the MLP taken at once: the hidden layer of a tile should stay in the second-level cache, and every thread

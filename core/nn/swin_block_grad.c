@@ -127,7 +127,7 @@ static dgam_status finish_round(grad_job *j, size_t rows, size_t parts, int norm
     status = dgam_arena_init(&own, s.bytes * (size_t)j->b.threads);
     s.work = (char *)own.base;
   }
-  if (status == DGAM_OK) status = dgam_parallel(j->task[0].slices + j->task[1].slices, slices, &s);
+  if (status == DGAM_OK) status = dgam_parallel_items(j->task[0].slices + j->task[1].slices, slices, &s);
   for (int i = 0; i < 2; i++) task_put(&j->task[i]);
   dgam_arena_free(&own);
   j->b.k->colsum(parts, c, j->partial, 2 * c, 0, norm == 1 ? j->g->norm1_w : j->g->norm2_w);
@@ -210,7 +210,7 @@ static dgam_status mlp_half(grad_job *j) {
   size_t all = runs * j->tiles;
   for (j->first = 0; j->first < all; j->first += j->round_tiles) {
     size_t n = at_most(j->round_tiles, all - j->first);
-    DGAM_TRY(dgam_parallel(n, mlp_tiles, j));
+    DGAM_TRY(dgam_parallel_items(n, mlp_tiles, j));
     task_set(j, &j->task[0], j->dh, j->xn, b->d.hidden, b->d.c);
     task_set(j, &j->task[1], j->gy, j->act, b->d.c, b->d.hidden);
     if (j->g) j->task[0].dw = j->g->fc1_w, j->task[0].db = j->g->fc1_b;
@@ -273,6 +273,8 @@ static dgam_status round_heads(void *ctx, size_t begin, size_t end, int ith, int
   size_t n = b->w.n, c = b->d.c, heads = b->d.heads;
   for (size_t u = begin; u < end; u++) {
     size_t head = u / j->lanes, lane = u % j->lanes, off = head * b->hd * b->es;
+    float *dbias = j->g ? j->dbias + (lane * b->d.heads + head) * n * b->w.np : NULL;
+    if (dbias && j->first == 0) memset(dbias, 0, n * b->w.np * sizeof *dbias);
     for (size_t i = lane; i < j->in_round; i += j->lanes) {
       const char *q = qkv_of(j, i) + off;
       char *dq = j->dqkv + i * n * 3 * c * b->es + off;
@@ -321,14 +323,24 @@ static dgam_status round_out(void *ctx, size_t begin, size_t end, int ith, int n
   return DGAM_OK;
 }
 
+/* Sums the lanes of dbias into the first, a row of a head at a time. */
+static dgam_status sum_lanes(void *ctx, size_t begin, size_t end, int ith, int nth) {
+  (void)ith, (void)nth;
+  grad_job *j = ctx;
+  size_t len = (end - begin) * j->b.w.np;
+  float *sum = j->dbias + begin * j->b.w.np;
+  for (size_t lane = 1; lane < j->lanes; lane++)
+    j->b.k->scatter(1, len, sum + lane * j->b.d.heads * j->b.w.n * j->b.w.np, NULL, 1.f, sum, sum);
+  return DGAM_OK;
+}
+
 static dgam_status table_heads(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)nth;
   grad_job *j = ctx;
   const dgam_block *b = &j->b;
   for (size_t h = begin; h < end; h++)
-    for (size_t lane = 0; lane < j->lanes; lane++)
-      dgam_windows_bias_grad(&b->w, j->dbias + (lane * b->d.heads + h) * b->w.n * b->w.np, b->d.heads, h, j->g->table,
-                             (float *)(j->heads + (size_t)ith * j->head_bytes));
+    dgam_windows_bias_grad(&b->w, j->dbias + h * b->w.n * b->w.np, b->d.heads, h, j->g->table,
+                           (float *)(j->heads + (size_t)ith * j->head_bytes));
   return DGAM_OK;
 }
 
@@ -337,13 +349,12 @@ static dgam_status attention_half(grad_job *j) {
   size_t n = b->w.n, c = b->d.c, all;
   j->actives = dgam_block_active(b, j->scale, j->active);
   all = j->actives * b->w.windows;
-  if (j->g) memset(j->dbias, 0, j->lanes * b->d.heads * n * b->w.np * sizeof(float));
   for (j->first = 0; j->first < all; j->first += j->round_windows) {
     size_t in_round = j->in_round = at_most(j->round_windows, all - j->first);
     DGAM_TRY(dgam_parallel(in_round, round_index, j));
-    DGAM_TRY(dgam_parallel(in_round * j->row_tiles, round_in, j));
-    DGAM_TRY(dgam_parallel(b->d.heads * j->lanes, round_heads, j));
-    DGAM_TRY(dgam_parallel(in_round * j->row_tiles, round_out, j));
+    DGAM_TRY(dgam_parallel_items(in_round * j->row_tiles, round_in, j));
+    DGAM_TRY(dgam_parallel_items(b->d.heads * j->lanes, round_heads, j));
+    DGAM_TRY(dgam_parallel_items(in_round * j->row_tiles, round_out, j));
     if (!j->g) continue;
     /* The saved outputs of a round lie together unless drop path skipped a sample in between. */
     size_t last = window_of(j, in_round - 1), from = window_of(j, 0), row = n * c * b->es;
@@ -358,27 +369,35 @@ static dgam_status attention_half(grad_job *j) {
     j->task[1].dw = j->g->proj_w, j->task[1].db = j->g->proj_b;
     DGAM_TRY(finish_round(j, in_round * n, in_round * j->row_tiles, 1));
   }
-  if (!j->g) return DGAM_OK;
-  return dgam_parallel(b->d.heads, table_heads, j);
+  if (!j->g || !all) return DGAM_OK;
+  DGAM_TRY(dgam_parallel_items(b->d.heads * n, sum_lanes, j));
+  return dgam_parallel_items(b->d.heads, table_heads, j);
 }
 
 /* --- planning --- */
+
+/* Items in a round if all of them go in as few rounds of at most `most` as possible. */
+static size_t equal_rounds(size_t all, size_t most) {
+  size_t rounds = (all + most - 1) / most;
+  return (all + rounds - 1) / rounds;
+}
 
 static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
   const dgam_block *b = &j->b;
   size_t c = b->d.c, hidden = b->d.hidden, n = b->w.n, threads = (size_t)b->threads, *most = &j->gemm_bytes;
   dgam_dtype t = b->d.type;
-  /* Tiles of at most 200 rows, rounds of about 16 MB of operands. */
+  /* Tiles of at most 200 rows, equal rounds of about 4 MB of operands, which the third-level cache
+   * holds, but enough of them to share out. */
   j->span = j->scale ? b->w.tokens : b->tokens;
   j->tile = at_most(196, j->span);
   j->tiles = (j->span + j->tile - 1) / j->tile;
   size_t runs = b->tokens / j->span;
-  j->round_tiles = at_most(runs * j->tiles, at_least(8, (16u << 20) / (j->tile * (2 * c + 2 * hidden) * b->es)));
+  j->round_tiles = equal_rounds(runs * j->tiles, at_least(16, (4u << 20) / (j->tile * (2 * c + 2 * hidden) * b->es)));
   j->row_tiles = (n + 199) / 200;
   j->row_tile = (n + j->row_tiles - 1) / j->row_tiles;
   j->row_tiles = (n + j->row_tile - 1) / j->row_tile;
-  j->round_windows = at_most(b->windows, at_least(4, (16u << 20) / (n * 9 * c * b->es)));
-  j->lanes = at_most(j->round_windows, (47 + b->d.heads) / b->d.heads);
+  j->round_windows = equal_rounds(b->windows, at_least(8, (4u << 20) / (n * 9 * c * b->es)));
+  j->lanes = at_most(j->round_windows, (31 + b->d.heads) / b->d.heads);
   if (j->lanes > 16) j->lanes = 16;
 
   dgam_gemm_desc g = {.n = hidden, .k = c, .bt = 1, .bias = 1, .in = t, .out = t};
@@ -496,7 +515,7 @@ dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_s
     j.actives = dgam_block_active(&j.b, scale, j.active);
     for (size_t i = 0; scale && i < d->n; i++)
       if (scale[i] == 0.f) memcpy(dx + i * l, x + i * l, l * sizeof(float));
-    if (j.actives) s = dgam_parallel(j.actives * j.b.w.windows, again_x1, &j);
+    if (j.actives) s = dgam_parallel_items(j.actives * j.b.w.windows, again_x1, &j);
   }
   if (s == DGAM_OK) s = mlp_half(&j);
   if (s == DGAM_OK) s = attention_half(&j);

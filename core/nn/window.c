@@ -78,7 +78,9 @@ void dgam_windows_bias(const dgam_windows *w, const float *table, size_t heads, 
     for (size_t j = 0; j < w->n; j += run) {
       const float *src = from + place(w, j);
       size_t len = w->n - j < run ? w->n - j : run;
-      for (size_t q = 0; q < len; q++) to[j + q] = src[q];
+      if (len == 7) memcpy(to + j, src, 7 * sizeof *to); /* the published window: known lengths unroll */
+      else if (len == 8) memcpy(to + j, src, 8 * sizeof *to);
+      else memcpy(to + j, src, len * sizeof *to);
     }
     for (size_t j = w->n; j < w->np; j++) to[j] = -1e30f;
   }
@@ -94,7 +96,12 @@ void dgam_windows_bias_grad(const dgam_windows *w, const float *dbias, size_t he
     for (size_t j = 0; j < w->n; j += run) {
       float *dst = to + place(w, j);
       size_t len = w->n - j < run ? w->n - j : run;
-      for (size_t q = 0; q < len; q++) dst[q] += from[j + q];
+      if (len == 7) /* the published window: known lengths unroll */
+        for (size_t q = 0; q < 7; q++) dst[q] += from[j + q];
+      else if (len == 8)
+        for (size_t q = 0; q < 8; q++) dst[q] += from[j + q];
+      else
+        for (size_t q = 0; q < len; q++) dst[q] += from[j + q];
     }
   }
   for (size_t i = 0; i < w->table; i++) dtable[(w->table - 1 - i) * heads + head] += scratch[i];

@@ -99,10 +99,15 @@ static void parallel_covers_once_and_reports(void **state) {
       shares s = {.fail_at = -1};
       assert_ok(dgam_parallel(sizes[i], count_share, &s));
       for (size_t j = 0; j < 1000; j++) assert_int_equal(s.seen[j], j < sizes[i]);
+      assert_ok(dgam_parallel_items(sizes[i], count_share, &s));
+      for (size_t j = 0; j < 1000; j++) assert_int_equal(s.seen[j], j < sizes[i] ? 2 : 0);
     }
     shares s = {.fail_at = 999};
     assert_int_equal(dgam_parallel(1000, count_share, &s), DGAM_EINVAL);
     assert_string_equal(dgam_error(), "share with 999 failed");
+    s.fail_at = 500;
+    assert_int_equal(dgam_parallel_items(1000, count_share, &s), DGAM_EINVAL);
+    assert_string_equal(dgam_error(), "share with 500 failed");
   }
   dgam_set_threads(0);
 }
