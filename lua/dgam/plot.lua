@@ -12,6 +12,7 @@ local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local sorted_keys = require "dgam.keys"
 local suggest = require "dgam.suggest"
+local clean = require("dgam.text").clean
 
 local plot = {}
 
@@ -26,20 +27,6 @@ local INK, GREY, RULE = "#222222", "#666666", "#e0e0e0"
 local function colour(i) return plot.COLOURS[(i - 1) % #plot.COLOURS + 1] end
 
 -- --- text ---
-
--- UTF-8 in one line: what is not becomes U+FFFD, control characters become spaces.
-local function clean(text)
-  text = tostring(text)
-  local parts, at = {}, 1
-  while at <= #text do
-    local _, bad = utf8.len(text, at)
-    parts[#parts + 1] = text:sub(at, (bad or #text + 1) - 1)
-    if not bad then break end
-    parts[#parts + 1] = "\u{FFFD}"
-    at = bad + 1
-  end
-  return (table.concat(parts):gsub("%c", " "))
-end
 
 -- For gnuplot: in double quotes, everything but letters as its octal number. (Single quotes will not do: a
 -- text that begins with a quote ends them.)

@@ -2,6 +2,7 @@
 -- and a bar chart.
 local json = require "dkjson"
 local intervals = require "dgam.intervals"
+local clean = require("dgam.text").clean
 
 local Table = {}
 Table.__index = Table
@@ -38,16 +39,16 @@ end
 function Table.text(grid, rules)
   local lines, widths, ruled = {}, {}, { [0] = true }
   for _, r in ipairs(rules or {}) do ruled[r] = true end
-  local function length(text) return utf8.len(text) or #text end
   for _, row in ipairs(grid) do
-    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 0, length(text)) end
+    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(clean(text))) end
   end
   local total = 2 * (#widths - 1)
   for _, w in ipairs(widths) do total = total + w end
   for r, row in ipairs(grid) do
     local parts = {}
     for i, text in ipairs(row) do
-      local pad = (" "):rep(widths[i] - length(text))
+      text = clean(text)
+      local pad = (" "):rep(widths[i] - utf8.len(text))
       parts[i] = i == 1 and text .. pad or pad .. text
     end
     lines[#lines + 1] = table.concat(parts, "  "):gsub("%s+$", "")
@@ -74,7 +75,7 @@ function Table:print()
 end
 
 local function csv_field(text)
-  if text:find '[,"\r\n]' then return '"' .. text:gsub('"', '""') .. '"' end
+  if text:find '[,"]' then return '"' .. text:gsub('"', '""') .. '"' end
   return text
 end
 
@@ -87,7 +88,7 @@ function Table:csv()
   end
   local lines = { table.concat(head, ",") }
   for r, row in ipairs(self.rows) do
-    local fields = { csv_field(row.label) }
+    local fields = { csv_field(clean(row.label)) }
     for _, c in ipairs(self.columns) do
       local mean, half = self:cell(r, c)
       fields[#fields + 1] = mean and ("%.6g"):format(mean) or ""
@@ -107,7 +108,7 @@ function Table:json()
       local mean, half = self:cell(r, c)
       if mean then cells[c] = { mean = mean, ci95 = half, values = row.values[c] } end
     end
-    list[r] = { variant = row.label, metrics = cells }
+    list[r] = { variant = clean(row.label), metrics = cells }
   end
   return json.encode(list, { indent = true }) .. "\n"
 end
@@ -124,7 +125,7 @@ function Table:html()
   for _, c in ipairs(self.columns) do parts[#parts + 1] = '<th scope="col">' .. escape(title(c)) .. "</th>" end
   parts[#parts + 1] = "</tr>\n</thead>\n<tbody>\n"
   for r, row in ipairs(self.rows) do
-    parts[#parts + 1] = (row.rule and '<tr class="rule">' or "<tr>") .. '<th scope="row">' .. escape(row.label) .. "</th>"
+    parts[#parts + 1] = (row.rule and '<tr class="rule">' or "<tr>") .. '<th scope="row">' .. escape(clean(row.label)) .. "</th>"
     for _, c in ipairs(self.columns) do
       local mean, half = self:cell(r, c)
       local spread = mean and half and (' <span class="half">± %.2f</span>'):format(half) or ""

@@ -190,6 +190,19 @@ describe("dgam.results", function()
       assert.truthy(list[1].variant == "<script>alert(1)</script>" or list[2].variant == "<script>alert(1)</script>")
     end)
 
+    it("makes of a name that is no text something that can be read", function()
+      local r = record(1, "bad \xff\27[31m\nname")
+      r.experiment = "broken"
+      results.save(results.path(folder, "broken", "x"), r)
+      local shown = "bad \u{FFFD} [31m name"
+      for _, mode in ipairs { "--csv", "--html", "--columns=top1" } do
+        local text = capture("results", "broken", "--folder", folder, mode)
+        assert.truthy(text:find(shown, 1, true) and utf8.len(text) and not text:find "\27", mode)
+      end
+      local list = require("dkjson").decode((capture("results", "broken", "--folder", folder, "--json")))
+      assert.equal(shown, list[1].variant)
+    end)
+
     it("says what is in a file", function()
       assert.truthy(capture("info", folder .. "/demo-other.h5"):find("top1", 1, true))
       assert.truthy(capture("info", folder):find("trials", 1, true))
