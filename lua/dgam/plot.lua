@@ -96,11 +96,11 @@ local function write_file(path, ...)
 end
 
 -- Runs a gnuplot script and returns what it drew. Script and picture go through files whose names we choose, so that
--- nothing of a user's is parsed by a shell.
+-- nothing of a user's is parsed by a shell; -d: the user's own settings of gnuplot stay out of it.
 local function gnuplot(script)
   local name, picture = os.tmpname(), os.tmpname()
   write_file(name, "set output ", quoted(picture), "\n", script, "\nunset multiplot\nunset output\n")
-  local p = assert(io.popen(("gnuplot %s 2>&1 </dev/null"):format(name), "r"))
+  local p = assert(io.popen(("gnuplot -d %s 2>&1 </dev/null"):format(name), "r"))
   local said = p:read "a"
   local ok = p:close()
   local drawn = io.open(picture, "rb")

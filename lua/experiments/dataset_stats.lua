@@ -265,42 +265,55 @@ end
 
 -- --- Table 2: how the clips are spread over splits and fields ---
 
-local SPLIT_ORDER = { train = 1, val = 2, test = 3 }
+local SPLIT_ORDER, NO_SPLIT = { train = 1, val = 2, test = 3 }, "no split"
 
 local function table2(set)
   local d, s = set.d, set.s
-  local splits = d:splits()
+  local splits, dealt = d:splits(), 0
+  for _, n in pairs(d:count "split") do dealt = dealt + n end
+  if dealt < #d.items then splits[#splits + 1] = NO_SPLIT end
   table.sort(splits, function(a, b)
     local p, q = SPLIT_ORDER[a] or 9, SPLIT_ORDER[b] or 9
     return p < q or p == q and a < b
   end)
-  local seconds = {}
+  local seconds, tally, total = {}, {}, { splits = {}, seconds = 0 }
   for k, at in ipairs(s.index) do seconds[at] = s.fps[k] > 0 and s.frames[k] / s.fps[k] or nil end
+  local function count(t, at, split)
+    t.splits[split], t.seconds = (t.splits[split] or 0) + 1, t.seconds + (seconds[at] or 0)
+  end
+  for at, item in ipairs(d.items) do
+    count(total, at, item.split or NO_SPLIT)
+    for _, field in ipairs { "label", table.unpack(FIELDS) } do
+      local value = item[field]
+      if value ~= nil then
+        tally[field] = tally[field] or {}
+        tally[field][value] = tally[field][value] or { splits = {}, seconds = 0 }
+        count(tally[field][value], at, item.split or NO_SPLIT)
+      end
+    end
+  end
   local grid, rules, left_out = { { "" } }, {}, {}
   for _, split in ipairs(splits) do table.insert(grid[1], split) end
   for _, name in ipairs { "all", "duration" } do table.insert(grid[1], name) end
-  local function row(name, wanted)
-    local count, all, total = {}, 0, 0
-    for at, item in ipairs(d.items) do
-      if not wanted.field or item[wanted.field] == wanted.value then
-        count[item.split] = (count[item.split] or 0) + 1
-        all, total = all + 1, total + (seconds[at] or 0)
-      end
+  local function row(name, t)
+    local cells, all = { name }, 0
+    for i, split in ipairs(splits) do
+      local n = t and t.splits[split] or 0
+      cells[i + 1], all = ("%d"):format(n), all + n
     end
-    local cells = { name }
-    for _, split in ipairs(splits) do cells[#cells + 1] = ("%d"):format(count[split] or 0) end
-    cells[#cells + 1], cells[#cells + 2] = ("%d"):format(all), total > 0 and ("%.0f s"):format(total) or "-"
+    cells[#cells + 1] = ("%d"):format(all)
+    cells[#cells + 1] = t and t.seconds > 0 and ("%.0f s"):format(t.seconds) or "-"
     grid[#grid + 1] = cells
   end
   for _, field in ipairs(FIELDS) do
     local list = levels(d, field)
     if #list == 0 then left_out[#left_out + 1] = field end
-    for i, level in ipairs(list) do row((i == 1 and field .. ": " or "   ") .. tostring(level), { field = field, value = level }) end
+    for i, level in ipairs(list) do row((i == 1 and field .. ": " or "   ") .. tostring(level), tally[field][level]) end
     if #list > 0 then rules[#rules + 1] = #grid - 1 end
   end
-  for label, class in ipairs(d.classes) do row((label == 1 and "class: " or "   ") .. class, { field = "label", value = label }) end
+  for label, class in ipairs(d.classes) do row((label == 1 and "class: " or "   ") .. class, tally.label[label]) end
   rules[#rules + 1] = #grid - 1
-  row("all", {})
+  row("all", total)
   return grid, rules, #left_out > 0 and ("Not known of this dataset: %s."):format(table.concat(left_out, ", ")) or nil
 end
 

@@ -88,7 +88,7 @@ describe("experiments/dataset_stats.lua", function()
     film.text(description, ([[return { name = "described", classes = { "a", "b" }, options = { many = 2 }, prepare = function(o)
       local items = {}
       for i = 1, o.many do
-        items[i] = { path = %q .. "/clip " .. i .. ".avi", label = i %% 2 + 1, split = i == 1 and "test" or "train",
+        items[i] = { path = %q .. "/clip " .. i .. ".avi", label = i %% 2 + 1, split = ({ "test", "train" })[i],
           light = i == 1 and "ELL" or "LL", camera = "it's", location = "yard", spot = i == 1 and "left" or "right" }
       end
       return { items = items } end }]]):format(data .. "/" .. CLASSES[3]))
@@ -96,6 +96,7 @@ describe("experiments/dataset_stats.lua", function()
     assert.truthy(ok, text)
     assert.truthy(text:find("described, many=3 +3 ") and text:find("\ndescribed +2 "), text)
     assert.truthy(text:find("   ELL +1 ") and text:find("spot: left", 1, true), text)
+    assert.truthy(text:find("train +test +no split +all") and text:find("\nall +1 +1 +1 +3 "), text)
     text, ok = run "data=described.lua?mani=3"
     assert.is_nil(ok)
     assert.truthy(text:find("did you mean 'many'", 1, true), text)
