@@ -6,7 +6,7 @@
  * the two differ, the whole file is decoded once and frames are counted from the start from then on.
  *
  * What a frame is: the decoder's picture, turned to RGB by swscale (full or limited range, BT.601 unless the file says
- * otherwise, chroma as the usual players do it), turned upright if the file holds a rotation, then cropped and resized as
+ * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright if the file holds a rotation, then cropped and resized as
  * resize.h says. Only the part of the picture that is wanted is converted.
  *
  * A dgam_video belongs to one thread at a time; different ones may run in different threads.

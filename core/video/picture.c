@@ -22,11 +22,17 @@ static dgam_status room(uint8_t **buffer, size_t *have, size_t need) {
   return DGAM_OK;
 }
 
+/* Grey is full range unless the file says otherwise, as FFmpeg has it. */
+static int is_grey(const AVFrame *f) {
+  const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(f->format);
+  return d && d->nb_components < 3 && !(d->flags & (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_RGB));
+}
+
 static int full_range(const AVFrame *f) {
   switch (f->format) {
     case AV_PIX_FMT_YUVJ420P: case AV_PIX_FMT_YUVJ422P: case AV_PIX_FMT_YUVJ444P: case AV_PIX_FMT_YUVJ440P: case AV_PIX_FMT_YUVJ411P:
       return 1;
-    default: return f->color_range == AVCOL_RANGE_JPEG;
+    default: return is_grey(f) ? f->color_range != AVCOL_RANGE_MPEG : f->color_range == AVCOL_RANGE_JPEG;
   }
 }
 
@@ -94,6 +100,16 @@ static void turn(const uint8_t *from, size_t stride, int w, int h, int rotation,
     }
 }
 
+/* 16..235 -> 0..255 */
+static void stretch(uint8_t *p, size_t n) {
+  uint8_t table[256];
+  for (int i = 0; i < 256; i++) {
+    int v = ((i - 16) * 510 + 219) / 438; /* to the nearest */
+    table[i] = (uint8_t)(i < 16 ? 0 : v > 255 ? 255 : v);
+  }
+  for (size_t i = 0; i < n; i++) p[i] = table[p[i]];
+}
+
 dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, dgam_box *box, const uint8_t **rgb,
                              size_t *stride, const char *path) {
   dgam_box s = {0, 0, f->width, f->height};
@@ -117,6 +133,7 @@ dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, dg
   int to_line[4] = {(int)line};
   if (sws_scale(p->sws, planes, f->linesize, 0, s.h, to, to_line) <= 0)
     return dgam_fail(DGAM_EINTERNAL, "%s: conversion of a %d x %d picture to RGB failed", path, s.w, s.h);
+  if (f->format == AV_PIX_FMT_GRAY8 && !full_range(f)) stretch(p->rgb, line * (size_t)s.h); /* swscale copies it as it is */
   *rgb = p->rgb;
   *stride = line;
   *box = upright_box(s, rotation, f->width, f->height);

@@ -76,19 +76,30 @@ static void colours_survive(void **state) {
   }
 }
 
+/* Grey, in both ranges, is as bright as it was. */
 static void grey_is_grey(void **state) {
   (void)state;
   static const char *const formats[] = {"gray", "gray10le", "gray16le"};
-  for (size_t i = 0; i < 3; i++) {
+  for (size_t i = 0; i < 6; i++) {
     dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
-    s.codec = "ffv1", s.pixels = formats[i];
-    assert_ok(film_write(scratch_path("g.mkv"), &s, 5));
+    s.codec = "ffv1", s.pixels = formats[i / 2], s.full_range = i % 2;
+    char path[512];
+    snprintf(path, sizeof path, "%s", scratch_path("g.mkv"));
+    assert_ok(film_write(path, &s, 5));
     dgam_video *v;
-    assert_ok(dgam_video_open(&v, scratch_path("g.mkv"), NULL));
+    assert_ok(dgam_video_open(&v, path, NULL));
     int64_t frames[5] = {4, 2, 0, 1, 3};
     int got[5];
     read_numbers(v, frames, 5, W, H, got);
     for (int k = 0; k < 5; k++) assert_int_equal(got[k], frames[k]);
+    static uint8_t rgb[3 * W * H], out[3 * W * H];
+    film_frame(rgb, W, H, 3);
+    assert_ok(dgam_video_frames(v, &frames[4], 1, out));
+    for (size_t p = 0; p < W * H / 4; p++) { /* where the film is grey */
+      if (abs(out[p] - rgb[3 * p]) > 2)
+        fail_msg("%s, %s range: pixel %zu is %d, expected %d", s.pixels, s.full_range ? "full" : "limited", p, out[p], rgb[3 * p]);
+      assert_true(out[p] == out[p + W * H] && out[p] == out[p + 2 * W * H]);
+    }
     dgam_video_close(v);
   }
 }
@@ -250,8 +261,11 @@ static void bad_files_are_named(void **state) {
   memset(text, 'x', sizeof text);
   write_file(path, text, sizeof text);
   assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "not a video");
-  write_file(path, "#EXTM3U\n#EXTINF:1,\nhttp://localhost/x.ts\n", 41); /* a playlist must not be followed */
-  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "not a video");
+  assert_fails(dgam_video_open(&v, "/dev/zero", NULL), DGAM_EFORMAT, "/dev/zero: this is a pipe or a device");
+  snprintf(path, sizeof path, "%s", scratch_path("pipe.avi"));
+  assert_int_equal(mkfifo(path, 0600), 0);
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "pipe.avi: this is a pipe or a device");
+  unlink(path);
   assert_null(v);
 
   /* A video cut off anywhere opens with the frames it still has, or says what is wrong. */
@@ -287,6 +301,95 @@ static void bad_files_are_named(void **state) {
     assert_true(opened >= (i == 1 ? 1 : 10));
     free(b);
   }
+}
+
+/* Files that name other files: none of them may be opened, whatever the ending. A good video lies where they point, and a
+ * pipe, which would hang whoever opens it. */
+static void nothing_else_is_opened(void **state) {
+  (void)state;
+  dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+  char target[512], pipe_path[512], text[4096];
+  snprintf(target, sizeof target, "%s", scratch_path("target.avi"));
+  assert_ok(film_write(target, &s, 3));
+  snprintf(pipe_path, sizeof pipe_path, "%s", scratch_path("pipe.ts"));
+  assert_int_equal(mkfifo(pipe_path, 0600), 0);
+  static const char *const texts[] = {
+      "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n%s\n#EXTINF:1,\n%s\n#EXT-X-ENDLIST\n",
+      "ffconcat version 1.0\nfile '%s'\nfile '%s'\n",
+      "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\na=x:%s %s\n",
+      "<?xml version=\"1.0\"?><MPD><Period><AdaptationSet><Representation><BaseURL>%s</BaseURL>%s</Representation></AdaptationSet></Period></MPD>",
+      "<smil><body><video src=\"%s\"/><video src=\"%s\"/></body></smil>",
+      "RTSPtextRTSP://127.0.0.1/%s\n%s", "ASF http://127.0.0.1:1/%s\n%s",
+      "concat:%s|%s"};
+  static const char *const endings[] = {"m3u8", "ffconcat", "sdp", "mpd", "avi", "mp4", "mkv", "%03d.jpg"};
+  for (size_t t = 0; t < sizeof texts / sizeof *texts; t++)
+    for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
+      char name[64], path[512];
+      snprintf(name, sizeof name, "list.%s", endings[e]);
+      snprintf(path, sizeof path, "%s", scratch_path(name));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+      int n = snprintf(text, sizeof text, texts[t], target, pipe_path);
+#pragma GCC diagnostic pop
+      write_file(path, text, (size_t)n);
+      dgam_video *v;
+      assert_fails(dgam_video_open(&v, path, &(dgam_video_options){.seconds = 5}), DGAM_EFORMAT, "this is not a video file");
+      unlink(path);
+    }
+  /* nor is a protocol or a pattern of names anything but the name of a file */
+  static const char *const names[] = {"concat:%s", "file:%s", "http://127.0.0.1:1/x.avi%.0s", "subfile,,start,0,end,0,,:%s", "pipe:0%.0s"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    dgam_video *v;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(text, sizeof text, names[i], target);
+#pragma GCC diagnostic pop
+    assert_fails(dgam_video_open(&v, text, NULL), DGAM_EIO, "No such file");
+  }
+  scratch_empty();
+}
+
+static void put_le(unsigned char *b, uint32_t v) {
+  for (int i = 0; i < 4; i++) b[i] = (unsigned char)(v >> (8 * i));
+}
+
+/* Headers that promise huge or no pictures are refused before memory is asked for. */
+static void sizes_that_make_no_sense(void **state) {
+  (void)state;
+  static const uint32_t sizes[][2] = {{0, 0}, {0, H}, {W, 0}, {100000, 100000}, {0x7fffffff, 0x7fffffff}, {0xffffffff, 1}, {1 << 15, 1 << 15}};
+  dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+  static const char *const codecs[] = {"mpeg4", "ffv1", "huffyuv", "mjpeg"};
+  for (size_t c = 0; c < 4; c++) {
+    char path[512];
+    snprintf(path, sizeof path, "%s", scratch_path("size.avi"));
+    s.codec = codecs[c], s.full_range = c == 3, s.pixels = c == 2 ? "yuv422p" : NULL;
+    assert_ok(film_write(path, &s, 3));
+    size_t n;
+    unsigned char *b = read_file(path, &n);
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+      for (size_t i = 0; i + 60 < n; i++) /* the stream's format: size, width, height */
+        if (memcmp(b + i, "strf", 4) == 0) put_le(b + i + 12, sizes[k][0]), put_le(b + i + 16, sizes[k][1]);
+      for (size_t i = 0; c == 3 && i + 9 < n; i++) /* and in the JPEG itself */
+        if (b[i] == 0xff && b[i + 1] == 0xc0) {
+          b[i + 5] = (unsigned char)(sizes[k][1] >> 8), b[i + 6] = (unsigned char)sizes[k][1];
+          b[i + 7] = (unsigned char)(sizes[k][0] >> 8), b[i + 8] = (unsigned char)sizes[k][0];
+        }
+      write_file(path, b, n);
+      dgam_video *v;
+      dgam_status st = dgam_video_open(&v, path, &(dgam_video_options){.seconds = 5});
+      if (st == DGAM_OK) { /* where the bitstream tells the true size */
+        dgam_video_info info;
+        dgam_video_get_info(v, &info);
+        assert_true((size_t)info.width * (size_t)info.height <= (size_t)1 << 26 && info.width > 0 && info.height > 0);
+        dgam_video_close(v);
+      } else {
+        assert_true(st == DGAM_EFORMAT || st == DGAM_EINVAL);
+        assert_non_null(strstr(dgam_error(), "size.avi"));
+      }
+    }
+    free(b);
+  }
+  scratch_empty();
 }
 
 /* A folder of pictures counts its files as people do, and names the one that is broken. */
@@ -384,6 +487,7 @@ int main(void) {
       cmocka_unit_test(colours_survive),
       cmocka_unit_test(grey_is_grey),                 cmocka_unit_test(parts_are_parts_of_the_whole),
       cmocka_unit_test(limits_are_kept),              cmocka_unit_test(bad_files_are_named),
+      cmocka_unit_test(nothing_else_is_opened),       cmocka_unit_test(sizes_that_make_no_sense),
       cmocka_unit_test(folders_are_videos),           cmocka_unit_test(damage_never_ends_a_run),
   };
   return cmocka_run_group_tests_name("video_decode", tests, scratch_make, scratch_remove);
