@@ -295,13 +295,23 @@ static dgam_pool *check_pool(lua_State *L) {
   return *p;
 }
 
+/* pool(threads, options, cache): cache = { folder =, bytes = } */
 static int pool_new(lua_State *L) {
+  static const char *const names[] = {"folder", "bytes", NULL};
   lua_Integer threads = luaL_checkinteger(L, 1);
   dgam_video_options options = options_at(L, 2);
+  dgl_checkfields(L, 3, names);
+  const char *folder = dgl_optfield_string(L, 3, "folder", NULL);
+  lua_Integer bytes = dgl_optfield_integer(L, 3, "bytes", 0);
   dgam_pool **p = lua_newuserdatauv(L, sizeof *p, 0);
   *p = NULL;
   luaL_setmetatable(L, POOL);
   dgl_check(L, dgam_pool_create(p, threads < 0 || threads > 100000 ? 0 : (int)threads, &options));
+  if (folder) {
+    dgam_clip_cache *cache;
+    dgl_check(L, dgam_clip_cache_open(&cache, folder, bytes < 0 ? 0 : (uint64_t)bytes));
+    dgam_pool_use_cache(*p, cache);
+  }
   return 1;
 }
 
@@ -315,7 +325,8 @@ static int pool_close(lua_State *L) {
 static int pool_cancel(lua_State *L) { return dgam_pool_cancel(check_pool(L)), 0; }
 static int pool_pending(lua_State *L) { return lua_pushinteger(L, (lua_Integer)dgam_pool_pending(check_pool(L))), 1; }
 
-/* pool:submit(path, sampling | nil, epoch, position, ...): nil only counts frames */
+/* pool:submit(path, sampling | nil, epoch, position, ...): nil only counts frames. The numbers choose the draws; a table of numbers before
+ * them those of frames, crop and flip, the rest then only those of changes of pixels. */
 static int pool_submit(lua_State *L) {
   dgam_pool *p = check_pool(L);
   const char *path = luaL_checkstring(L, 2);
@@ -324,7 +335,16 @@ static int pool_submit(lua_State *L) {
     return 0;
   }
   dgam_sampling s = *check_sampling(L, 3);
-  s.stream = stream_at(L, 4);
+  int table = lua_istable(L, 4);
+  s.stream = stream_at(L, table ? 5 : 4);
+  if (table) {
+    s.changes = s.stream, s.stream = 0;
+    for (lua_Integer i = 1; i <= luaL_len(L, 4); i++) {
+      lua_geti(L, 4, i);
+      s.stream = dgam_rng_mix(s.stream, (uint64_t)luaL_checkinteger(L, -1));
+      lua_pop(L, 1);
+    }
+  }
   dgl_check(L, dgam_pool_submit(p, path, &s));
   return 0;
 }
@@ -352,6 +372,8 @@ static int pool_next(lua_State *L) {
   push_info(L, &r.info);
   lua_pushnumber(L, r.seconds);
   lua_setfield(L, -2, "seconds");
+  lua_pushboolean(L, r.cached);
+  lua_setfield(L, -2, "cached");
   return 1;
 }
 

@@ -29,6 +29,7 @@ struct dgam_pool {
   int running, quit;
   atomic_int stop;           /* running jobs give up */
   dgam_video_options options;
+  dgam_clip_cache *cache;    /* or NULL */
   pthread_t threads[MAX_THREADS];
   int n_threads;
   struct {
@@ -75,7 +76,7 @@ static void free_job(job *j) {
 
 /* --- threads --- */
 
-static dgam_status work(dgam_pool *p, job *j) {
+static dgam_status decode(dgam_pool *p, job *j) {
   dgam_video *v;
   DGAM_TRY(dgam_video_open(&v, j->path, &p->options));
   dgam_status s = j->sampled ? dgam_video_views_of(v, &j->sampling, j->result.views, &p->stop) : dgam_video_count(v);
@@ -84,13 +85,25 @@ static dgam_status work(dgam_pool *p, job *j) {
   return s;
 }
 
+static dgam_status work(dgam_pool *p, job *j) {
+  if (!j->sampled) return decode(p, j);
+  char *key = NULL;
+  dgam_pool_result *r = &j->result;
+  r->cached = p->cache && dgam_clip_cache_load(p->cache, j->path, &j->sampling, &r->info, r->views, &key);
+  if (!r->cached) {
+    dgam_status s = decode(p, j);
+    if (p->cache) dgam_clip_cache_save(p->cache, j->path, &j->sampling, s == DGAM_OK ? &r->info : NULL, r->views, key);
+    DGAM_TRY(s);
+  }
+  return dgam_sampling_augment(&j->sampling, r->views);
+}
+
 static void run_job(dgam_pool *p, job *j) {
   double start = now();
   dgam_status s = DGAM_OK;
   if (j->sampled && !j->result.views && !(j->result.views = malloc(j->result.bytes)))
     s = dgam_fail(DGAM_ENOMEM, "%s: no memory for views of %zu bytes", j->path, j->result.bytes);
   if (s == DGAM_OK) s = work(p, j);
-  if (s == DGAM_OK && j->sampled) s = dgam_sampling_augment(&j->sampling, j->result.views);
   j->result.status = s;
   if (s != DGAM_OK) {
     snprintf(j->result.message, sizeof j->result.message, "%s", dgam_error());
@@ -159,6 +172,8 @@ dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_opti
 }
 
 /* --- the caller's side --- */
+
+void dgam_pool_use_cache(dgam_pool *p, dgam_clip_cache *cache) { p->cache = cache; }
 
 dgam_status dgam_pool_submit(dgam_pool *p, const char *path, const dgam_sampling *sampling) {
   if (sampling) DGAM_TRY(dgam_sampling_check(sampling));

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "video/cache.h"
 #include "video/decode.h"
 #include "video/sample.h"
 
@@ -30,10 +31,14 @@ typedef struct dgam_pool_result {
   uint8_t *views;        /* dgam_sampling_bytes bytes; NULL if the job failed */
   size_t bytes;
   double seconds;        /* wall time the job took a thread */
+  int cached;            /* 1: the views were read from the cache */
 } dgam_pool_result;
 
 /* Starts `threads` threads (1 .. 256). options may be NULL; its `stop` is not used. */
 DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_options *options);
+
+/* Jobs look for their views in `cache` first and enter what they decode. Before the first job; the pool closes it in the end. */
+DGAM_API void dgam_pool_use_cache(dgam_pool *p, dgam_clip_cache *cache);
 
 /* Queues a job: open `path`, sample it. sampling == NULL: only count its frames by decoding it whole (dgam_video_count). */
 DGAM_API dgam_status dgam_pool_submit(dgam_pool *p, const char *path, const dgam_sampling *sampling);

@@ -226,7 +226,7 @@ dgam_status dgam_video_views_of(dgam_video *v, const dgam_sampling *s, uint8_t *
 int dgam_sampling_changes(const dgam_sampling *s, dgam_change changes[DGAM_CHANGES]) {
   static const uint64_t own = 0x617567; /* other numbers than frames and crops are drawn from */
   dgam_rng rng;
-  dgam_rng_init(&rng, s->seed, dgam_rng_mix(s->stream, own));
+  dgam_rng_init(&rng, s->seed, dgam_rng_mix(s->changes ? s->changes : s->stream, own));
   return dgam_augment_draw(&s->augment, s->out_w, s->out_h, &rng, changes);
 }
 

@@ -53,6 +53,7 @@ typedef struct dgam_sampling {
   dgam_enhance enhance;
   dgam_augment augment;          /* drawn once for a video: all its views get the same changes */
   uint64_t seed, stream;         /* of the draws; use a stream for each (epoch, sample) */
+  uint64_t changes;              /* stream of augment's draws; 0: `stream` too */
 } dgam_sampling;
 
 /* Kinetics practice: one clip of 32 frames, every 2nd, 224 x 224, area .08 to 1, ratio 3/4 to 4/3, flip .5. */
@@ -78,7 +79,7 @@ DGAM_API dgam_status dgam_sample_views(const dgam_sampling *s, const dgam_video_
  * there; NULL: none. */
 DGAM_API dgam_status dgam_video_views_of(dgam_video *v, const dgam_sampling *s, uint8_t *out, const atomic_int *stop);
 
-/* The changes that s->augment draws for (s->seed, s->stream), from numbers of their own. Returns how many. */
+/* The changes that s->augment draws, from numbers of their own. Returns how many. */
 DGAM_API int dgam_sampling_changes(const dgam_sampling *s, dgam_change changes[DGAM_CHANGES]);
 
 /* Makes them, in place, to all views in `out`. */

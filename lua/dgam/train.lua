@@ -36,6 +36,8 @@ train.defaults = {
   enhance = "none",     -- what every frame goes through before the network sees it: "clahe", "lime" ..., see dgam.enhance
   dim = 0,              -- share of training clips that are dimmed and made noisy (train.dim), reached after a quarter
   threads = 2,          -- decoding threads
+  clip_cache = 0,       -- gigabytes of disk for decoded clips, and the draws of a training clip that it serves (0: all differ);
+  draws = 0,            --   see cache and draws in dgam.data.loader
   checkpoint_seconds = 300, -- between checkpoints within an epoch
   experts = "first",    -- "uniform": drawn for every clip
   gate_epochs = 60, gate_batch = 128,
@@ -55,13 +57,14 @@ end
 
 local function loader_options(cfg, split)
   return { split = split, batch = cfg.batch, clip_len = cfg.clip_len, interval = cfg.interval, size = cfg.size,
-    seed = cfg.seed, threads = cfg.threads, enhance = cfg.enhance }
+    seed = cfg.seed, threads = cfg.threads, enhance = cfg.enhance, cache = cfg.clip_cache }
 end
 
 --- The loader that trains: random start, random resized crop, flip.
 function train.train_loader(dataset, cfg)
   local options = loader_options(cfg, "train")
   options.train, options.area = true, { cfg.crop_area, 1 }
+  options.draws = cfg.draws > 0 and cfg.draws or nil
   for _, name in ipairs { "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix" } do options[name] = cfg[name] end
   return data.loader(dataset, options)
 end
@@ -244,7 +247,8 @@ function train.fit(model, dataset, cfg)
         within.batches, within.seen = batches, within.seen + n
         within.loss = within.loss + value * n
         within.right = within.right + logits:detach():argmax(2):eq(batch.label):sum():item()
-        bar:advance(1, { loss = within.loss / within.seen, accuracy = within.right / within.seen }, n)
+        bar:advance(1, { loss = within.loss / within.seen, accuracy = within.right / within.seen,
+          ["from cache"] = loader:hits() }, n)
         if progress.now() - saved > cfg.checkpoint_seconds then save(epoch - 1, within) end
       end
     end

@@ -117,9 +117,10 @@ end
 --- Decoding threads; dgam.data.loader is the comfortable way to them.
 -- @param threads how many
 -- @param options as for video.open
+-- @param cache { folder = (which exists), bytes = limit }: views are kept there and read instead of decoded (core/video/cache.h)
 -- @return pool with submit(path, sampling, ...), next(tensor, row) -> info | nil, message (in the order of submission),
 --   pending(), cancel(), close()
-function video.pool(threads, options) return native.pool(threads, with_index(options)) end
+function video.pool(threads, options, cache) return native.pool(threads, with_index(options), cache) end
 
 --- Starts a video file. It appears under its name only when finish() is called; the same frames give the same bytes.
 -- @param path the ending chooses the container: .avi, .mp4, .mkv ...

@@ -2,6 +2,7 @@
 local film = require "film"
 local data = require "dgam.data"
 local lists = require "dgam.data.lists"
+local shell = require "dgam.bench.shell"
 local torch = require "torch"
 
 local function fails(pattern, f, ...)
@@ -298,6 +299,169 @@ describe("dgam.data", function()
       fails("2 crops, expected 1, 3 or 10", data.loader, d, { views = { crops = 2 } })
       fails("flip is for train", data.loader, d, { flip = 0 })
       fails("unknown split 'tset'", data.loader, d, { split = "tset" })
+    end)
+  end)
+
+  describe("loader with a cache", function()
+    local lfs = require "lfs"
+    local folder
+    setup(function() -- files that changed just now are not entered
+      local old = os.time() - 100
+      for _, item in ipairs(data.open(dir).items) do assert(lfs.touch(item.path, old, old)) end
+    end)
+    before_each(function() folder = film.folder() end)
+    after_each(function() film.remove(folder) end)
+
+    local function names()
+      local list = {}
+      for name in lfs.dir(folder) do
+        if name:sub(1, 1) ~= "." or #name > 2 then list[#list + 1] = name end
+      end
+      table.sort(list)
+      return list
+    end
+
+    local function pass(more, epochs)
+      local o = { split = "train", batch = 5, clip_len = 4, interval = 2, size = 24, train = true, seed = 7, quiet = true }
+      for k, v in pairs(more or {}) do o[k] = v end
+      local l <close> = data.loader(data.open(dir), o)
+      local clips = {}
+      for e = 1, epochs or 2 do
+        for batch in l:epoch(e) do clips[#clips + 1] = batch.clip end
+      end
+      return clips, l:hits(), l:summary()
+    end
+
+    local function same(a, b)
+      assert.equal(#a, #b)
+      for i, clip in ipairs(a) do assert.is_true(torch.equal(clip, b[i])) end
+    end
+
+    it("gives the same batches, from disk the second time", function()
+      local cache = { folder = folder, gigabytes = 1 }
+      local more = { jitter = 0.4, erasing = 0.5 }
+      local want = pass(more)
+      more.cache = cache
+      local first, none = pass(more)
+      same(want, first)
+      assert.equal(0, none)
+      assert.equal(24, #names())
+      more.threads = 3
+      local second, all, summary = pass(more)
+      same(want, second)
+      assert.equal(1, all)
+      assert.equal("100% of 24 clips came from the cache", summary)
+      more.jitter = nil -- other changes of pixels, the same views
+      local _, still = pass(more)
+      assert.equal(1, still)
+      more.seed = 8 -- other draws
+      assert.equal(0, select(2, pass(more)))
+    end)
+
+    it("serves every epoch of what is measured, whatever the seed, and few draws of what trains", function()
+      local cache = { folder = folder, gigabytes = 1 }
+      local views = { split = "val", train = false, views = { clips = 2, crops = 3 }, cache = cache }
+      local _, hits = pass(views, 4)
+      assert.equal(0.75, hits)
+      views.seed = 99
+      assert.equal(1, select(2, pass(views, 1)))
+      local want = pass({ draws = 2, randaugment = 5 }, 5)
+      local got, share = pass({ draws = 2, randaugment = 5, cache = cache }, 5)
+      same(want, got)
+      assert.equal(0.6, share)
+      local l1 <close> = data.loader(data.open(dir), { split = "train", train = true, shuffle = false, size = 24, clip_len = 4, draws = 2 })
+      local one, three = l1:epoch(1)().clip, l1:epoch(3)().clip
+      assert.is_true(torch.equal(one, three))
+      assert.is_false(torch.equal(one, l1:epoch(2)().clip))
+    end)
+
+    it("does not use an entry that is damaged, another's, or of a file that changed", function()
+      local more = { cache = { folder = folder, gigabytes = 1 } }
+      local want = pass(more, 1)
+      local list = names()
+      for i, name in ipairs(list) do
+        local path = folder .. "/" .. name
+        local f = assert(io.open(path, "rb"))
+        local bytes = f:read "a"
+        f:close()
+        if i % 4 == 0 then
+          film.text(path, bytes:sub(1, #bytes // 2))
+        elseif i % 4 == 1 then
+          film.text(path, bytes:sub(1, -2) .. string.char(bytes:byte(-1) ~ 1))
+        elseif i % 4 == 2 then
+          film.text(path, "")
+        else
+          film.text(path, bytes:sub(1, 700) .. "!" .. bytes:sub(702))
+        end
+      end
+      local got, hits = pass(more, 1)
+      same(want, got)
+      assert.equal(0, hits)
+      got, hits = pass(more, 1)
+      same(want, got)
+      assert.equal(1, hits)
+      local path = data.open(dir):split("train").items[3].path
+      local old = os.time() - 50
+      lfs.touch(path, old, old)
+      got, hits = pass(more, 1)
+      same(want, got)
+      assert.is_true(math.abs(hits - 11 / 12) < 1e-9)
+      os.rename(folder .. "/" .. list[1], folder .. "/" .. list[2])
+      same(want, (pass(more, 1)))
+    end)
+
+    it("keeps to its size, throwing out what earlier runs used", function()
+      local one = 3 * 4 * 24 * 24 + 1000 -- bytes of a clip and more
+      local cache = { folder = folder, gigabytes = 6 * one / 1e9 }
+      local function bytes()
+        local sum = 0
+        for _, name in ipairs(names()) do sum = sum + lfs.attributes(folder .. "/" .. name, "size") end
+        return sum
+      end
+      local want = pass({}, 2)
+      local got, hits = pass({ cache = cache, draws = 1 }, 2)
+      assert.equal(0.25, hits) -- 6 of 12 fit, and stay
+      assert.is_true(bytes() <= 6 * one and bytes() > 5 * one * 0.9)
+      local mine = names()
+      got = pass({ cache = cache, seed = 5 }, 1)
+      same(pass({ seed = 5 }, 1), got)
+      assert.not_same(mine, names())
+      assert.is_true(bytes() <= 6 * one)
+      local again = select(2, pass({ cache = cache, seed = 5 }, 1))
+      assert.is_true(again > 0 and again <= 0.5)
+      same(want, (pass({ cache = cache }, 2)))
+    end)
+
+    it("can be shared by processes", function()
+      local script = folder .. "/run.lua"
+      film.text(script, ([[
+        local data = require "dgam.data"
+        local l = data.loader(data.open(%q), { split = "train", batch = 5, clip_len = 4, size = 24, train = true, seed = 7,
+          cache = { folder = %q, gigabytes = 1 }, threads = 2 })
+        local sum = 0
+        for e = 1, 3 do
+          for batch in l:epoch(e) do sum = sum + batch.clip:double():sum():item() end
+        end
+        print(math.tointeger(sum))
+      ]]):format(dir, folder))
+      local pipes, sums = {}, {}
+      for i = 1, 3 do pipes[i] = assert(io.popen(("OMP_NUM_THREADS=1 %s '%s'"):format(shell.program(), script))) end
+      for i, pipe in ipairs(pipes) do
+        sums[i] = pipe:read "l"
+        assert.is_true(pipe:close())
+      end
+      assert.matches("^%d+$", sums[1])
+      assert.same({ sums[1], sums[1], sums[1] }, sums)
+      assert.equal(36 + 1, #names())
+    end)
+
+    it("names what is wrong", function()
+      local d = data.open(dir)
+      fails("cache is %-1 gigabytes", data.loader, d, { cache = -1 })
+      fails("did you mean 'gigabytes'", data.loader, d, { cache = { gigabyts = 1 } })
+      film.text(folder .. "/file", "")
+      fails("cannot make the folder", data.loader, d, { cache = { folder = folder .. "/file/x" } })
+      fails("draws is 0", data.loader, d, { train = true, draws = 0 })
     end)
   end)
 

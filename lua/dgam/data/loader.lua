@@ -11,6 +11,7 @@
 -- loader:summary() how many.
 --
 -- A video is never played backwards: sitting down and standing up are different classes.
+local paths = require "dgam.paths"
 local rng = require "dgam.rng"
 local video = require "dgam.video"
 local suggest = require "dgam.suggest"
@@ -22,11 +23,24 @@ Loader.__index = Loader
 
 local OPTIONS = { "split", "batch", "clip_len", "interval", "size", "train", "seed", "threads", "prefetch", "views", "shuffle",
   "short", "area", "ratio", "flip", "clips", "rule", "window", "positions", "limits", "drop_last", "layout", "quiet", "on_skip",
-  "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance" }
+  "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance", "cache", "draws" }
 local FOR_TRAINING = { "area", "ratio", "flip", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix" }
 
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
+
+--- What `cache` means: { folder =, bytes = } or nil.
+local function cache_of(o)
+  local cache = o.cache
+  if not cache or cache == 0 then return nil end
+  if type(cache) ~= "table" then cache = { gigabytes = cache } end
+  suggest.check_options("loader: cache", cache, { "gigabytes", "folder" })
+  local size = cache.gigabytes or 8
+  if type(size) ~= "number" or not (size > 0 and size < 1e6) then
+    error(("loader: cache is %s gigabytes, expected more than 0"):format(tostring(size)), 4)
+  end
+  return { folder = paths.make_folder(cache.folder or paths.cache() .. "/clips"), bytes = math.ceil(size * 1e9) }
+end
 
 local function alpha(o, name)
   local v = o[name] or 0
@@ -90,9 +104,16 @@ end
 --   shuffle = train, drop_last = false, layout = "CTHW"
 --   prefetch = clips decoded ahead of the one that is asked for (2 batches, at most 256 MB)
 --   limits            see dgam.video.open
+--   cache = 8         gigabytes of disk for views that are read instead of decoded when they are asked for again, in the folder `clips`
+--                     of the cache folder; or { gigabytes = 8, folder = FOLDER }. Batches are the same with it and without. What is
+--                     measured (train = false) is the same in every epoch, so only the first decodes; so is a training run that is made
+--                     again with the same seed and sampling, whatever the network. Other training wants `draws`.
+--   draws = 4         in training a clip has only so many draws of frames, crop and flip: epoch 5 takes those of epoch 1 and so on, so
+--                     that a cache can serve them. Changes of pixels and the order still differ in every epoch
 --   on_skip = function(path, message); quiet = true: nothing on standard error
 -- @return loader with epoch(e) (iterator), batches() (how many an epoch has when all clips can be read), skipped, summary(),
---   waited (seconds spent waiting for decoding), views (views a video), close()
+--   hits() (share of the clips that came from the cache; nil without one), waited (seconds spent waiting for decoding), views
+--   (views a video), close()
 function loader.new(dataset, options)
   suggest.check_options("loader", options, OPTIONS)
   local o = {}
@@ -101,7 +122,8 @@ function loader.new(dataset, options)
   local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed, threads = count(o, "threads", 1, 2),
     shuffle = o.shuffle, drop_last = o.drop_last, limits = o.limits, quiet = o.quiet, on_skip = o.on_skip, skipped = {},
     n_skipped = 0, read = 0, waited = 0, mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
-    enhance = type(o.enhance) == "function" and o.enhance or nil }, Loader)
+    enhance = type(o.enhance) == "function" and o.enhance or nil, cache = cache_of(o), cached = 0,
+    draws = o.draws and count(o, "draws", 1) }, Loader)
   self.mixes = self.mix.mixup > 0 or self.mix.cutmix > 0
   if self.shuffle == nil then self.shuffle = o.train or false end
   self.sampling = video.sampling(sampling_of(o))
@@ -147,10 +169,15 @@ local function skip(self, path, message)
   end
 end
 
---- "3 of 500 clips could not be read", or nil if all could.
+--- Share of the clips so far that were read from the cache; nil without a cache.
+function Loader:hits() return self.cache and self.cached / math.max(1, self.read) or nil end
+
+--- "3 of 500 clips could not be read; 80% came from the cache", or nil if there is nothing to say.
 function Loader:summary()
-  if self.n_skipped == 0 then return nil end
-  return ("%d of %d clips could not be read"):format(self.n_skipped, #self.positions)
+  local parts = {}
+  if self.n_skipped > 0 then parts[1] = ("%d of %d clips could not be read"):format(self.n_skipped, #self.positions) end
+  if self.cache then parts[#parts + 1] = ("%.0f%% of %d clips came from the cache"):format(100 * self:hits(), self.read) end
+  return parts[1] and table.concat(parts, "; ")
 end
 
 --- What is done to a whole batch: enhancement by a function, mixup, cutmix.
@@ -176,7 +203,7 @@ end
 function Loader:epoch(epoch)
   if math.type(epoch) ~= "integer" then error(("loader: epoch is %s, expected a whole number"):format(tostring(epoch)), 2) end
   local torch = require "torch"
-  self.pool = self.pool or video.pool(self.threads, self.limits)
+  self.pool = self.pool or video.pool(self.threads, self.limits, self.cache)
   local pool, order = self.pool, self:order(epoch)
   pool:cancel()
   local total = self.drop_last and self:batches() * self.batch or #order
@@ -187,7 +214,12 @@ function Loader:epoch(epoch)
     while submitted < total and submitted - taken < self.ahead do
       submitted = submitted + 1
       local at = order[submitted]
-      pool:submit(self.dataset.items[at].path, self.sampling, epoch, at)
+      local path = self.dataset.items[at].path
+      if self.draws then
+        pool:submit(path, self.sampling, { (epoch - 1) % self.draws + 1, at }, epoch, at)
+      else
+        pool:submit(path, self.sampling, epoch, at)
+      end
     end
   end
 
@@ -206,6 +238,7 @@ function Loader:epoch(epoch)
         local at = order[taken]
         local item = self.dataset.items[at]
         if info then
+          if info.cached then self.cached = self.cached + 1 end
           index[#index + 1], labels[#labels + 1] = at, item.label
         else
           skip(self, item.path, message)
