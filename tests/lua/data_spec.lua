@@ -2,7 +2,6 @@
 local film = require "film"
 local data = require "dgam.data"
 local lists = require "dgam.data.lists"
-local shell = require "dgam.bench.shell"
 local torch = require "torch"
 
 local function fails(pattern, f, ...)
@@ -79,6 +78,40 @@ describe("dgam.data", function()
       fails("there is no such dataset", data.open, "no/such/data.lua")
     end)
 
+    it("knows a file under other spellings of its name, UTF-8 and all", function()
+      local function open(a, b)
+        return data.open { root = dir, classes = { "run" }, splits = { train = text("s1.txt", a), test = text("s2.txt", b) } }
+      end
+      fails("s2.txt:1: a/x.avi is in the list 'train' too", open, "a/x.avi 0\n", "./a//b/../x.avi 0\n")
+      fails("is in the list 'train' too", open, "a/x.avi 0\n", dir .. "/a/x.avi 0\n")
+      fails("in the splits 'train' and 'test'", data.open, { classes = { "a" }, items = { { path = "x", label = 1, split = "train" },
+        { path = "x", label = 1, split = "test" } } })
+      local d = open("\xEF\xBB\xBFléger/\u{6b69}く 1.avi 0\r\n", "y.avi 0")
+      assert.equal(dir .. "/léger/\u{6b69}く 1.avi", d.items[1].path)
+      fails("is UTF%-16, expected UTF%-8", open, "\xFF\xFEa\0", "y.avi 0")
+      fails("s1.txt:2: there is a zero byte", open, "a.avi 0\nb\0.avi 0\n", "y.avi 0")
+      fails("s1.txt:1: label 0x0 is not a whole number", open, "a.avi 0x0\n", "y.avi 0")
+      fails("s2.txt: there is no clip in the list of split 'test'", open, "a.avi 0\n", "\n\n")
+      fails("did you mean 'format'", data.open, { classes = { "a" }, splits = { t = { file = "x", fromat = "list" } } })
+    end)
+
+    it("takes several roots, folders of pictures, and links that lead back", function()
+      local lfs = require "lfs"
+      local a, b = dir .. "/roots/a", dir .. "/roots/b"
+      for _, path in ipairs { dir .. "/roots", a, b, a .. "/run", b .. "/run", b .. "/walk", b .. "/walk/clip1" } do lfs.mkdir(path) end
+      text("roots/a/run/1.avi", "")
+      text("roots/b/run/1.avi", "")
+      for k = 1, 3 do text(("roots/b/walk/clip1/%d.png"):format(k), "") end
+      lfs.link("..", b .. "/walk/back", true)
+      local d = data.open { root = { a, b, dir .. "/roots/none" }, splits = { all = { format = "folders" } } }
+      local found = {}
+      for i, item in ipairs(d.items) do found[i] = item.path:sub(#dir + 8) .. " " .. d.classes[item.label] end
+      table.sort(found)
+      assert.same({ "a/run/1.avi run", "b/run/1.avi run", "b/walk/clip1 walk" }, { found[1], found[2], found[#found] })
+      local l = data.open { root = { a, b }, classes = { "run", "walk" }, splits = { t = text("r.txt", "walk/clip1 1\nrun/1.avi 0\n") } }
+      assert.same({ b .. "/walk/clip1", a .. "/run/1.avi" }, { l.items[1].path, l.items[2].path })
+    end)
+
     it("refuses a file in two lists unless that is meant", function()
       local a, b = text("t1.txt", "x.avi 0\n"), text("t2.txt", "y.avi 0\nx.avi 0\n")
       local t = { root = dir, classes = { "run" }, splits = { train = a, test = b } }
@@ -143,6 +176,13 @@ describe("dgam.data", function()
       fails("unknown camera 'bro'; did you mean 'brio'", d.where, d, { camera = "bro" })
     end)
 
+    it("groups by a field", function()
+      local groups = d:where({ light = "ELL" }):group_by "camera"
+      assert.same({ "arducam", "brio", "c920" }, { groups[1].value, groups[2].value, groups[3].value })
+      assert.equal(20, #groups[2].data)
+      assert.equal("made (light = ELL) (camera = brio)", groups[2].data.name)
+    end)
+
     it("deals splits only when asked, the same way each time", function()
       local a, b = d:deal { seed = 3 }, d:deal { seed = 3 }
       assert.same({ test = 24, train = 88, val = 8 }, a:count "split")
@@ -157,8 +197,10 @@ describe("dgam.data", function()
       assert.same({ test = 30, train = 80, val = 10 }, g:count "split")
       fails("expected shares", d.deal, d, { test = 0.9, val = 0.2 })
       a:save_lists(dir .. "/lists")
-      local again = data.open { root = "", classes = dir .. "/lists/classes.txt", splits = { test = dir .. "/lists/test.txt" } }
-      assert.equal(24, #again)
+      local again = data.open(dir .. "/lists/dataset.lua")
+      assert.same({ #a, a:count "split", a:count "camera", a:count "lux" },
+        { #again, again:count "split", again:count "camera", again:count "lux" })
+      assert.equal(require("lfs").currentdir() .. "/" .. a:split("test").items[1].path, again:split("test").items[1].path)
     end)
   end)
 
@@ -302,169 +344,6 @@ describe("dgam.data", function()
     end)
   end)
 
-  describe("loader with a cache", function()
-    local lfs = require "lfs"
-    local folder
-    setup(function() -- files that changed just now are not entered
-      local old = os.time() - 100
-      for _, item in ipairs(data.open(dir).items) do assert(lfs.touch(item.path, old, old)) end
-    end)
-    before_each(function() folder = film.folder() end)
-    after_each(function() film.remove(folder) end)
-
-    local function names()
-      local list = {}
-      for name in lfs.dir(folder) do
-        if name:sub(1, 1) ~= "." or #name > 2 then list[#list + 1] = name end
-      end
-      table.sort(list)
-      return list
-    end
-
-    local function pass(more, epochs)
-      local o = { split = "train", batch = 5, clip_len = 4, interval = 2, size = 24, train = true, seed = 7, quiet = true }
-      for k, v in pairs(more or {}) do o[k] = v end
-      local l <close> = data.loader(data.open(dir), o)
-      local clips = {}
-      for e = 1, epochs or 2 do
-        for batch in l:epoch(e) do clips[#clips + 1] = batch.clip end
-      end
-      return clips, l:hits(), l:summary()
-    end
-
-    local function same(a, b)
-      assert.equal(#a, #b)
-      for i, clip in ipairs(a) do assert.is_true(torch.equal(clip, b[i])) end
-    end
-
-    it("gives the same batches, from disk the second time", function()
-      local cache = { folder = folder, gigabytes = 1 }
-      local more = { jitter = 0.4, erasing = 0.5 }
-      local want = pass(more)
-      more.cache = cache
-      local first, none = pass(more)
-      same(want, first)
-      assert.equal(0, none)
-      assert.equal(24, #names())
-      more.threads = 3
-      local second, all, summary = pass(more)
-      same(want, second)
-      assert.equal(1, all)
-      assert.equal("100% of 24 clips came from the cache", summary)
-      more.jitter = nil -- other changes of pixels, the same views
-      local _, still = pass(more)
-      assert.equal(1, still)
-      more.seed = 8 -- other draws
-      assert.equal(0, select(2, pass(more)))
-    end)
-
-    it("serves every epoch of what is measured, whatever the seed, and few draws of what trains", function()
-      local cache = { folder = folder, gigabytes = 1 }
-      local views = { split = "val", train = false, views = { clips = 2, crops = 3 }, cache = cache }
-      local _, hits = pass(views, 4)
-      assert.equal(0.75, hits)
-      views.seed = 99
-      assert.equal(1, select(2, pass(views, 1)))
-      local want = pass({ draws = 2, randaugment = 5 }, 5)
-      local got, share = pass({ draws = 2, randaugment = 5, cache = cache }, 5)
-      same(want, got)
-      assert.equal(0.6, share)
-      local l1 <close> = data.loader(data.open(dir), { split = "train", train = true, shuffle = false, size = 24, clip_len = 4, draws = 2 })
-      local one, three = l1:epoch(1)().clip, l1:epoch(3)().clip
-      assert.is_true(torch.equal(one, three))
-      assert.is_false(torch.equal(one, l1:epoch(2)().clip))
-    end)
-
-    it("does not use an entry that is damaged, another's, or of a file that changed", function()
-      local more = { cache = { folder = folder, gigabytes = 1 } }
-      local want = pass(more, 1)
-      local list = names()
-      for i, name in ipairs(list) do
-        local path = folder .. "/" .. name
-        local f = assert(io.open(path, "rb"))
-        local bytes = f:read "a"
-        f:close()
-        if i % 4 == 0 then
-          film.text(path, bytes:sub(1, #bytes // 2))
-        elseif i % 4 == 1 then
-          film.text(path, bytes:sub(1, -2) .. string.char(bytes:byte(-1) ~ 1))
-        elseif i % 4 == 2 then
-          film.text(path, "")
-        else
-          film.text(path, bytes:sub(1, 700) .. "!" .. bytes:sub(702))
-        end
-      end
-      local got, hits = pass(more, 1)
-      same(want, got)
-      assert.equal(0, hits)
-      got, hits = pass(more, 1)
-      same(want, got)
-      assert.equal(1, hits)
-      local path = data.open(dir):split("train").items[3].path
-      local old = os.time() - 50
-      lfs.touch(path, old, old)
-      got, hits = pass(more, 1)
-      same(want, got)
-      assert.is_true(math.abs(hits - 11 / 12) < 1e-9)
-      os.rename(folder .. "/" .. list[1], folder .. "/" .. list[2])
-      same(want, (pass(more, 1)))
-    end)
-
-    it("keeps to its size, throwing out what earlier runs used", function()
-      local one = 3 * 4 * 24 * 24 + 1000 -- bytes of a clip and more
-      local cache = { folder = folder, gigabytes = 6 * one / 1e9 }
-      local function bytes()
-        local sum = 0
-        for _, name in ipairs(names()) do sum = sum + lfs.attributes(folder .. "/" .. name, "size") end
-        return sum
-      end
-      local want = pass({}, 2)
-      local got, hits = pass({ cache = cache, draws = 1 }, 2)
-      assert.equal(0.25, hits) -- 6 of 12 fit, and stay
-      assert.is_true(bytes() <= 6 * one and bytes() > 5 * one * 0.9)
-      local mine = names()
-      got = pass({ cache = cache, seed = 5 }, 1)
-      same(pass({ seed = 5 }, 1), got)
-      assert.not_same(mine, names())
-      assert.is_true(bytes() <= 6 * one)
-      local again = select(2, pass({ cache = cache, seed = 5 }, 1))
-      assert.is_true(again > 0 and again <= 0.5)
-      same(want, (pass({ cache = cache }, 2)))
-    end)
-
-    it("can be shared by processes", function()
-      local script = folder .. "/run.lua"
-      film.text(script, ([[
-        local data = require "dgam.data"
-        local l = data.loader(data.open(%q), { split = "train", batch = 5, clip_len = 4, size = 24, train = true, seed = 7,
-          cache = { folder = %q, gigabytes = 1 }, threads = 2 })
-        local sum = 0
-        for e = 1, 3 do
-          for batch in l:epoch(e) do sum = sum + batch.clip:double():sum():item() end
-        end
-        print(math.tointeger(sum))
-      ]]):format(dir, folder))
-      local pipes, sums = {}, {}
-      for i = 1, 3 do pipes[i] = assert(io.popen(("OMP_NUM_THREADS=1 %s '%s'"):format(shell.program(), script))) end
-      for i, pipe in ipairs(pipes) do
-        sums[i] = pipe:read "l"
-        assert.is_true(pipe:close())
-      end
-      assert.matches("^%d+$", sums[1])
-      assert.same({ sums[1], sums[1], sums[1] }, sums)
-      assert.equal(36 + 1, #names())
-    end)
-
-    it("names what is wrong", function()
-      local d = data.open(dir)
-      fails("cache is %-1 gigabytes", data.loader, d, { cache = -1 })
-      fails("did you mean 'gigabytes'", data.loader, d, { cache = { gigabyts = 1 } })
-      film.text(folder .. "/file", "")
-      fails("cannot make the folder", data.loader, d, { cache = { folder = folder .. "/file/x" } })
-      fails("draws is 0", data.loader, d, { train = true, draws = 0 })
-    end)
-  end)
-
   describe("descriptions of datasets", function()
     local lfs = require "lfs"
     local function tree(name, files)
@@ -512,7 +391,8 @@ describe("dgam.data", function()
     end)
 
     it("kinetics and dark48", function()
-      local root = tree("kinetics", { ["classes.txt"] = "walk\nsit down\n", ["val.csv"] = "",
+      local root = tree("kinetics", { ["classes.txt"] = "walk\nsit down\n",
+        ["val.csv"] = "label,youtube_id,time_start,time_end,split\nwalk,q,0,10,val\n",
         ["train.csv"] = "label,youtube_id,time_start,time_end,split\nsit down,-abc,3,13,train\n" })
       local d = data.open("data/kinetics.lua", { root = root })
       assert.equal(root .. "/train/sit down/-abc_000003_000013.mp4", d.items[1].path)
@@ -559,18 +439,38 @@ describe("dgam.data", function()
       assert.matches("bad.avi: this is not a video", r.unreadable[1].message, 1, true)
       assert.matches("copy.avi: the same pictures as", r.duplicate[1].message, 1, true)
       assert.matches("clip 3.avi: in 'train', the same pictures as", r.leak[1].message, 1, true)
-      assert.equal(5, #data.open { classes = dir .. "/clean/classes.txt", splits = { train = dir .. "/clean/train.txt",
-        test = dir .. "/clean/test.txt", val = dir .. "/clean/val.txt" } })
+      assert.same({ test = 1, train = 3, val = 1 }, data.open(dir .. "/clean/dataset.lua"):count "split")
       bar.n = 0
       assert.equal(1, #run().unreadable)
       assert.equal(0, bar.n) -- all was known
       text("bad.avi", "still no video")
       run()
       assert.equal(1, bar.n)
+      local state = io.open(dir .. "/state.csv"):read "a" -- killed within a line
+      text("state.csv", state:sub(1, -20))
+      bar.n = 0
+      assert.equal(1, #run().unreadable)
+      assert.equal(1, bar.n)
+      bar.n = 0
+      run()
+      assert.equal(0, bar.n) -- what came after the torn line counts
+      local listed = items()
+      listed[1].frames, listed[2].frames = 30, 20 -- they have 21 and 22
+      local counted = check.run(data.open { root = dir, classes = { "run", "walk" }, items = listed },
+        { state = dir .. "/state.csv", bar = bar })
+      assert.equal(1, #counted.short)
+      assert.matches("21 frames, the list says 30", counted.short[1].message, 1, true)
     end)
   end)
 
   describe("lists", function()
+    it("takes text for a number only where it is written like one", function()
+      for text_of, want in pairs { ["7"] = 7, ["0.10"] = 0.1, ["-3.5e2"] = -350, ["0"] = 0, ["007"] = "007", ["0x10"] = "0x10", nan = "nan",
+        inf = "inf", [""] = "", ["-"] = "-", ["1.2.3"] = "1.2.3", e5 = "e5" } do
+        assert.equal(want, lists.value(text_of))
+      end
+    end)
+
     it("reads class names", function()
       assert.same({ "walk", "sit down" }, lists.classes(text("c1.txt", "0 walk\n1 sit down\n")))
       assert.same({ "walk", "run" }, lists.classes(text("c2.txt", "walk\r\nrun")))

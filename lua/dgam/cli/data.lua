@@ -72,7 +72,7 @@ function COMMANDS.check(args)
   end
   print(("%d clips: %d unreadable, %d short, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"):format(report.clips,
     #report.unreadable, #report.short, #report.duplicate, #report.leak, #report.mislabelled, #report.clean.items))
-  if args.out then print("clean lists are in " .. args.out) end
+  if args.out then print(("clean lists are in %s; open them as %s/dataset.lua"):format(args.out, args.out)) end
   return wrong > 0 and 1 or 0
 end
 
@@ -80,7 +80,7 @@ function COMMANDS.deal(args)
   local d = open(args):deal { test = args.test, val = args.val, seed = args.seed, group = args.group, from = args.from }
   d:save_lists(args.out)
   print(d)
-  print("lists are in " .. args.out)
+  print(("lists are in %s; open them as %s/dataset.lua"):format(args.out, args.out))
   return 0
 end
 

@@ -1,7 +1,7 @@
 --- dgam.data.check: reads every file of a dataset to its end and says what is wrong with it.
 --
--- All cores decode. What was found is appended to a state file, so a check that was stopped goes on, and a file is read
--- again only when its size or time has changed.
+-- All cores decode. What was found is appended to a state file every second, so a check that was stopped, or killed, goes on, and
+-- a file is read again only when its size or time has changed.
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
 local progress = require "dgam.progress"
@@ -15,6 +15,18 @@ local function quoted(text) return ('"%s"'):format(tostring(text):gsub('"', '""'
 -- path, size, time, frames, width, height, content, error
 local function line_of(r)
   return table.concat({ quoted(r.path), r.size, r.time, r.frames, r.width, r.height, r.content, quoted(r.error) }, ",") .. "\n"
+end
+
+--- Opens the state file to append to. A line that a kill cut off is ended, so that it stays alone.
+local function open_state(path)
+  local f, why = io.open(path, "a+b")
+  if not f then error(("cannot write what is found: %s"):format(why), 0) end
+  local size = f:seek "end"
+  if size > 0 then
+    f:seek("set", size - 1)
+    if f:read(1) ~= "\n" then f:write "\n" end
+  end
+  return f
 end
 
 --- What an earlier check found: path -> record. A line that was cut off by a kill is left out.
@@ -50,12 +62,12 @@ local function read_all(dataset, o)
       end
     end
   end
-  local file = o.state and assert(io.open(o.state, "ab"))
+  local file <close> = o.state and open_state(o.state) or nil
   local bar = o.bar or progress.new("checking " .. dataset.name, #todo)
   local pool <close> = video.pool(o.threads, o.limits)
-  local sent = 0
+  local sent, flushed = 0, progress.now()
   for done = 1, #todo do
-    while sent < #todo and sent < done + 4 * o.threads do
+    while sent < #todo and sent < done + 64 * o.threads do -- a count holds no memory, and one long file must not stop the others
       sent = sent + 1
       pool:submit(todo[sent])
     end
@@ -66,13 +78,15 @@ local function read_all(dataset, o)
       height = info.height, content = info.content or "", error = why or "" }
     records[path] = r
     if file then
-      file:write(line_of(r))
-      if done % 64 == 0 or done == #todo then file:flush() end
+      if not file:write(line_of(r)) then error(("cannot write to %s"):format(o.state), 0) end
+      if progress.now() - flushed > 1 then
+        file:flush()
+        flushed = progress.now()
+      end
     end
     bar:advance(1, nil, 1)
   end
   bar:finish()
-  if file then file:close() end
   return records
 end
 
@@ -117,6 +131,9 @@ function check.run(dataset, options)
       table.insert(report.unreadable, { item = item, message = r.error })
     else
       if r.frames < o.min_frames then tell("short", item, "%d frames, expected %d or more", r.frames, o.min_frames) end
+      if item.frames and math.type(item.frames) == "integer" and r.frames < item.frames then
+        tell("short", item, "%d frames, the list says %d", r.frames, item.frames)
+      end
       local before = first[r.content]
       if not before then
         first[r.content] = item

@@ -21,7 +21,7 @@
 --                format = "frames"   lines `folder frames label`; a folder of pictures is read as a video
 --                format = "csv"      columns path and label, others become fields of the item; `columns` names them when the file
 --                                    has no header, `item = function(row)` may return { path =, label = } instead
---                format = "folders"  folder/CLASS/**/video; `folder` is taken below root
+--                format = "folders"  folder/CLASS/**/video; `folder` is taken below every root. A folder of pictures is a video
 --   items      instead of splits: list of { path =, label = (from 1), split =, ... }
 --   metadata   CSV file with a column path and others that become fields of the item with that path
 --   fields     function(item): sets camera, light, actor ... of an item from its path; a field is what `where` filters by
@@ -131,6 +131,15 @@ function Dataset:count(field)
   return counts
 end
 
+--- One dataset for each value of a field: a list of { value =, data = }, sorted by value; clips without the field are left out.
+function Dataset:group_by(field)
+  local groups = {}
+  for _, value in ipairs(sorted_keys(self:count(field))) do
+    groups[#groups + 1] = { value = value, data = self:where { [field] = value } }
+  end
+  return groups
+end
+
 --- A hash of what the dataset consists of: name, classes, the folder's last component, and path, label and split of every
 -- clip. The contents of the files do not go in.
 function Dataset:fingerprint()
@@ -199,17 +208,54 @@ function Dataset:deal(options)
   return subset(self, items, "dealt")
 end
 
---- Writes FOLDER/SPLIT.txt with `path label` lines (labels from 0) for every split, and classes.txt.
+local OWN_FIELDS = { path = true, label = true, split = true }
+
+--- A path as it is to stand in a saved list: from the root where it lies below it, else absolute.
+local function saved_path(path, root)
+  if path:find "[\r\n]" then error(("%q: a name with a line end cannot stand in a list"):format(path), 0) end
+  if root ~= "" and path:sub(1, #root + 1) == root .. "/" then return path:sub(#root + 2) end
+  return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
+end
+
+local function cell(v)
+  if v == nil then return "" end
+  local text = tostring(v)
+  return text:find '[,"\r\n]' and '"' .. text:gsub('"', '""') .. '"' or text
+end
+
+--- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, classes.txt, metadata.csv if
+-- the clips have other fields, and dataset.lua, the description with which data.open reads it back.
 function Dataset:save_lists(folder)
-  local text = {}
+  local root = self.root or ""
+  if root ~= "" and root:sub(1, 1) ~= "/" then root = lfs.currentdir() .. "/" .. root end
+  local text, fields = {}, {}
   for _, item in ipairs(self.items) do
     local name = item.split or "all"
     text[name] = text[name] or {}
-    table.insert(text[name], ("%s %d\n"):format(item.path, item.label - 1))
+    table.insert(text[name], ("%s %d\n"):format(saved_path(item.path, self.root or ""), item.label - 1))
+    for k, v in pairs(item) do
+      if not OWN_FIELDS[k] and type(k) == "string" and type(v) ~= "table" then fields[k] = true end
+    end
   end
   paths.make_folder(folder)
-  for name, lines in pairs(text) do fs.write(("%s/%s.txt"):format(folder, name), table.concat(lines)) end
+  local splits = {}
+  for _, name in ipairs(sorted_keys(text)) do
+    fs.write(("%s/%s.txt"):format(folder, name), table.concat(text[name]))
+    splits[#splits + 1] = ("    [%q] = %q,\n"):format(name, name .. ".txt")
+  end
   fs.write(folder .. "/classes.txt", table.concat(self.classes, "\n") .. "\n")
+  local names = sorted_keys(fields)
+  if #names > 0 then
+    local rows = { "path," .. table.concat(names, ",") .. "\n" }
+    for _, item in ipairs(self.items) do
+      local cells = { cell(saved_path(item.path, self.root or "")) }
+      for i, k in ipairs(names) do cells[i + 1] = cell(item[k]) end
+      rows[#rows + 1] = table.concat(cells, ",") .. "\n"
+    end
+    fs.write(folder .. "/metadata.csv", table.concat(rows))
+  end
+  fs.write(folder .. "/dataset.lua", ("return {\n  name = %q,\n  root = %q,\n  classes = \"classes.txt\",\n  splits = {\n%s  },\n%s}\n")
+    :format(self.name, root, table.concat(splits), #names > 0 and '  metadata = "metadata.csv",\n' or ""))
 end
 
 -- --- opening ---
@@ -259,6 +305,16 @@ local function locate(roots, path)
   return absolute(path, roots[1] or "")
 end
 
+--- The folders that a list of class folders speaks of: `folder` below each root that has it. At least one.
+local function places(roots, folder)
+  local found = {}
+  for _, r in ipairs(roots) do
+    local p = folder and absolute(folder, r) or r
+    if mode(p) == "directory" then found[#found + 1] = p end
+  end
+  return found[1] and found or { folder and absolute(folder, roots[1] or "") or roots[1] } -- reading that says what is missing
+end
+
 local readers = {}
 
 function readers.list(list, classes, add)
@@ -282,23 +338,27 @@ end
 function readers.csv(list, classes, add)
   lists.csv(list.file, function(row, line)
     local item = list.item and list.item(row) or row
-    if list.item and item == nil then return end
     if not item.path then lists.fail(list.file, line, "there is no column 'path'") end
     if not item.label then lists.fail(list.file, line, "there is no column 'label'") end
     item.label = math.type(item.label) == "integer" and item.label or lists.label(classes, item.label, list.file, line)
+    for name, value in pairs(item) do
+      if name ~= "path" and type(value) == "string" then item[name] = lists.value(value) end
+    end
     add(item, line)
   end, list.columns)
 end
 
 function readers.folders(list, classes, add, roots)
-  local root = locate(roots, list.folder or "")
-  for _, class in ipairs(lists.folder(root)) do
-    if mode(root .. "/" .. class) == "directory" then
-      local label = classes.index[class]
-      if not label then error(("%s/%s: %s"):format(root, class, suggest.unknown("class", class, classes)), 0) end
-      lists.videos(root, function(path)
-        add({ path = list.folder and list.folder .. "/" .. path or path, label = label }, 0)
-      end, class)
+  local below = list.folder and list.folder .. "/" or ""
+  for _, root in ipairs(places(roots, list.folder)) do
+    for _, class in ipairs(lists.folder(root)) do
+      if mode(root .. "/" .. class) == "directory" then
+        local label = classes.index[class]
+        if not label then error(("%s/%s: %s"):format(root, class, suggest.unknown("class", class, classes)), 0) end
+        lists.videos(root, function(path)
+          add({ path = #roots > 1 and root .. "/" .. path or below .. path, label = label }, 0)
+        end, class)
+      end
     end
   end
 end
@@ -354,9 +414,10 @@ local function classes_from_folders(splits, roots)
   local names, seen = {}, {}
   for _, list in pairs(splits) do
     if type(list) ~= "table" or list.format ~= "folders" then return nil end
-    local root = locate(roots, list.folder or "")
-    for _, class in ipairs(lists.folder(root)) do
-      if not seen[class] and mode(root .. "/" .. class) == "directory" then names[#names + 1], seen[class] = class, true end
+    for _, root in ipairs(places(roots, list.folder)) do
+      for _, class in ipairs(lists.folder(root)) do
+        if not seen[class] and mode(root .. "/" .. class) == "directory" then names[#names + 1], seen[class] = class, true end
+      end
     end
   end
   table.sort(names)
@@ -372,6 +433,25 @@ local function overlap_allowed(description, a, b)
   return false
 end
 
+--- "./a//b/../c" -> "a/c", so that a file has one name.
+local function plain_path(path, root)
+  if path:find("//", 1, true) or path:find("./", 1, true) or path:find "/%.?%.?$" then
+    local parts = {}
+    for part in path:gmatch "[^/]+" do
+      if part == ".." and parts[1] and parts[#parts] ~= ".." then
+        parts[#parts] = nil
+      elseif part ~= "." then
+        parts[#parts + 1] = part
+      end
+    end
+    path = (path:sub(1, 1) == "/" and "/" or "") .. table.concat(parts, "/")
+  end
+  if root ~= "" and path:sub(1, #root + 1) == root .. "/" then return path:sub(#root + 2) end
+  return path
+end
+
+local LIST_OPTIONS = { "file", "format", "columns", "item", "folder" }
+
 local SPLIT_ORDER = { train = 1, val = 2, test = 3 }
 
 local function read_splits(description, base, roots, classes)
@@ -384,13 +464,16 @@ local function read_splits(description, base, roots, classes)
   for _, name in ipairs(names) do
     local list = description.splits[name]
     if type(list) == "string" then list = { file = list } end
+    suggest.check_options(("%s: split '%s'"):format(description.name, name), list, LIST_OPTIONS)
     list = setmetatable({ file = list.file and find_file(list.file, base, roots) }, { __index = list })
     local reader = readers[list.format or "list"]
     if not reader then
       error(("%s: %s"):format(description.name, suggest.unknown("list format", tostring(list.format), sorted_keys(readers))), 0)
     end
     if not list.file and reader ~= readers.folders then error(("%s: split '%s' names no file"):format(description.name, name), 0) end
+    local before = #items
     reader(list, classes, function(item, line)
+      item.path = plain_path(item.path, roots[1] or "")
       local at = where[item.path]
       if at and at.split == name then
         lists.fail(list.file or list.folder or "folder", line, "%s is named twice", item.path)
@@ -402,6 +485,9 @@ local function read_splits(description, base, roots, classes)
       where[item.path] = item
       items[#items + 1] = item
     end, roots)
+    if #items == before then
+      error(("%s: there is no clip in the list of split '%s'"):format(list.file or list.folder or roots[1] or "?", name), 0)
+    end
   end
   return items
 end
@@ -414,7 +500,7 @@ local function add_metadata(file, items)
     if not row.path then lists.fail(file, line, "there is no column 'path'") end
     local item = by_path[row.path]
     for name, value in pairs(item and row or {}) do
-      if item[name] == nil then item[name] = tonumber(value) or value end
+      if item[name] == nil and value ~= "" then item[name] = lists.value(value) end
     end
   end)
 end
@@ -455,11 +541,18 @@ local function build(description, base, options)
   local classes = class_table(names)
   local items = description.items
   if items then
+    local split_of = {}
     for i, item in ipairs(items) do
       if type(item.path) ~= "string" or not classes[item.label] then
         error(("%s: item %d has path %s and label %s, expected a path and a label from 1 to %d"):format(description.name, i,
           tostring(item.path), tostring(item.label), #classes), 0)
       end
+      local before, split = split_of[item.path], tostring(item.split or "all")
+      if before and before ~= split and not overlap_allowed(description, before, split) then
+        error(("%s: %s is in the splits '%s' and '%s'; set allow_overlap if that is meant"):format(description.name, item.path, before,
+          split), 0)
+      end
+      split_of[item.path] = split
     end
   elseif description.splits then
     items = read_splits(description, base, roots, classes)

@@ -20,7 +20,21 @@ function lists.slurp(file)
   local text, read_why = f:read "a"
   f:close()
   if not text then error(("cannot read the list %s: %s"):format(file, read_why), 0) end
-  return (text:gsub("^\xEF\xBB\xBF", ""))
+  if text:find "^\xFF\xFE" or text:find "^\xFE\xFF" then
+    error(("%s: this text is UTF-16, expected UTF-8"):format(file), 0)
+  end
+  local zero = text:find("\0", 1, true)
+  if zero then
+    local _, before = text:sub(1, zero):gsub("\n", "")
+    lists.fail(file, before + 1, "there is a zero byte here; this is no list")
+  end
+  return text:sub(1, 3) == "\xEF\xBB\xBF" and text:sub(4) or text
+end
+
+--- Text of a CSV file as a number, if it is written like one and no zeros lead it; else as it is.
+function lists.value(text)
+  if text:find "^%-?0?%.?%d*%.?%d*[eE]?[+-]?%d*$" and not text:find "^%-?0%d" then return tonumber(text) or text end
+  return text
 end
 
 --- Calls f(line, number) for every line that is not blank.
@@ -48,9 +62,9 @@ function lists.classes(file)
 end
 
 --- A label as it stands in a list: a number from 0, or a class name. Returns the position in `classes`, from 1.
--- @param classes list of names, with index = name -> position; when `open` is set a new name is added
+-- @param classes list of names, with index = name -> position
 function lists.label(classes, word, file, line)
-  local number = math.tointeger(tonumber(word))
+  local number = word:find "^[+-]?%d+$" and math.tointeger(tonumber(word))
   if number and not classes.index[word] then
     if number < 0 or number >= #classes then
       lists.fail(file, line, "label %s is out of range, expected 0 to %d (%d classes)", word, #classes - 1, #classes)
@@ -168,18 +182,32 @@ function lists.folder(path)
   return names
 end
 
---- Calls f(path relative to `root`) for every video below root, in sorted order.
-function lists.videos(root, f, below)
+local PICTURES = {}
+for ending in ("jpg jpeg png bmp tif tiff webp ppm pgm"):gmatch "%S+" do PICTURES[ending] = true end
+
+--- Calls f(path relative to `root`) for every video below root, in sorted order. A folder that holds pictures and no video is one.
+-- Links are followed, but not back to a folder one is in.
+function lists.videos(root, f, below, above)
   local base = below and below .. "/" or ""
+  local own = lfs.attributes(root .. "/" .. base) or {}
+  local id = ("%s:%s"):format(own.dev, own.ino)
+  above = above or {}
+  if above[id] then return end
+  above[id] = true
+  local videos, pictures = 0, 0
   for _, name in ipairs(lists.folder(root .. "/" .. base)) do
     local path = base .. name
-    local mode = lfs.attributes(root .. "/" .. path, "mode")
-    if mode == "directory" then
-      lists.videos(root, f, path)
-    elseif lists.is_video(name) then
+    if lists.is_video(name) and lfs.attributes(root .. "/" .. path, "mode") ~= "directory" then
+      videos = videos + 1
       f(path)
+    elseif PICTURES[(name:match "%.(%w+)$" or ""):lower()] then
+      pictures = pictures + 1
+    elseif lfs.attributes(root .. "/" .. path, "mode") == "directory" then
+      lists.videos(root, f, path, above)
     end
   end
+  if pictures > 0 and videos == 0 and below then f(below) end
+  above[id] = nil
 end
 
 return lists
