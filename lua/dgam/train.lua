@@ -64,7 +64,7 @@ end
 function train.train_loader(dataset, cfg)
   local options = loader_options(cfg, "train")
   options.train, options.area = true, { cfg.crop_area, 1 }
-  options.draws = cfg.draws > 0 and cfg.draws or nil
+  options.draws = (cfg.draws or 0) > 0 and cfg.draws or nil
   for _, name in ipairs { "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix" } do options[name] = cfg[name] end
   return data.loader(dataset, options)
 end
