@@ -106,7 +106,7 @@ describe("training", function()
     assert.equal("2 of 14 clips could not be read", loader:summary())
     loader:close()
     assert.equal(1, #train.fit(new_model(), damaged, config { epochs = 1 }))
-    local only = data.open { name = "only", classes = dataset.classes, root = "",
+    local only = data.open { name = "only", classes = dataset.classes, root = "", allow_overlap = true,
       items = { { path = broken, label = 1, split = "train" }, { path = broken, label = 1, split = "val" } } }
     local ok, e = pcall(train.fit, new_model(), only, config { epochs = 1 })
     assert.is_false(ok)
