@@ -59,6 +59,14 @@ describe("dgam.data", function()
       assert.equal(dir .. "/train/run/clip 1.avi", d.items[1].path)
     end)
 
+    it("takes a list by itself", function()
+      local d = data.open(text("own.txt", "val/run/a.avi 0\nval/walk/b.avi 1\n"))
+      assert.same({ "own", 2, "walk", dir .. "/val/walk/b.avi" }, { d.name, #d, d.classes[2], d.items[2].path })
+      local c = data.open(text("own.csv", "path,label,lux\nb.avi,walk,0.5\na.avi,run,0.1\n"))
+      assert.same({ "run", "walk", 2, 0.5 }, { c.classes[1], c.classes[2], c.items[1].label, c.items[1].lux })
+      fails("own: no classes are named", data.open, text("own.csv", "path,label\na.avi,0\n"))
+    end)
+
     it("names file and line of what is wrong in a list", function()
       local function open(content, more)
         local t = { root = dir, classes = { "run", "walk" }, splits = { train = text("b.txt", content) } }
@@ -108,6 +116,8 @@ describe("dgam.data", function()
       for i, item in ipairs(d.items) do found[i] = item.path:sub(#dir + 8) .. " " .. d.classes[item.label] end
       table.sort(found)
       assert.same({ "a/run/1.avi run", "b/run/1.avi run", "b/walk/clip1 walk" }, { found[1], found[2], found[#found] })
+      data.open({ root = { dir .. "/roots/none", a }, splits = { all = { format = "folders" } } }):save_lists(dir .. "/roots/saved")
+      assert.equal(a .. "/run/1.avi", data.open(dir .. "/roots/saved/dataset.lua").items[1].path)
       local l = data.open { root = { a, b }, classes = { "run", "walk" }, splits = { t = text("r.txt", "walk/clip1 1\nrun/1.avi 0\n") } }
       assert.same({ b .. "/walk/clip1", a .. "/run/1.avi" }, { l.items[1].path, l.items[2].path })
     end)
@@ -195,6 +205,7 @@ describe("dgam.data", function()
         split_of[item.actor] = item.split
       end
       assert.same({ test = 30, train = 80, val = 10 }, g:count "split")
+      fails("0.avi has no field 'outfit'", d.deal, d, { group = "outfit" })
       fails("expected shares", d.deal, d, { test = 0.9, val = 0.2 })
       a:save_lists(dir .. "/lists")
       local again = data.open(dir .. "/lists/dataset.lua")

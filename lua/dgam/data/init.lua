@@ -40,6 +40,8 @@ local sorted_keys = require "dgam.keys"
 
 local data = {}
 
+local function mode(path) return lfs.attributes(path, "mode") end
+
 --- Batches of decoded clips; see dgam.data.loader.
 function data.loader(dataset, options) return require "dgam.data.loader".new(dataset, options) end
 
@@ -169,7 +171,8 @@ function Dataset:deal(options)
   local dealt = o.from and self:split(o.from).items or self.items
   local bins = {}
   for _, item in ipairs(dealt) do
-    local key = o.group and item[o.group] or item.label
+    local key = item.label
+    if o.group then key = item[o.group] end
     if key == nil then error(("deal: %s has no field '%s'"):format(item.path, o.group), 2) end
     bins[key] = bins[key] or {}
     table.insert(bins[key], item)
@@ -226,13 +229,14 @@ end
 --- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, classes.txt, metadata.csv if
 -- the clips have other fields, and dataset.lua, the description with which data.open reads it back.
 function Dataset:save_lists(folder)
-  local root = self.root or ""
+  local root = mode(self.root or "") == "directory" and self.root or "" -- of several roots the first may be missing
+  local below = root
   if root ~= "" and root:sub(1, 1) ~= "/" then root = lfs.currentdir() .. "/" .. root end
   local text, fields = {}, {}
   for _, item in ipairs(self.items) do
     local name = item.split or "all"
     text[name] = text[name] or {}
-    table.insert(text[name], ("%s %d\n"):format(saved_path(item.path, self.root or ""), item.label - 1))
+    table.insert(text[name], ("%s %d\n"):format(saved_path(item.path, below), item.label - 1))
     for k, v in pairs(item) do
       if not OWN_FIELDS[k] and type(k) == "string" and type(v) ~= "table" then fields[k] = true end
     end
@@ -248,7 +252,7 @@ function Dataset:save_lists(folder)
   if #names > 0 then
     local rows = { "path," .. table.concat(names, ",") .. "\n" }
     for _, item in ipairs(self.items) do
-      local cells = { cell(saved_path(item.path, self.root or "")) }
+      local cells = { cell(saved_path(item.path, below)) }
       for i, k in ipairs(names) do cells[i + 1] = cell(item[k]) end
       rows[#rows + 1] = table.concat(cells, ",") .. "\n"
     end
@@ -264,8 +268,6 @@ local function absolute(path, base)
   if path:sub(1, 1) == "/" then return path end
   return base == "" and path or base .. "/" .. path
 end
-
-local function mode(path) return lfs.attributes(path, "mode") end
 
 local function class_table(names)
   local classes = { index = {} }
@@ -409,6 +411,23 @@ local function classes_from_paths(splits, base, roots)
   return names
 end
 
+--- Class names that CSV lists use as labels, sorted. nil if there are other formats, or numbers.
+local function classes_from_labels(splits, base, roots)
+  local names, seen = {}, {}
+  for _, list in pairs(splits) do
+    if type(list) ~= "table" or list.format ~= "csv" or list.item or not list.file then return nil end
+    lists.csv(find_file(list.file, base, roots), function(row)
+      local name = row.label
+      if name and not seen[name] then names[#names + 1], seen[name] = name, true end
+    end, list.columns)
+  end
+  for _, name in ipairs(names) do
+    if tonumber(name) then return nil end
+  end
+  table.sort(names)
+  return names
+end
+
 --- Class names from folder names, for descriptions that leave them out.
 local function classes_from_folders(splits, roots)
   local names, seen = {}, {}
@@ -535,7 +554,8 @@ local function build(description, base, options)
   local names = description.classes
   if type(names) == "string" then names = lists.classes(find_file(names, base, roots)) end
   if not names and description.splits then
-    names = classes_from_folders(description.splits, roots) or classes_from_paths(description.splits, base, roots)
+    names = classes_from_folders(description.splits, roots) or classes_from_labels(description.splits, base, roots) or
+      classes_from_paths(description.splits, base, roots)
   end
   if not names or #names == 0 then error(("%s: no classes are named"):format(description.name), 0) end
   local classes = class_table(names)
@@ -582,9 +602,16 @@ local function describe_folder(path)
   return { name = path:match "([^/]+)/*$" or path, root = "", splits = splits }
 end
 
+--- A list by itself, `path label` lines or CSV: one split "all", paths from the list's folder.
+local function describe_list(path)
+  local folder, name = path:match "^(.*)/([^/]*)$"
+  return { name = (name or path):gsub("%.%w+$", ""), root = "", splits = { all = { file = name or path,
+    format = path:lower():find "%.csv$" and "csv" or "list" } } }, folder or ""
+end
+
 --- Opens a dataset.
--- @param what a description's file name (as given, or below the program's own folder), a folder of class folders, or a
---   description table
+-- @param what a description's file name (NAME.lua, as given, or below the program's own folder), a folder of class folders, a list
+--   (any other file), or a description table
 -- @param options what the description lets one choose (e.g. { size = "small" }), and root = folder to use instead of the
 --   description's
 -- @return dataset: name, classes (names; classes.index finds one), items (list of { path, label from 1, split, fields ... }),
@@ -602,6 +629,10 @@ function data.open(what, options)
   local path = what
   if not is_file(path) and what:sub(1, 1) ~= "/" then path = dgamlua.root .. "/" .. what end
   if not is_file(path) then error(("%s: there is no such dataset description or folder"):format(what), 0) end
+  if not path:find "%.lua$" then
+    local description, folder = describe_list(path)
+    return build(description, folder, options)
+  end
   local chunk, why = loadfile(path)
   if not chunk then error(("%s is not a dataset description: %s"):format(path, why), 0) end
   local description = chunk()
