@@ -37,13 +37,15 @@ function lists.value(text)
   return text
 end
 
---- Calls f(line, number) for every line that is not blank.
+--- Calls f(line, number) for every line that is not blank, without the white space around it.
 function lists.lines(file, f)
-  local number = 0
-  for line in lists.slurp(file):gmatch "([^\n]*)\n?" do
+  local text, number, at = lists.slurp(file), 0, 1
+  while at <= #text do
+    local stop = text:find("\n", at, true) or #text + 1
     number = number + 1
-    line = line:match "^%s*(.-)%s*$"
-    if line ~= "" then f(line, number) end
+    local line = text:sub(at, stop - 1):match "^%s*(.*%S)"
+    if line then f(line, number) end
+    at = stop + 1
   end
 end
 
@@ -80,8 +82,8 @@ end
 --- `path label` lines: f(path, label word, line number).
 function lists.annotations(file, f)
   lists.lines(file, function(line, number)
-    local path, label = line:match "^(.-)%s+(%S+)$"
-    if not path or path == "" then lists.fail(file, number, "'%s' is not `path label`", line) end
+    local path, label = line:match "^(.*%S)%s+(%S+)$"
+    if not path then lists.fail(file, number, "'%s' is not `path label`", line) end
     f(path, label, number)
   end)
 end
@@ -98,8 +100,8 @@ end
 --- `dir frames label` lines of datasets that come as pictures: f(folder, frame count, label word, line number).
 function lists.frame_folders(file, f)
   lists.lines(file, function(line, number)
-    local path, frames, label = line:match "^(.-)%s+(%d+)%s+(%S+)$"
-    if not path or path == "" then lists.fail(file, number, "'%s' is not `folder frames label`", line) end
+    local path, frames, label = line:match "^(.*%S)%s+(%d+)%s+(%S+)$"
+    if not path then lists.fail(file, number, "'%s' is not `folder frames label`", line) end
     f(path, tonumber(frames), label, number)
   end)
 end
