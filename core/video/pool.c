@@ -267,6 +267,7 @@ void dgam_pool_destroy(dgam_pool *p) {
   pthread_cond_destroy(&p->work);
   pthread_cond_destroy(&p->done);
   for (int i = 0; i < SPARE; i++) free(p->spare[i].memory);
+  dgam_clip_cache_close(p->cache);
   free((char *)p->options.index);
   free(p);
 }

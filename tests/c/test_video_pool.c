@@ -156,9 +156,60 @@ static void no_descriptor_is_left(void **state) {
   assert_int_equal(before, after);
 }
 
+/* Runs one job for each file, 4 threads; returns how many came from the cache. */
+static int pass_with_cache(const char *folder, uint64_t limit, const dgam_sampling *s, uint8_t *out) {
+  dgam_pool *p;
+  dgam_clip_cache *cache;
+  size_t bytes = dgam_sampling_bytes(s);
+  int cached = 0;
+  assert_ok(dgam_pool_create(&p, 4, NULL));
+  assert_ok(dgam_clip_cache_open(&cache, folder, limit));
+  dgam_pool_use_cache(p, cache);
+  for (int i = 0; i < FILES; i++) assert_ok(dgam_pool_submit(p, paths[i], s));
+  for (int i = 0; i < FILES; i++) {
+    dgam_pool_result r;
+    assert_ok(dgam_pool_next(p, &r));
+    assert_int_equal(r.status, DGAM_OK);
+    assert_int_equal(r.info.frames, 20 + i);
+    memcpy(out + (size_t)i * bytes, r.views, bytes);
+    cached += r.cached;
+    dgam_pool_release(p, &r);
+  }
+  dgam_pool_destroy(p);
+  return cached;
+}
+
+static void views_from_a_cache_are_the_same(void **state) {
+  (void)state;
+  char folder[512];
+  snprintf(folder, sizeof folder, "%s", scratch_path("cache"));
+  assert_int_equal(mkdir(folder, 0777), 0);
+  const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+  for (int i = 0; i < FILES; i++) assert_int_equal(utimensat(AT_FDCWD, paths[i], old, 0), 0);
+  dgam_sampling s = small();
+  s.enhanced = 1, s.enhance = dgam_enhance_defaults(DGAM_EQUALISE);
+  s.augment.brightness[0] = 0.5;
+  size_t bytes = dgam_sampling_bytes(&s);
+  uint8_t *first = malloc(FILES * bytes), *second = malloc(FILES * bytes);
+  assert_int_equal(pass_with_cache(folder, 1 << 30, &s, first), 0);
+  assert_int_equal(pass_with_cache(folder, 1 << 30, &s, second), FILES);
+  assert_memory_equal(first, second, FILES * bytes);
+  s.seed++;
+  assert_int_equal(pass_with_cache(folder, bytes, &s, second), 0); /* an entry is larger than its views: none fits */
+  dgam_clip_cache *cache;
+  assert_fails(dgam_clip_cache_open(&cache, paths[0], 1), DGAM_EIO, "no such folder");
+  free(second);
+  free(first);
+  DIR *d = opendir(folder);
+  for (struct dirent *e; (e = readdir(d));) unlinkat(dirfd(d), e->d_name, 0);
+  closedir(d);
+  assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(same_at_any_thread_count), cmocka_unit_test(failures_come_in_their_turn),
+      cmocka_unit_test(views_from_a_cache_are_the_same),
       cmocka_unit_test(ends_at_once),             cmocka_unit_test(no_descriptor_is_left),
   };
   return cmocka_run_group_tests_name("video_pool", tests, make_files, scratch_remove);
