@@ -219,13 +219,13 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
                         const Tensor &qkv_w, const OptionalTensor &qkv_b, const Tensor &proj_w, const Tensor &proj_b,
                         const Tensor &table, const Tensor &norm2_w, const Tensor &norm2_b, const Tensor &fc1_w,
                         const Tensor &fc1_b, const Tensor &fc2_w, const Tensor &fc2_b, int64_t heads, Sizes window,
-                        Sizes shift, const OptionalTensor &scale, bool bf16) {
+                        Sizes shift, const OptionalTensor &scale, bool bf16, bool lean) {
     Tensor params[PARAMS] = {dense(norm1_w), dense(norm1_b), dense(qkv_w),   dense(qkv_b), dense(proj_w),
                              dense(proj_b),  dense(table),   dense(norm2_w), dense(norm2_b), dense(fc1_w),
                              dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
     bool train = false;
     for (const Tensor &t : params) train = train || wants_grad(t);
-    dgam_keep keep = recompute ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
+    dgam_keep keep = lean || recompute ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
     dgam_swin_block_desc d = block_desc(x, heads, fc1_w.size(0), window, shift, bf16, keep);
     Tensor xc = x.contiguous(), factors = dense(scale), saved;
     Tensor y = block_forward(d, xc, params, factors, &saved);
@@ -265,7 +265,7 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
                                        train ? &out : nullptr, scratch_of(bytes)));
     variable_list result = {dx};
     result.insert(result.end(), g, g + PARAMS);
-    result.resize(1 + PARAMS + 5);
+    result.resize(1 + PARAMS + 6);
     return result;
   }
 };
@@ -274,7 +274,7 @@ Tensor swin_block(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b,
                   const OptionalTensor &qkv_b, const Tensor &proj_w, const Tensor &proj_b, const Tensor &table,
                   const Tensor &norm2_w, const Tensor &norm2_b, const Tensor &fc1_w, const Tensor &fc1_b,
                   const Tensor &fc2_w, const Tensor &fc2_b, int64_t heads, at::IntArrayRef window,
-                  at::IntArrayRef shift, const OptionalTensor &scale, bool bf16) {
+                  at::IntArrayRef shift, const OptionalTensor &scale, bool bf16, bool lean) {
   const char *op = "swin_block";
   if (!use_kernel(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w,
                   fc2_b, scale) ||
@@ -307,7 +307,7 @@ Tensor swin_block(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b,
   expect(op, "drop_path_scale", scale, {2, x.size(0)});
   if (any_grad(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w, fc2_b))
     return SwinBlock::apply(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b,
-                            fc2_w, fc2_b, heads, window.vec(), shift.vec(), scale, bf16);
+                            fc2_w, fc2_b, heads, window.vec(), shift.vec(), scale, bf16, lean);
   Tensor params[PARAMS] = {dense(norm1_w), dense(norm1_b), dense(qkv_w),   dense(qkv_b), dense(proj_w),
                            dense(proj_b),  dense(table),   dense(norm2_w), dense(norm2_b), dense(fc1_w),
                            dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
@@ -484,7 +484,8 @@ TORCH_LIBRARY_FRAGMENT(dgam, m) {
   m.def("linear(Tensor x, Tensor weight, Tensor? bias=None, bool bf16=False) -> Tensor", &dgam::linear);
   m.def("swin_block(Tensor x, Tensor norm1_w, Tensor norm1_b, Tensor qkv_w, Tensor? qkv_b, Tensor proj_w, "
         "Tensor proj_b, Tensor bias_table, Tensor norm2_w, Tensor norm2_b, Tensor fc1_w, Tensor fc1_b, Tensor fc2_w, "
-        "Tensor fc2_b, int num_heads, int[] window, int[] shift, Tensor? drop_path_scale=None, bool bf16=False) -> Tensor",
+        "Tensor fc2_b, int num_heads, int[] window, int[] shift, Tensor? drop_path_scale=None, bool bf16=False, "
+        "bool recompute=False) -> Tensor",
         &dgam::swin_block);
   m.def("patch_embed(Tensor x, Tensor weight, Tensor bias, Tensor? norm_w, Tensor? norm_b, int[] shape, "
         "bool bf16=False) -> Tensor",

@@ -10,11 +10,13 @@ local swin = {}
 
 --- One block: x + attention(norm1 x), then + mlp(norm2 ...) (Liu et al., CVPR 2022).
 -- swin.block(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, bias_table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w, fc2_b,
---   num_heads, window, shift [, drop_path_scale [, bf16]])
+--   num_heads, window, shift [, drop_path_scale [, bf16 [, recompute]]])
 -- @param x float [N, D, H, W, C]
 -- @param bias_table [(2wt-1)(2wh-1)(2ww-1), num_heads], relative position bias; window and shift {time, height, width} as
 --   configured, clipped to the feature map inside
 -- @param drop_path_scale [2, N] factor of each branch for every clip, or torch.none
+-- @param recompute true: keep LayerNorm statistics, log-sum-exp and attention's output for backward and compute q, k, v and
+--   the hidden layer again; about a tenth slower, activations in less than half the memory
 -- @return float [N, D, H, W, C]
 swin.block = ops.swin_block
 

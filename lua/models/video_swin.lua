@@ -24,7 +24,7 @@ swin.sizes = {
   ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05, stem = "conv",
     init_gain = 0.7 },
 }
-local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4 }
+local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4, recompute = false }
 
 -- --- one block ---
 
@@ -45,13 +45,14 @@ function Mlp:init(channels, hidden)
   self:add("fc2", nn.Linear(hidden, channels))
 end
 
-function Block:init(channels, heads, window, shifted, drop_path, mlp_ratio)
-  self.heads, self.window, self.drop_path = heads, window, drop_path
+function Block:init(channels, heads, shifted, drop_path, config)
+  local window = config.window
+  self.heads, self.window, self.drop_path, self.recompute = heads, window, drop_path, config.recompute
   self.shift = shifted and { window[1] // 2, window[2] // 2, window[3] // 2 } or { 0, 0, 0 }
   self:add("norm1", nn.LayerNorm(channels))
   self:add("attn", Attention(channels, heads, window))
   self:add("norm2", nn.LayerNorm(channels))
-  self:add("mlp", Mlp(channels, channels * mlp_ratio))
+  self:add("mlp", Mlp(channels, channels * config.mlp_ratio))
 end
 
 function Block:forward(x) -- x [N, D, H, W, C]
@@ -64,7 +65,7 @@ function Block:forward(x) -- x [N, D, H, W, C]
   local a, m = self.attn, self.mlp
   return ops.swin_block(x, self.norm1.weight, self.norm1.bias, a.qkv.weight, a.qkv.bias, a.proj.weight, a.proj.bias,
     a.relative_position_bias_table, self.norm2.weight, self.norm2.bias, m.fc1.weight, m.fc1.bias, m.fc2.weight,
-    m.fc2.bias, self.heads, self.window, self.shift, scale, swin.bf16)
+    m.fc2.bias, self.heads, self.window, self.shift, scale, swin.bf16, self.recompute)
 end
 
 function Block:describe()
@@ -111,10 +112,10 @@ function ConvStem:forward(x) -- clip [N, 3, T, H, W] -> [N, D, H, W, C]
 end
 
 local Stage = nn.class "SwinStage"
-function Stage:init(channels, depth, heads, window, drop_paths, mlp_ratio, merge)
+function Stage:init(channels, depth, heads, drop_paths, config, merge)
   local blocks = self:add("blocks", nn.Sequential())
   for i = 1, depth do
-    blocks:append(Block(channels, heads, window, i % 2 == 0, drop_paths[i], mlp_ratio))
+    blocks:append(Block(channels, heads, i % 2 == 0, drop_paths[i], config))
   end
   if merge then self:add("downsample", Merging(channels)) end
 end
@@ -134,7 +135,8 @@ local VideoSwin = nn.class "VideoSwin"
 swin.VideoSwin = VideoSwin
 
 --- A backbone: a name of swin.sizes, or a table with embed, depths, heads and optionally patch, window, drop_path,
--- mlp_ratio, stem ("patch" or "conv"), init_gain (deviation of initial weights times sqrt(inputs); default: .02).
+-- mlp_ratio, stem ("patch" or "conv"), init_gain (deviation of initial weights times sqrt(inputs); default: .02),
+-- recompute (true: keep little of every block for backward and compute the rest again; see docs/design.md).
 -- `changes` overrides fields of a named size.
 function swin.new(size, changes)
   local config = {}
@@ -149,7 +151,7 @@ function swin.new(size, changes)
     changes = size
   end
   suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio",
-    "stem", "init_gain" })
+    "stem", "init_gain", "recompute" })
   for k, v in pairs(changes or {}) do config[k] = v end
   return VideoSwin(config)
 end
@@ -174,7 +176,7 @@ function VideoSwin:init(config)
     local drop = {}
     for b = 1, depth do drop[b] = blocks > 1 and config.drop_path * (at + b - 1) / (blocks - 1) or 0 end
     at = at + depth
-    layers:append(Stage(channels, depth, heads[i], config.window, drop, config.mlp_ratio, i < #depths))
+    layers:append(Stage(channels, depth, heads[i], drop, config, i < #depths))
   end
   self:add("norm", nn.LayerNorm(self.channels))
   -- The published initialisation: truncated normal weights, zero biases.

@@ -143,6 +143,59 @@ describe("stochastic depth", function()
   end)
 end)
 
+describe("bfloat16", function()
+  it("gives the logits and choices of float32, on the shipped model and filmed clips", function()
+    local scene = require "dgam.scene"
+    local clips = {}
+    for i = 1, 24 do
+      clips[i] = scene.film { action = scene.cast.actions[i % 12 + 1], light = i % 2 == 0 and "LL" or "ELL", width = 64, height = 64,
+        frames = 8, seed = i }
+    end
+    local model = models.dgam { backbone = "swin-micro", gammas = { 1.0 }, classes = 12, frames = 8 }:eval()
+    models.load_pretrained(model, "data/pretrained/swin-micro.h5")
+    local x, logits = torch.stack(clips), {}
+    for i, on in ipairs { false, true } do
+      models.video_swin.bf16 = on
+      logits[i] = torch.no_grad(function() return (model(x)) end)
+    end
+    models.video_swin.bf16 = false
+    local off, spread = (logits[1] - logits[2]):abs():max():item(), logits[1]:std():item()
+    assert.is_true(off > 0) -- it did compute in another type
+    assert.is_true(off < 2e-2 * spread, ("off by %g of %g"):format(off, spread))
+    -- Where the first two classes lie further apart than the error, the choice is the same.
+    local first = logits[1]:max(2, { keepdim = true })
+    local second = logits[1]:masked_fill(logits[1]:eq(first), -1e9):max(2)
+    local clear = (first:squeeze(2) - second):gt(2 * off)
+    assert.is_true(clear:float():mean():item() > 0.9)
+    assert.equal(0, (logits[1]:argmax(2):ne(logits[2]:argmax(2)) * clear):float():sum():item())
+  end)
+end)
+
+describe("recompute", function()
+  it("gives the same gradients and holds less in between", function()
+    local x, grads, held = torch.randn(2, 3, 4, 32, 32), {}, {}
+    local state
+    for i, on in ipairs { false, true } do
+      local net = models.video_swin.new { embed = 16, depths = { 2, 1 }, heads = { 2, 4 }, window = { 2, 4, 4 }, drop_path = 0,
+        recompute = on }
+      if state then net:load_state_dict(state) else state = net:state_dict() end
+      collectgarbage()
+      local before = torch.memory()
+      local y = net(x)
+      collectgarbage()
+      held[i] = torch.memory() - before
+      y:cos():sum():backward()
+      grads[i] = {}
+      for name, t in net:named_parameters() do grads[i][name] = t.grad end
+    end
+    for name, g in pairs(grads[1]) do
+      local far = (g - grads[2][name]):abs():max():item()
+      assert.is_true(far <= 1e-4 * math.max(1e-3, g:abs():max():item()), name .. " is off by " .. far)
+    end
+    assert.is_true(held[2] < 0.6 * held[1], ("%d against %d bytes"):format(held[2], held[1]))
+  end)
+end)
+
 describe("reference activations", function()
   it("of the official code are met on the C path and on the composite path", function()
     local pipe = io.popen(("'%s/build/dgamlua' verify '%s/tests/golden/dgam_tiny.h5' 2>&1"):format(dgamlua.root, dgamlua.root))
@@ -153,6 +206,14 @@ describe("reference activations", function()
     assert.matches("c +grad_enhanced", text)
     assert.matches("composite +grad_enhanced", text)
     assert.not_matches("FAILED", text)
+  end)
+
+  it("are met without vector instructions", function()
+    local pipe = io.popen(("DGAMLUA_CPU=plain '%s/build/dgamlua' verify '%s/tests/golden/dgam_tiny.h5' 2>&1"):format(dgamlua.root,
+      dgamlua.root))
+    local text = pipe:read "a"
+    assert.is_true(pipe:close(), text)
+    assert.matches("all stages within tolerance", text)
   end)
 end)
 
