@@ -98,10 +98,12 @@ dgam_status dgam_camera_expose(const dgam_camera_model *m, double lux, const dou
   double rate = m->sensitivity * lux * light;                         /* electrons per second */
   double wanted = target * (DGAM_CAMERA_WHITE - m->black) / m->k0;     /* electrons, at gain 1 */
   out->lux = lux;
-  out->time = rate * m->exposure_most > wanted ? wanted / rate : m->exposure_most;
-  if (out->time < 1e-5) out->time = 1e-5;
-  double gain = rate > 0 ? wanted / (rate * out->time) : m->gain_most;
-  out->gain = fmin(m->gain_most, fmax(1, gain));
+  out->time = m->exposure_most;
+  out->gain = rate > 0 ? fmin(m->gain_most, wanted / (rate * out->time)) : m->gain_most;
+  if (out->gain <= 1) {
+    out->gain = 1;
+    out->time = fmax(1e-5, wanted / rate);
+  }
   return DGAM_OK;
 }
 

@@ -7,7 +7,8 @@ return setmetatable({}, {
   __index = function(dgam, name)
     if not package.searchpath("dgam." .. name, package.path) then
       local known = { "data", "nn", "optim", "train", "experiment", "results", "plot", "config", "video", "stats", "gic",
-        "swin", "gate", "heads", "camera", "scene", "h5", "checkpoint", "enhance", "probes" }
+        "swin", "gate", "heads", "camera", "scene", "h5", "checkpoint", "enhance", "probes",
+        "levels" }
       error(suggest.unknown("part of dgam", tostring(name), known), 2)
     end
     local part = require("dgam." .. name)

@@ -9,6 +9,7 @@
 -- one fold: otherwise a classifier that knows the setting would know which actions it has seen there already.
 local torch = require "torch"
 local intervals = require "dgam.intervals"
+local keys_of = require "dgam.keys"
 local rng = require "dgam.rng"
 
 local probes = {}
@@ -110,32 +111,39 @@ function probes.look(clip, grid)
   return torch.cat { raster, torch.stack { light:mean(), light:std() } }
 end
 
---- Probe (a): the statistics that DGAM's gate reads (mean, deviation, entropy of every frame), of the files.
--- @param dataset from dgam.data.open
--- @param options clip_len = 8, interval = 1, size = 64; and those of probes.classify
-function probes.statistics(dataset, options)
+--- Features and what is known of the clips they are of: { features = [n, d], labels =, groups =, items = }.
+local function seen(rows, items)
+  local labels, groups = labels_and_groups(items)
+  return { features = rows, labels = labels, groups = groups, items = items }
+end
+
+--- Classifies what was seen, or the part of it for which keep(item) is true.
+local function classify(s, options, keep)
+  local index, labels, groups = {}, {}, {}
+  for i, item in ipairs(s.items) do
+    if not keep or keep(item) then
+      index[#index + 1], labels[#labels + 1], groups[#groups + 1] = i, s.labels[i], s.groups[i]
+    end
+  end
+  return probes.classify(s.features:index_select(1, torch.tensor(index)), labels,
+    setmetatable({ groups = groups }, { __index = options }))
+end
+
+local function see_statistics(dataset, o)
   local stats, data = require "dgam.stats", require "dgam.data"
-  local o = setmetatable({ classes = #dataset.classes }, { __index = options })
-  local rows, labels, groups = {}, {}, {}
+  local rows, items = {}, {}
   local loader = data.loader(dataset, { batch = 16, clip_len = o.clip_len or 8, interval = o.interval or 1, size = o.size or 64,
     views = { clips = 1, crops = 1 } })
   for batch in loader:epoch(0) do
     rows[#rows + 1] = stats.frames(batch.clip)
-    for _, at in ipairs(batch.index:totable()) do
-      labels[#labels + 1], groups[#groups + 1] = dataset.items[at].label, setting(dataset.items[at])
-    end
+    for _, at in ipairs(batch.index:totable()) do items[#items + 1] = dataset.items[at] end
   end
   loader:close()
-  o.groups = groups
-  return probes.classify(torch.cat(rows, 1), labels, o)
+  return seen(torch.cat(rows, 1), items)
 end
 
---- Probe (b): the clips of the built-in dataset filmed again without the person.
--- @param dataset_options as dgam.synthetic.plan
--- @param options those of probes.classify; most = clips to film at most (whole settings, evenly spread)
-function probes.empty(dataset_options, options)
+local function see_empty(dataset_options, o)
   local synthetic, scene = require "dgam.synthetic", require "dgam.scene"
-  local o = setmetatable({ classes = #synthetic.classes }, { __index = options })
   local all, plan = synthetic.plan(dataset_options)
   local items, per = {}, #synthetic.classes
   local step = math.max(1, math.ceil(#all / (o.most or #all)))
@@ -146,24 +154,43 @@ function probes.empty(dataset_options, options)
   for i, item in ipairs(items) do
     rows[i] = probes.look((scene.film(synthetic.clip(item, plan, { empty = true }))))
   end
-  local labels, groups = labels_and_groups(items)
-  o.groups = groups
-  return probes.classify(torch.stack(rows), labels, o)
+  return seen(torch.stack(rows), items)
 end
 
---- Both probes, each with both classifiers.
+--- Probe (a): the statistics that DGAM's gate reads (mean, deviation, entropy of every frame), of the files.
+-- @param dataset from dgam.data.open
+-- @param options clip_len = 8, interval = 1, size = 64; and those of probes.classify
+function probes.statistics(dataset, options)
+  local o = setmetatable({ classes = #dataset.classes }, { __index = options })
+  return classify(see_statistics(dataset, o), o)
+end
+
+--- Probe (b): the clips of the built-in dataset filmed again without the person.
+-- @param dataset_options as dgam.synthetic.plan
+-- @param options those of probes.classify; most = clips to film at most (whole settings, evenly spread)
+function probes.empty(dataset_options, options)
+  local o = setmetatable({ classes = #require "dgam.synthetic".classes }, { __index = options })
+  return classify(see_empty(dataset_options, o), o)
+end
+
+--- Both probes, each with both classifiers, over all clips and for each light alone.
 -- @param dataset from dgam.data.open "data/synthetic.lua"
 -- @param dataset_options what it was opened with
+-- @param options most = clips to film without the person at most
 -- @return list of results; at_chance = true if all are
-function probes.run(dataset, dataset_options)
-  local results = { at_chance = true }
-  for _, classifier in ipairs { "ridge", "neighbours" } do
-    for _, r in ipairs {
-      probes.statistics(dataset, { classifier = classifier, name = "frame statistics, " .. classifier }),
-      probes.empty(dataset_options, { classifier = classifier, name = "person removed, " .. classifier }),
-    } do
-      results[#results + 1] = r
-      results.at_chance = results.at_chance and r.at_chance
+function probes.run(dataset, dataset_options, options)
+  local results, o = { at_chance = true }, options or {}
+  local evidence = { { "frame statistics", see_statistics(dataset, o) }, { "person removed", see_empty(dataset_options, o) } }
+  local lights = keys_of(dataset:count "light")
+  for _, e in ipairs(evidence) do
+    for _, classifier in ipairs { "ridge", "neighbours" } do
+      for k = 0, #lights do
+        local light = lights[k]
+        local r = classify(e[2], { classes = #dataset.classes, classifier = classifier,
+          name = ("%s, %s, %s"):format(e[1], classifier, light or "all") }, light and function(item) return item.light == light end)
+        results[#results + 1] = r
+        results.at_chance = results.at_chance and r.at_chance
+      end
     end
   end
   return results

@@ -155,6 +155,28 @@ static void photon_transfer(void **state) {
   assert_true(fabs(at_black / expected - 1) < .15);
 }
 
+/* Each stage that is switched off takes its own effect away and nothing else's: the quantiser's half a number, the
+ * pedestal's error, the variance of shot and read noise. */
+static void stages_switch_off_alone(void **state) {
+  (void)state;
+  dgam_camera_model m = dgam_camera_models[1];
+  m.prnu = m.row = m.column = m.dsnu = m.dark = 0;
+  for (int k = 0; k < 3; k++) m.cfa[k] = 1;
+  dgam_camera_exposure x = {.lux = 2, .time = .033, .gain = 6};
+  double gain = m.k0 * x.gain, light = m.sensitivity * x.lux * x.time, mean, variance, full;
+  double read = m.read * pow(x.gain / m.gain_most, m.read_slope - 1);
+  raw_moments(&m, &x, 1, DGAM_CAMERA_ALL, &mean, &full);
+  assert_true(fabs(mean - (m.black + gain * light - .5)) < .15); /* floor takes half a number */
+  raw_moments(&m, &x, 1, DGAM_CAMERA_ALL & ~(unsigned)DGAM_CAMERA_QUANTISE, &mean, &variance);
+  assert_true(fabs(mean - (m.black + gain * light)) < .15); /* without it the mean is unbiased */
+  raw_moments(&m, &x, 1, DGAM_CAMERA_ALL & ~(unsigned)DGAM_CAMERA_SHOT, &mean, &variance);
+  assert_true(fabs((full - variance) / (gain * gain * light) - 1) < .05);
+  raw_moments(&m, &x, 1, DGAM_CAMERA_ALL & ~(unsigned)DGAM_CAMERA_READ, &mean, &variance);
+  assert_true(fabs((full - variance) / (gain * gain * read * read) - 1) < .1);
+  raw_moments(&m, &x, 1, DGAM_CAMERA_BAYER, &mean, &variance);
+  assert_true(fabs(mean - (m.black + gain * light)) < 1e-3 && variance < 1e-3);
+}
+
 static void read_noise_follows_gain(void **state) { /* log sigma linear in log gain */
   (void)state;
   dgam_camera_model m = dgam_camera_models[0];
@@ -252,7 +274,8 @@ static void denoiser_lowers_noise_and_coring_blackens(void **state) {
   const unsigned sets[] = {plain, plain | DGAM_CAMERA_TEMPORAL, plain | DGAM_CAMERA_SPATIAL, DGAM_CAMERA_ALL};
   for (int i = 0; i < 4; i++) {
     dgam_camera *c;
-    assert_ok(dgam_camera_open(&c, m, W, H, &dark_exposure, sets[i], 1, 5));
+    dgam_camera_exposure own = {.lux = 0, .time = m->exposure_most, .gain = m->gain_most};
+    assert_ok(dgam_camera_open(&c, m, W, H, &own, sets[i], 1, 5));
     dgam_camera_dark_sigma(c, sigma[i]);
     if (i == 3) { /* in the dark 2.5 sigma of coring leave next to nothing */
       uint8_t rgb[3 * AREA];
@@ -356,7 +379,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tukey_has_its_moments),     cmocka_unit_test(read_noise_is_tukey),
       cmocka_unit_test(shot_noise_is_poisson),     cmocka_unit_test(photon_transfer),
-      cmocka_unit_test(read_noise_follows_gain),   cmocka_unit_test(patterns_stay_rows_change),
+      cmocka_unit_test(read_noise_follows_gain), cmocka_unit_test(stages_switch_off_alone),
+        cmocka_unit_test(patterns_stay_rows_change),
       cmocka_unit_test(colours_are_balanced),      cmocka_unit_test(demosaic_keeps_ramps),
       cmocka_unit_test(denoiser_lowers_noise_and_coring_blackens), cmocka_unit_test(exposure_first_time_then_gain),
       cmocka_unit_test(threads_change_nothing),    cmocka_unit_test(jitter_stays_in_range),
