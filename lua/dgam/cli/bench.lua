@@ -3,6 +3,7 @@
 local argparse = require "argparse"
 local json = require "dkjson"
 local bench = require "dgam.bench"
+local page = require "dgam.bench.page"
 local shell = require "dgam.bench.shell"
 local suggest = require "dgam.suggest"
 
@@ -94,17 +95,11 @@ local function recorded(options)
   return #fell > 0 and 1 or 0
 end
 
-local function rate(value, unit)
-  if not value then return "" end
-  if unit == "FLOP/s" then return ("%.0f GFLOP/s"):format(value / 1e9) end
-  return ("%.1f GB/s"):format(value / 1e9)
-end
-
 local FORM = "%-24s %11s %7s %13s %7s %9s"
 
 local function row(r)
   local line = FORM:format(r.name, ("%.2f %-2s"):format(r.value, r.unit), r.ratio and ("%.0f%%"):format(100 * r.ratio) or "",
-    rate(r.limit, r.limit_unit), r.peer_ratio and ("%.1fx"):format(r.peer_ratio) or "",
+    page.rate(r.limit, r.limit_unit), r.peer_ratio and ("%.1fx"):format(r.peer_ratio) or "",
     r.peak_mb and ("%.0f MB"):format(r.peak_mb) or "")
   return (r.note and line .. "  " .. r.note or line):gsub("%s+$", "")
 end
@@ -119,6 +114,7 @@ function M.run(args)
   parser:flag("--list", "only list the benchmarks")
   parser:option("--rounds", "time each so many times"):convert(math.tointeger)
   parser:flag("--no-peer", "leave out the composite and libtorch paths")
+  parser:option("--markdown", "put the results into the table of a page, such as docs/performance.md"):argname "FILE"
   parser:option("--record", "keep the ratios of short benchmarks, for this kind of machine, in FILE"):argname "FILE"
   parser:option("--against", "measure those again; status 1 if one fell by more than 15% with p <= 0.05"):argname "FILE"
   parser:flag("--here"):hidden(true)
@@ -128,7 +124,7 @@ function M.run(args)
   if options.here then return here(options) end
   if options.record or options.against then return recorded(options) end
 
-  local list, status = chosen(options.name), 0
+  local list, results, status = chosen(options.name), {}, 0
   if options.list then
     for _, b in ipairs(list) do print(("%-24s %s"):format(b.name, b.what)) end
     return 0
@@ -138,12 +134,14 @@ function M.run(args)
     local r = M.measure(b.name, { rounds = options.rounds, peer = not options.no_peer })
     if r then
       r.compare_peak = nil
+      results[#results + 1] = r
       say(options.json and bench.encode(r) or row(r))
     else
       io.stderr:write(("dgamlua: the benchmark %s failed\n"):format(b.name))
       status = 1
     end
   end
+  if options.markdown then page.update(options.markdown, results) end
   return status
 end
 
