@@ -184,3 +184,42 @@ describe("recorded ratios", function()
     end
   end)
 end)
+
+describe("a page of results", function()
+  local page = require "dgam.bench.page"
+  local path
+  before_each(function() path = os.tmpname() end)
+  after_each(function() os.remove(path) end)
+
+  local function write(text)
+    local f = assert(io.open(path, "w"))
+    f:write(text)
+    f:close()
+  end
+  local EMPTY = "before\n<!-- dgamlua bench --markdown: begin -->\n<!-- end -->\nafter\n"
+
+  it("has the lines that were measured, in the list's order, and keeps the others", function()
+    write(EMPTY)
+    page.update(path, { { name = "adamw", value = 41.9, unit = "ms", ratio = 0.99, limit = 58.7e9, limit_unit = "B/s" } })
+    page.update(path, { { name = "linear", value = 93.6, unit = "ms", ratio = 0.96, limit = 215e9, limit_unit = "FLOP/s",
+      peer_ratio = 1.1 } })
+    local text = support.bytes(path)
+    assert.truthy(text:find("^before\n") and text:find("\n<!%-%- end %-%->\nafter\n$"), text)
+    assert.truthy(text:find("| 93.60 ms | 96% | 215 GFLOP/s | 1.1x |", 1, true), text)
+    assert.truthy(text:find("`linear`.*`adamw`.*58.7 GB/s"), text)
+    page.update(path, { { name = "adamw", value = 20.0, unit = "ms" } })
+    text = support.bytes(path)
+    assert.truthy(text:find("20.00 ms", 1, true) and text:find("93.60 ms", 1, true) and not text:find("41.90", 1, true), text)
+  end)
+
+  it("is of one machine", function()
+    write(EMPTY)
+    page.update(path, { { name = "adamw", value = 41.9, unit = "ms" } })
+    write((support.bytes(path):gsub("Measured on: ", "Measured on: another ")))
+    support.fails("its table is of another machine", page.update, path, { { name = "linear", value = 1, unit = "ms" } })
+    page.update(path, { { name = "adamw", value = 1, unit = "ms" } }) -- nothing of the other machine is left
+    assert.is_nil(support.bytes(path):find("another", 1, true))
+    write "no marks"
+    support.fails("are not in it", page.update, path, {})
+  end)
+end)

@@ -140,7 +140,8 @@ function bench.measure(name, options)
     if full and case.peer and round <= (case.peer_rounds or rounds) then lower(t, "peer", timed(case.peer, clock)) end
   end
   local unit = case.unit or "ms"
-  local result = { name = name, value = t.run * (unit == "s" and 1 or 1000), unit = unit, peak_mb = case.peak and case.peak() or peak,
+  if case.peak then peak = case.peak() end
+  local result = { name = name, value = t.run * (unit == "s" and 1 or 1000), unit = unit, peak_mb = peak,
     limit = t.limit, limit_unit = case.limit_unit, samples = options.samples and samples, compare_peak = case.compare_peak }
   if case.limit then result.ratio = case.work / t.run / t.limit end
   if case.ratio then result.ratio = case.ratio(t) end
