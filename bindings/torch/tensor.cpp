@@ -44,20 +44,12 @@ void *counted_alloc(size_t n) {
 
 struct CountedAllocator final : at::Allocator {
 #if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 3)
-  at::DataPtr allocate(size_t n) override {
-    return make(n);
-  }
-  void copy_data(void *dest, const void *src, std::size_t count) const override {
-    memcpy(dest, src, count);
-  }
+  at::DataPtr allocate(size_t n) override { return make(n); }
+  void copy_data(void *dest, const void *src, std::size_t count) const override { memcpy(dest, src, count); }
 #else
-  at::DataPtr allocate(size_t n) const override {
-    return make(n);
-  }
+  at::DataPtr allocate(size_t n) const override { return make(n); }
 #endif
-  at::DeleterFnPtr raw_deleter() const override {
-    return &counted_free;
-  }
+  at::DeleterFnPtr raw_deleter() const override { return &counted_free; }
 
  private:
   static at::DataPtr make(size_t n) {
@@ -81,9 +73,7 @@ struct Install {
 
 namespace dgt {
 
-void set_error(std::string message) {
-  error_text = std::move(message);
-}
+void set_error(std::string message) { error_text = std::move(message); }
 
 std::string message_of(const std::exception &e) {
   auto *c = dynamic_cast<const c10::Error *>(&e);
@@ -101,50 +91,25 @@ using dgt::wrap;
 
 extern "C" {
 
-const char *dgt_error(void) {
-  return error_text.c_str();
-}
+const char *dgt_error(void) { return error_text.c_str(); }
 
-void dgt_release(dgt_tensor *t) {
-  delete t;
-}
-int dgt_dim(const dgt_tensor *t) {
-  return (int)t->t.dim();
-}
-int64_t dgt_size(const dgt_tensor *t, int dim) {
-  return t->t.size(dim);
-}
-int64_t dgt_numel(const dgt_tensor *t) {
-  return t->t.numel();
-}
-int dgt_dtype(const dgt_tensor *t) {
-  return (int)t->t.scalar_type();
-}
+void dgt_release(dgt_tensor *t) { delete t; }
+int dgt_dim(const dgt_tensor *t) { return (int)t->t.dim(); }
+int64_t dgt_size(const dgt_tensor *t, int dim) { return t->t.size(dim); }
+int64_t dgt_numel(const dgt_tensor *t) { return t->t.numel(); }
+int dgt_dtype(const dgt_tensor *t) { return (int)t->t.scalar_type(); }
 
 static const struct {
   const char *name;
   at::ScalarType type;
 } dtypes[] = {
-    {"uint8", at::kByte},
-    {"int8", at::kChar},
-    {"int16", at::kShort},
-    {"int32", at::kInt},
-    {"int64", at::kLong},
-    {"float16", at::kHalf},
-    {"float32", at::kFloat},
-    {"float64", at::kDouble},
-    {"bool", at::kBool},
-    {"bfloat16", at::kBFloat16},
-    {"complex64", at::kComplexFloat},
-    {"complex128", at::kComplexDouble},
-    {"byte", at::kByte},
-    {"char", at::kChar},
-    {"short", at::kShort},
-    {"int", at::kInt},
-    {"long", at::kLong},
-    {"half", at::kHalf},
-    {"float", at::kFloat},
-    {"double", at::kDouble},
+    {"uint8", at::kByte},        {"int8", at::kChar},         {"int16", at::kShort},
+    {"int32", at::kInt},         {"int64", at::kLong},        {"float16", at::kHalf},
+    {"float32", at::kFloat},     {"float64", at::kDouble},    {"bool", at::kBool},
+    {"bfloat16", at::kBFloat16}, {"complex64", at::kComplexFloat}, {"complex128", at::kComplexDouble},
+    {"byte", at::kByte},         {"char", at::kChar},         {"short", at::kShort},
+    {"int", at::kInt},           {"long", at::kLong},         {"half", at::kHalf},
+    {"float", at::kFloat},       {"double", at::kDouble},
 };
 
 const char *dgt_dtype_name(int dtype) {
@@ -165,18 +130,10 @@ const char *dgt_device(const dgt_tensor *t) {
   return text.c_str();
 }
 
-int dgt_is_cpu(const dgt_tensor *t) {
-  return t->t.defined() && t->t.is_cpu() && t->t.layout() == at::kStrided;
-}
-int dgt_is_contiguous(const dgt_tensor *t) {
-  return t->t.is_contiguous();
-}
-int dgt_is_defined(const dgt_tensor *t) {
-  return t->t.defined();
-}
-int dgt_same(const dgt_tensor *a, const dgt_tensor *b) {
-  return a->t.is_same(b->t);
-}
+int dgt_is_cpu(const dgt_tensor *t) { return t->t.defined() && t->t.is_cpu() && t->t.layout() == at::kStrided; }
+int dgt_is_contiguous(const dgt_tensor *t) { return t->t.is_contiguous(); }
+int dgt_is_defined(const dgt_tensor *t) { return t->t.defined(); }
+int dgt_same(const dgt_tensor *a, const dgt_tensor *b) { return a->t.is_same(b->t); }
 void *dgt_data(const dgt_tensor *t) {
   return guard<void *>(nullptr, [&] { return dgt_is_cpu(t) ? t->t.data_ptr() : nullptr; });
 }
@@ -207,12 +164,8 @@ int dgt_item(const dgt_tensor *t, dgt_value *out) {
   });
 }
 
-int dgt_requires_grad(const dgt_tensor *t) {
-  return t->t.requires_grad();
-}
-int dgt_is_leaf(const dgt_tensor *t) {
-  return t->t.is_leaf();
-}
+int dgt_requires_grad(const dgt_tensor *t) { return t->t.requires_grad(); }
+int dgt_is_leaf(const dgt_tensor *t) { return t->t.is_leaf(); }
 
 int dgt_set_requires_grad(dgt_tensor *t, int on) {
   return guard(-1, [&] {
@@ -242,8 +195,8 @@ int dgt_set_grad(dgt_tensor *t, const dgt_tensor *grad) {
 
 int dgt_backward(const dgt_tensor *t, const dgt_tensor *gradient, int retain_graph, int create_graph) {
   return guard(-1, [&] {
-    torch::autograd::backward({t->t},
-                              gradient ? torch::autograd::variable_list{gradient->t} : torch::autograd::variable_list{},
+    torch::autograd::backward({t->t}, gradient ? torch::autograd::variable_list{gradient->t}
+                                               : torch::autograd::variable_list{},
                               retain_graph != 0, create_graph != 0);
     return 0;
   });
@@ -299,9 +252,7 @@ void dgt_set_threads(int n) {
     return 0;
   });
 }
-int dgt_threads(void) {
-  return at::get_num_threads();
-}
+int dgt_threads(void) { return at::get_num_threads(); }
 
 void dgt_memory(uint64_t *live, uint64_t *total) {
   *live = live_bytes.load(std::memory_order_relaxed);
@@ -314,8 +265,6 @@ uint64_t dgt_memory_peak(int reset) {
   return peak;
 }
 
-const char *dgt_version(void) {
-  return TORCH_VERSION;
-}
+const char *dgt_version(void) { return TORCH_VERSION; }
 
 }  // extern "C"
