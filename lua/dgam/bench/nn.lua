@@ -51,7 +51,7 @@ end
 
 local function training(name, reduced, recompute)
   return function()
-    local net = models.video_swin.new(name)
+    local net = models.video_swin.new(name, { recompute = recompute or false })
     local head = nn.Linear(net.channels, 12)
     local opt = optim.AdamW(net, { lr = 1e-4 })
     local x, y = torch.randn(CLIP), torch.tensor { 3 }
@@ -61,7 +61,6 @@ local function training(name, reduced, recompute)
       loss:backward()
       opt:step()
     end
-    if recompute then once = with(torch.ops.dgam.use_recompute, once) end
     local case = network(once, 3 * FLOP[name], reduced)
     case.compare_peak = not reduced
     return case
