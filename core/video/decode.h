@@ -6,8 +6,9 @@
  * the two differ, the whole file is decoded once and frames are counted from the start from then on.
  *
  * What a frame is: the decoder's picture, turned to RGB by swscale (full or limited range, BT.601 unless the file says
- * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright if the file holds a rotation, then cropped and resized as
- * resize.h says. Only the part of the picture that is wanted is converted.
+ * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright if the
+ * file holds a rotation, then cropped and resized as resize.h says. Only the part of the picture that is wanted is
+ * converted.
  *
  * A dgam_video belongs to one thread at a time; different ones may run in different threads.
  */
@@ -51,9 +52,10 @@ typedef struct dgam_video_info {
 } dgam_video_info;
 
 /* Opens a file and works out its frames. A folder of pictures of one kind and size (JPEG, PNG, ...) is a video too, whose
- * frames are the files in the order of their names, numbers counted as numbers. options may be NULL. On failure *out is NULL and the message holds the path:
- * DGAM_EIO (cannot be read), DGAM_EFORMAT (empty, not a video, no frame, damaged), DGAM_EUNSUPPORTED (no decoder),
- * DGAM_EINVAL (over a limit), DGAM_EINTERRUPTED. */
+ * frames are the files in the order of their names, numbers counted as numbers. options may be NULL. On failure *out is
+ * NULL and the message holds the path: DGAM_EIO (cannot be read), DGAM_EFORMAT (empty, a pipe or device, not a video, no
+ * frame, damaged), DGAM_EUNSUPPORTED (no decoder), DGAM_EINVAL (over a limit), DGAM_EINTERRUPTED. The file is opened once:
+ * it may be removed while it is read, and nothing that it names is opened. */
 DGAM_API dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_options *options);
 DGAM_API void dgam_video_close(dgam_video *v); /* NULL is fine */
 
