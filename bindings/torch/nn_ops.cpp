@@ -7,8 +7,6 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include <atomic>
-
 #include "nn/adamw.h"
 #include "nn/gemm.h"
 #include "nn/linear.h"
@@ -23,10 +21,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Sizes = std::vector<int64_t>;
-
-std::atomic<bool> recompute{false};
-
-bool use_recompute(bool on) { return recompute.exchange(on); }
 
 // --- helpers ---
 
@@ -225,7 +219,7 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
                              dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
     bool train = false;
     for (const Tensor &t : params) train = train || wants_grad(t);
-    dgam_keep keep = lean || recompute ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
+    dgam_keep keep = lean ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
     dgam_swin_block_desc d = block_desc(x, heads, fc1_w.size(0), window, shift, bf16, keep);
     Tensor xc = x.contiguous(), factors = dense(scale), saved;
     Tensor y = block_forward(d, xc, params, factors, &saved);
@@ -479,7 +473,6 @@ void adamw(Tensor p, const Tensor &g, Tensor m, Tensor v, double lr, double beta
 }  // namespace dgam
 
 TORCH_LIBRARY_FRAGMENT(dgam, m) {
-  m.def("use_recompute(bool on) -> bool", &dgam::use_recompute);
   m.def("gemm(Tensor a, Tensor b) -> Tensor", &dgam::gemm);
   m.def("linear(Tensor x, Tensor weight, Tensor? bias=None, bool bf16=False) -> Tensor", &dgam::linear);
   m.def("swin_block(Tensor x, Tensor norm1_w, Tensor norm1_b, Tensor qkv_w, Tensor? qkv_b, Tensor proj_w, "
