@@ -127,6 +127,7 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
 
 static void restart(dgam_video *v, int64_t at, int64_t first) {
   avcodec_flush_buffers(v->decoder);
+  while (avcodec_receive_frame(v->decoder, v->frame) == 0) {} /* libavcodec 61 forgets to flush HEVC frames that are ready */
   v->fed = at;
   v->draining = 0;
   v->first = first;
