@@ -119,3 +119,29 @@ describe("reports of Lua tests", function()
     assert.equal("leaves", names(r.failed))
   end)
 end)
+
+describe("dgamlua test PATTERN", function()
+  it("goes by the files' own names, whatever the folders above them are called", function()
+    local top = os.tmpname()
+    os.remove(top)
+    local root, exe = top .. "/zebra/tree", io.popen("readlink /proc/$PPID/exe"):read "l"
+    local function at(name) return ("'%s/%s'"):format(root, name) end
+    assert(os.execute(("mkdir -p %s %s && ln -s '%s/lua' %s && cp '%s' %s && ln -s '%s'/*.so %s"):format(at "build", at "tests/lua",
+      dgamlua.root, at "lua", exe, at "build/dgamlua", exe:match "^(.*)/", at "build/")))
+    finally(function() os.execute("rm -rf '" .. top .. "'") end)
+    for _, name in ipairs { "zebra", "horse" } do
+      local f <close> = assert(io.open(("%s/tests/lua/%s_spec.lua"):format(root, name), "w"))
+      f:write(("it('is a %s', function() end)"):format(name))
+    end
+    local function run(pattern)
+      local pipe <close> = assert(io.popen(("%s test %s 2>&1"):format(at "build/dgamlua", pattern)))
+      local text = pipe:read "a"
+      return (text:find("ok   zebra_spec", 1, true) and "z" or "") .. (text:find("ok   horse_spec", 1, true) and "h" or ""),
+        text:match "([^\n]*)\n$"
+    end
+    assert.same({ "z", "1 passed, 0 failed" }, { run "zebra" })
+    assert.same({ "h", "1 passed, 0 failed" }, { run "horse" })
+    assert.same({ "zh", "2 passed, 0 failed" }, { run "is" })    -- in no file's name: in tests' names
+    assert.same({ "", "0 passed, 0 failed" }, { run "tree" })    -- a folder's
+  end)
+end)

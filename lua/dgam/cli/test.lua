@@ -56,12 +56,15 @@ local function glob(folder, pattern)
   return list
 end
 
-local function stem(path) return (path:match("([^/]*)$"):gsub("%.lua$", "")) end
+local function file_name(path) return path:match("([^/]*)$") end
 
-local function keep(names, wanted)
+local function stem(path) return (file_name(path):gsub("%.lua$", "")) end
+
+--- Those files whose own name, without its folders, has `wanted` in it; all without `wanted`.
+local function keep(paths, wanted)
   local kept = {}
-  for _, name in ipairs(names) do
-    if not wanted or name:find(wanted, 1, true) then kept[#kept + 1] = name end
+  for _, path in ipairs(paths) do
+    if not wanted or file_name(path):find(wanted, 1, true) then kept[#kept + 1] = path end
   end
   return kept
 end
