@@ -169,8 +169,8 @@ static void attention_bf16(const dgam_attention_job *job) {
   }
 }
 
-/* to (n.., hdp) += A^T B over RB query rows: A woven (RB / 2, np), B woven (RB / 2, hdp). */
-VEC void add_woven(float *to, size_t n, size_t hdp, const uint32_t *a, size_t np, const uint32_t *b) {
+/* to (n.., hdp) += A^T B: A woven (depth, np), B woven (depth, hdp). */
+VEC void add_woven(float *to, size_t n, size_t hdp, const uint32_t *a, size_t np, const uint32_t *b, size_t depth) {
   for (size_t j = 0; j < n; j += R) {
     size_t d = 0;
     for (; d + 2 * VL <= hdp; d += 2 * VL) {
@@ -179,7 +179,7 @@ VEC void add_woven(float *to, size_t n, size_t hdp, const uint32_t *a, size_t np
         acc[r][0] = vload(to + (j + r) * hdp + d);
         acc[r][1] = vload(to + (j + r) * hdp + d + VL);
       }
-      pairs2(acc, a + j, 1, np, b + d, hdp, RB / 2);
+      pairs2(acc, a + j, 1, np, b + d, hdp, depth);
       UNROLL for (size_t r = 0; r < R; r++) {
         vstore(to + (j + r) * hdp + d, acc[r][0]);
         vstore(to + (j + r) * hdp + d + VL, acc[r][1]);
@@ -188,7 +188,7 @@ VEC void add_woven(float *to, size_t n, size_t hdp, const uint32_t *a, size_t np
     for (; d < hdp; d += VL) {
       vf acc[R][1];
       UNROLL for (size_t r = 0; r < R; r++) acc[r][0] = vload(to + (j + r) * hdp + d);
-      pairs1(acc, a + j, 1, np, b + d, hdp, RB / 2);
+      pairs1(acc, a + j, 1, np, b + d, hdp, depth);
       UNROLL for (size_t r = 0; r < R; r++) vstore(to + (j + r) * hdp + d, acc[r][0]);
     }
   }
@@ -221,7 +221,8 @@ static void attention_grad_bf16(const dgam_attention_job *job) {
   float scales[R];
   for (size_t r = 0; r < R; r++) scales[r] = job->scale;
   for (size_t i = 0; i < n; i += RB) {
-    for (size_t t = 0; t < RB; t += R) {
+    size_t depth = i + R < n ? RB : R;
+    for (size_t t = 0; t < depth; t += R) {
       const float *bias[R];
       int32_t mine[R];
       float lse[R];
@@ -291,12 +292,10 @@ static void attention_grad_bf16(const dgam_attention_job *job) {
           _mm512_storeu_si512(pairs + j, weave2(vload(p0 + j), vload(p1 + j)));
         }
       }
-      if (i + t < n)
-        put_product((uint16_t *)job->dq + (i + t) * job->ld, job->ld, least(R, n - i - t), hd, ds, k, hdp, np / 2,
-                    scales);
+      put_product((uint16_t *)job->dq + (i + t) * job->ld, job->ld, least(R, n - i - t), hd, ds, k, hdp, np / 2, scales);
     }
-    add_woven(dv, n, hdp, pw, np, gw + i / 2 * hdp);
-    add_woven(dk, n, hdp, sw, np, qw + i / 2 * hdp);
+    add_woven(dv, n, hdp, pw, np, gw + i / 2 * hdp, depth / 2);
+    add_woven(dk, n, hdp, sw, np, qw + i / 2 * hdp, depth / 2);
   }
   unpack_rows(dk, n, hd, hdp, job->scale, job->dk, job->ld, 1);
   unpack_rows(dv, n, hd, hdp, 1.f, job->dv, job->ld, 1);

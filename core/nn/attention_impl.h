@@ -35,13 +35,18 @@ VEC void pack_rows(const void *x, size_t n, size_t hd, size_t ld, int bf, float 
     }
 }
 
-/* rows (n.., hdp) -> to (hdp, np), columns from n on 0. */
-VEC void transpose(const float *rows, size_t n, size_t hdp, float *to, size_t np) {
+/* x (n, hd) with row stride ld -> to (hdp, np) fp32, times s; columns from n on 0. */
+VEC void pack_columns(const void *x, size_t n, size_t hd, size_t ld, int bf, float s, float *to, size_t np, size_t hdp) {
   for (size_t j = 0; j < np; j += VL)
-    for (size_t d = 0; d < hdp; d++) {
-      vf v = {0};
-      for (size_t q = 0; q < VL; q++) v[q] = j + q < n ? rows[(j + q) * hdp + d] : 0.f;
-      vstore(to + d * np + j, v);
+    for (size_t d = 0; d < hdp; d += VL) {
+      vf a[VL];
+      size_t w = hd - d < VL ? hd - d : VL;
+      UNROLL for (size_t q = 0; q < VL; q++) {
+        a[q] = vset(0.f);
+        if (j + q < n) a[q] = (w == VL ? vget(x, (j + q) * ld + d, bf) : vget_n(x, (j + q) * ld + d, w, bf)) * s;
+      }
+      vtranspose(a);
+      UNROLL for (size_t q = 0; q < VL; q++) vstore(to + (d + q) * np + j, a[q]);
     }
 }
 
@@ -60,11 +65,10 @@ VEC size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 VEC void attention_typed(const dgam_attention_job *job, int bf) {
   size_t n = job->n, hd = job->hd, np = job->np, hdp = (hd + VL - 1) / VL * VL, nq = (n + R - 1) / R * R;
-  float *q = job->scratch, *k = q + nq * hdp, *kt = k + np * hdp, *v = kt + np * hdp, *s = v + np * hdp;
+  float *q = job->scratch, *kt = q + nq * hdp, *v = kt + np * hdp, *s = v + np * hdp;
   pack_rows(job->q, n, hd, job->ld, bf, job->scale, q, nq, hdp);
-  pack_rows(job->k, n, hd, job->ld, bf, 1.f, k, n, hdp);
+  pack_columns(job->k, n, hd, job->ld, bf, 1.f, kt, np, hdp);
   pack_rows(job->v, n, hd, job->ld, bf, 1.f, v, n, hdp);
-  transpose(k, n, hdp, kt, np);
   for (size_t i = 0; i < n; i += R) {
     const float *bias[R];
     int32_t mine[R];
@@ -139,8 +143,8 @@ VEC void attention_typed(const dgam_attention_job *job, int bf) {
 #define TILES 2        /* register tiles of query rows handled together in backward */
 #define RB (TILES * R) /* so the sums over queries are loaded and stored once in RB rows */
 
-/* to (n.., hdp) += A^T B for RB query rows: A (RB, np), B (RB, hdp). */
-VEC void add_transposed(float *to, size_t n, size_t hdp, const float *a, size_t np, const float *b) {
+/* to (n.., hdp) += A^T B for `depth` query rows: A (depth, np), B (depth, hdp). */
+VEC void add_transposed(float *to, size_t n, size_t hdp, const float *a, size_t np, const float *b, size_t depth) {
   for (size_t j = 0; j < n; j += R) {
     size_t d = 0;
     for (; d + 2 * VL <= hdp; d += 2 * VL) {
@@ -149,7 +153,7 @@ VEC void add_transposed(float *to, size_t n, size_t hdp, const float *a, size_t 
         acc[r][0] = vload(to + (j + r) * hdp + d);
         acc[r][1] = vload(to + (j + r) * hdp + d + VL);
       }
-      tile2(acc, a + j, 1, np, b + d, hdp, RB);
+      tile2(acc, a + j, 1, np, b + d, hdp, depth);
       UNROLL for (size_t r = 0; r < R; r++) {
         vstore(to + (j + r) * hdp + d, acc[r][0]);
         vstore(to + (j + r) * hdp + d + VL, acc[r][1]);
@@ -158,7 +162,7 @@ VEC void add_transposed(float *to, size_t n, size_t hdp, const float *a, size_t 
     for (; d < hdp; d += VL) {
       vf acc[R][1];
       UNROLL for (size_t r = 0; r < R; r++) acc[r][0] = vload(to + (j + r) * hdp + d);
-      tile1(acc, a + j, 1, np, b + d, hdp, RB);
+      tile1(acc, a + j, 1, np, b + d, hdp, depth);
       UNROLL for (size_t r = 0; r < R; r++) vstore(to + (j + r) * hdp + d, acc[r][0]);
     }
   }
@@ -178,17 +182,17 @@ VEC void attention_grad_typed(const dgam_attention_job *job, int bf) {
   size_t nr = (n + R - 1) / R * R;
   float *q = job->scratch, *k = q + nq * hdp, *kt = k + np * hdp, *vt = kt + np * hdp, *go = vt + np * hdp;
   float *dk = go + nq * hdp, *dv = dk + nr * hdp, *p = dv + nr * hdp, *ds = p + RB * np + R;
-  pack_rows(job->v, n, hd, job->ld, bf, 1.f, k, n, hdp);
-  transpose(k, n, hdp, vt, np);
+  pack_columns(job->v, n, hd, job->ld, bf, 1.f, vt, np, hdp);
+  pack_columns(job->k, n, hd, job->ld, bf, job->scale, kt, np, hdp);
   pack_rows(job->k, n, hd, job->ld, bf, job->scale, k, n, hdp);
-  transpose(k, n, hdp, kt, np);
   pack_rows(job->q, n, hd, job->ld, bf, 1.f, q, nq, hdp);
   pack_rows(job->dout, n, hd, job->ldo, bf, 1.f, go, nq, hdp);
   memset(dk, 0, 2 * nr * hdp * sizeof *dk);
   memset(p + RB * np, 0, R * sizeof *p);
   memset(ds + RB * np, 0, R * sizeof *ds);
   for (size_t i = 0; i < n; i += RB) {
-    for (size_t t = 0; t < RB; t += R) {
+    size_t depth = i + R < n ? RB : R;
+    for (size_t t = 0; t < depth; t += R) {
       float *pt = p + t * np, *st = ds + t * np;
       const float *bias[R];
       int32_t mine[R];
@@ -242,8 +246,7 @@ VEC void attention_grad_typed(const dgam_attention_job *job, int bf) {
           if (to) vstore(to + j, vload(to + j) + g);
         }
       }
-      size_t rows = i + t < n ? least(R, n - i - t) : 0, d = 0;
-      if (!rows) continue;
+      size_t rows = least(R, n - i - t), d = 0;
       for (; d + 2 * VL <= hdp; d += 2 * VL) {
         vf acc[R][2] = {{{0}}};
         tile2(acc, st, np, 1, k + d, hdp, n);
@@ -261,8 +264,8 @@ VEC void attention_grad_typed(const dgam_attention_job *job, int bf) {
           if (r < rows) vput_n(job->dq, (i + t + r) * job->ld + d, acc[r][0], least(hd - d, VL), bf);
       }
     }
-    add_transposed(dv, n, hdp, p, np, go + i * hdp);
-    add_transposed(dk, n, hdp, ds, np, q + i * hdp);
+    add_transposed(dv, n, hdp, p, np, go + i * hdp, depth);
+    add_transposed(dk, n, hdp, ds, np, q + i * hdp, depth);
   }
   unpack_rows(dk, n, hd, hdp, job->scale, job->dk, job->ld, bf);
   unpack_rows(dv, n, hd, hdp, 1.f, job->dv, job->ld, bf);

@@ -87,6 +87,24 @@ VEC vf vsqrt(vf a) {
 }
 
 /* Sums and maxima over the lanes, always in the same order: halves, quarters, ... */
+#if defined(__AVX2__)
+VEC __m128 vfold(vf v, int max) {
+#if defined(__AVX512F__)
+  __m256 h0 = _mm512_castps512_ps256((__m512)v), h1 = (__m256)_mm512_extractf64x4_pd((__m512d)v, 1);
+  h0 = max ? _mm256_max_ps(h0, h1) : _mm256_add_ps(h0, h1);
+#else
+  __m256 h0 = (__m256)v;
+#endif
+  __m128 q0 = _mm256_castps256_ps128(h0), q1 = _mm256_extractf128_ps(h0, 1);
+  q0 = max ? _mm_max_ps(q0, q1) : _mm_add_ps(q0, q1);
+  q1 = _mm_movehl_ps(q0, q0);
+  q0 = max ? _mm_max_ps(q0, q1) : _mm_add_ps(q0, q1);
+  q1 = _mm_shuffle_ps(q0, q0, 1);
+  return max ? _mm_max_ss(q0, q1) : _mm_add_ss(q0, q1);
+}
+VEC float vsum(vf v) { return _mm_cvtss_f32(vfold(v, 0)); }
+VEC float vhmax(vf v) { return _mm_cvtss_f32(vfold(v, 1)); }
+#else
 VEC float vsum(vf v) {
   for (int w = VL / 2; w > 0; w /= 2)
     for (int i = 0; i < w; i++) v[i] += v[i + w];
@@ -96,6 +114,24 @@ VEC float vhmax(vf v) {
   float m = v[0];
   for (int i = 1; i < VL; i++) m = v[i] > m ? v[i] : m;
   return m;
+}
+#endif
+
+/* The VL x VL matrix of rows a becomes its transpose: off-diagonal blocks change places, halves, then quarters, ... */
+VEC void vtranspose(vf a[VL]) {
+  _Pragma("GCC unroll 8") for (int w = VL / 2; w > 0; w /= 2) {
+    vi low, high;
+    _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) {
+      low[i] = i & w ? VL + i - w : i;
+      high[i] = i & w ? VL + i : i + w;
+    }
+    _Pragma("GCC unroll 16") for (int q = 0; q < VL; q++) {
+      if (q & w) continue;
+      vf x = __builtin_shuffle(a[q], a[q + w], low);
+      a[q + w] = __builtin_shuffle(a[q], a[q + w], high);
+      a[q] = x;
+    }
+  }
 }
 
 /* bfloat16: the upper half of a float. Rounded to nearest even; a NaN stays a NaN. */
