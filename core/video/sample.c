@@ -59,14 +59,14 @@ static int ascending(const void *a, const void *b) {
 }
 
 static void train_starts(const dgam_sampling *s, int64_t n, dgam_rng *rng, int64_t *starts) {
-  int64_t range = n - (int64_t)s->clip_len * s->interval + 1, clips = s->clips, each = range > 0 ? range / clips : 0;
+  int64_t span = (int64_t)s->clip_len * s->interval, range = n - span + 1, clips = s->clips, each = range > 0 ? range / clips : 0;
+  int draws = n > span && n > clips;
+  double step = range > 0 ? (double)range / (double)clips : 0;
   for (int64_t i = 0; i < clips; i++) {
-    if (range <= 0)
-      starts[i] = 0;
-    else if (each > 0)
-      starts[i] = i * each + (int64_t)dgam_rng_below(rng, (uint64_t)(clips == 1 ? range : each));
+    if (each > 0)
+      starts[i] = i * each + (int64_t)dgam_rng_below(rng, (uint64_t)each);
     else
-      starts[i] = (int64_t)dgam_rng_below(rng, (uint64_t)range);
+      starts[i] = draws ? (int64_t)dgam_rng_below(rng, (uint64_t)range) : (int64_t)nearbyint((double)i * step);
   }
   if (each == 0) qsort(starts, (size_t)clips, sizeof *starts, ascending);
 }
@@ -82,6 +82,11 @@ dgam_status dgam_sample_starts(const dgam_sampling *s, int64_t n, dgam_rng *rng,
       break;
     }
     case DGAM_CLIPS_TEST_1X: {
+      if (s->clip_len == 1) {
+        double avg = (double)n / (double)clips;
+        for (int64_t i = 0; i < clips; i++) starts[i] = (int64_t)((double)i * avg + avg / 2);
+        break;
+      }
       int64_t most = n - ((int64_t)s->clip_len - 1) * s->interval - 1;
       if (most < 0) most = 0;
       for (int64_t i = 0; i < clips; i++)
@@ -96,8 +101,9 @@ dgam_status dgam_sample_starts(const dgam_sampling *s, int64_t n, dgam_rng *rng,
     }
     case DGAM_CLIPS_DENSE_TEST: {
       int64_t places = n - s->window > 0 ? 1 + n - s->window : 1, step = s->window / clips;
+      double apart = s->positions == 1 ? 0 : (double)(places - 1) / (double)(s->positions - 1); /* as numpy.linspace rounds */
       for (int64_t p = 0; p < s->positions; p++) {
-        int64_t start = s->positions == 1 ? 0 : (int64_t)((double)(places - 1) * (double)p / (double)(s->positions - 1));
+        int64_t start = p > 0 && p == s->positions - 1 ? places - 1 : (int64_t)((double)p * apart);
         for (int64_t i = 0; i < clips; i++) starts[p * clips + i] = (start + i * step) % n;
       }
       break;

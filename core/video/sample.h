@@ -4,11 +4,14 @@
  * With L = clip_len, s = interval, N frames, C clips; frame numbers from 0; clip i takes start_i + 0, s, 2 s .. (L-1) s, each
  * modulo N, so short videos loop.
  *   DGAM_CLIPS_TRAIN    one clip: start uniform in [0, N - L s + 1), 0 if N < L s. C clips: one uniform in each of C equal
- *                       parts of that range (or, where it is shorter than C, drawn from it in ascending order).
+ *                       parts of that range; where it is shorter than C, drawn from it in ascending order if N is above both L s
+ *                       and C, else round(i (N - L s + 1) / C).
  *   DGAM_CLIPS_TEST     avg = (N - L s + 1) / C, start_i = floor(i avg + avg / 2); all 0 if N < L s (MMAction2 0.x, ELLAR)
- *   DGAM_CLIPS_TEST_1X  start_i = round(i m / (C - 1)), m = max(N - (L-1) s - 1, 0); one clip: floor(m / 2) (MMAction2 1.x)
+ *   DGAM_CLIPS_TEST_1X  start_i = round(i m / (C - 1)), m = max(N - (L-1) s - 1, 0); one clip: floor(m / 2) (MMAction2 1.x);
+ *                       L = 1: floor(i N / C + N / C / 2)
  *   DGAM_CLIPS_DENSE    all clips inside a window of `window` frames at a random place, starts window/C apart, modulo N
  *   DGAM_CLIPS_DENSE_TEST  `positions` windows spread evenly over the video, C clips in each: positions x C clips
+ * All rules are held to MMAction2's own code (tests/golden/make_sampling.py).
  *
  * Crops, of a picture (w, h), to (out_w, out_h):
  *   DGAM_CROP_NONE      the whole picture, squeezed

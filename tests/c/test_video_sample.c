@@ -1,7 +1,76 @@
 /* Tests of core/video/sample: the published start frames and crops; draws that depend on (seed, stream) only. */
 #include "video_util.h"
 
+#include "store/h5.h"
 #include "video/sample.h"
+
+/* A table of tests/golden/sampling.h5. */
+static int32_t *read_ints(dgam_h5 *f, const char *name, size_t *n) {
+  dgam_h5_info info;
+  assert_ok(dgam_h5_stat(f, name, &info));
+  *n = info.array.count;
+  int32_t *values = malloc(*n * sizeof *values);
+  assert_non_null(values);
+  assert_ok(dgam_h5_read(f, name, DGAM_I32, NULL, NULL, values, *n * sizeof *values));
+  return values;
+}
+
+static int ascending(const void *a, const void *b) {
+  const int64_t *p = a, *q = b;
+  return (*p > *q) - (*p < *q);
+}
+
+/* The start that a draw gives: `least` is the start if the draw is 0. */
+static int64_t start_of(dgam_clips rule, int64_t least, int64_t draw, int64_t n) {
+  return rule == DGAM_CLIPS_DENSE ? (least + draw) % n : least + draw;
+}
+
+/* Every frame number, where nothing is drawn; else the starts that MMAction2 makes of the numbers that our generator gives. */
+static void frames_as_mmaction(void **state) {
+  (void)state;
+  dgam_h5 *f;
+  assert_ok(dgam_h5_open(DGAM_TESTS "/golden/sampling.h5", &f));
+  size_t n_cases, n_frames, n_last, at = 0, at_last = 0, drawn = 0;
+  int32_t *cases = read_ints(f, "cases", &n_cases), *frames = read_ints(f, "frames", &n_frames), *last = read_ints(f, "last", &n_last);
+  dgam_h5_close(f);
+  n_cases /= 9;
+  for (size_t k = 0; k < n_cases; k++) {
+    const int32_t *c = cases + 9 * k;
+    dgam_sampling s = dgam_sampling_defaults();
+    s.clips_rule = (dgam_clips)c[0], s.clip_len = c[1], s.interval = c[2], s.clips = c[3], s.seed = 7, s.stream = k;
+    if (s.clips_rule >= DGAM_CLIPS_DENSE) s.window = c[4], s.positions = c[5];
+    s.crop = DGAM_CROP_NONE; /* draws nothing */
+    dgam_video_info info = {.width = 224, .height = 224, .frames = c[6]};
+    size_t clips = (size_t)dgam_sampling_views(&s), length = (size_t)s.clip_len;
+    const int32_t *want = frames + at, *most = last + at_last;
+    at += clips * length, at_last += clips;
+    assert_true(at <= n_frames && at_last <= n_last);
+    int64_t *got = malloc(clips * length * sizeof *got), draws[10];
+    dgam_view *views = malloc(clips * sizeof *views);
+    assert_ok(dgam_sample_views(&s, &info, got, views, NULL));
+    if (c[7] > 0) {
+      assert_true(clips <= 10);
+      drawn++;
+      dgam_rng rng;
+      dgam_rng_init(&rng, s.seed, s.stream);
+      for (size_t i = 0; i < clips; i++)
+        draws[i] = i > 0 && s.clips_rule == DGAM_CLIPS_DENSE ? draws[0] : (int64_t)dgam_rng_below(&rng, (uint64_t)c[7]);
+      if (c[8]) qsort(draws, clips, sizeof *draws, ascending);
+    }
+    for (size_t i = 0; i < clips; i++) {
+      assert_int_equal(most[i], start_of(s.clips_rule, want[i * length], c[7] > 0 ? c[7] - 1 : 0, info.frames));
+      int64_t moved = start_of(s.clips_rule, want[i * length], c[7] > 0 ? draws[i] : 0, info.frames) - want[i * length];
+      for (size_t t = 0; t < length; t++)
+        if (got[i * length + t] != (want[i * length + t] + moved + info.frames) % info.frames)
+          fail_msg("rule %d, %d x %d, %d clips, window %d, positions %d, %d frames: frame %zu of clip %zu is %lld, expected %lld", c[0], c[1],
+                   c[2], c[3], c[4], c[5], c[6], t, i, (long long)got[i * length + t],
+                   (long long)((want[i * length + t] + moved + info.frames) % info.frames));
+    }
+    free(got), free(views);
+  }
+  assert_true(at == n_frames && at_last == n_last && n_cases > 1000 && drawn > 100);
+  free(cases), free(frames), free(last);
+}
 
 static void starts_as_published(void **state) {
   (void)state;
@@ -172,6 +241,7 @@ static void wrong_options_are_named(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(frames_as_mmaction),
       cmocka_unit_test(starts_as_published),         cmocka_unit_test(training_starts_are_uniform),
       cmocka_unit_test(dense_clips_stay_in_their_window), cmocka_unit_test(crops_as_published),
       cmocka_unit_test(random_crops_keep_their_ranges),   cmocka_unit_test(wrong_options_are_named),
