@@ -377,6 +377,14 @@ static int pool_next(lua_State *L) {
   return 1;
 }
 
+/* pool:cache_failure(): why views can no longer be entered in the cache, once; else nil. */
+static int pool_cache_failure(lua_State *L) {
+  char why[512];
+  if (!dgam_pool_cache_failure(check_pool(L), why, sizeof why)) return 0;
+  lua_pushstring(L, why);
+  return 1;
+}
+
 /* --- encoder --- */
 
 typedef struct writer {
@@ -462,7 +470,7 @@ DGL_EXPORT int luaopen_dgamnative_video(lua_State *L) {
                                            {"count", video_count},   {"close", video_close},   {NULL, NULL}};
   static const luaL_Reg sampling_methods[] = {{"shape", sampling_shape}, {"views", sampling_views}, {"changes", sampling_changes}, {NULL, NULL}};
   static const luaL_Reg pool_meta[] = {{"__gc", pool_close}, {"__close", pool_close}, {NULL, NULL}};
-  static const luaL_Reg pool_methods[] = {{"submit", pool_submit}, {"next", pool_next},   {"pending", pool_pending},
+  static const luaL_Reg pool_methods[] = {{"submit", pool_submit}, {"next", pool_next},   {"pending", pool_pending}, {"cache_failure", pool_cache_failure},
                                           {"cancel", pool_cancel}, {"close", pool_close}, {NULL, NULL}};
   static const luaL_Reg encoder_meta[] = {{"__gc", encoder_abandon}, {"__close", encoder_abandon}, {NULL, NULL}};
   static const luaL_Reg encoder_methods[] = {{"write", encoder_write}, {"finish", encoder_finish}, {"abandon", encoder_abandon}, {NULL, NULL}};

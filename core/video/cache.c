@@ -34,6 +34,8 @@ struct dgam_clip_cache {
   unsigned saved;         /* since it was counted */
   entry *old;             /* last used before `opened`, in that order */
   size_t n_old, next_old; /* next_old: the first that is still there */
+  int failed, told;       /* an entry could not be written; its reason was asked for */
+  char why[512];
 };
 
 typedef struct head {
@@ -142,11 +144,11 @@ static void count(dgam_clip_cache *c) {
   c->n_old = n, c->next_old = 0;
 }
 
-/* Makes room for n bytes, if it can, and takes it. */
+/* Makes room for n bytes, if it can, and takes it. Not after a failure. */
 static int make_room(dgam_clip_cache *c, uint64_t n) {
   pthread_mutex_lock(&c->lock);
   if (c->saved >= COUNT_EVERY) count(c);
-  while (c->bytes + n > c->limit && c->next_old < c->n_old) {
+  while (!c->failed && c->bytes + n > c->limit && c->next_old < c->n_old) {
     const entry *e = &c->old[c->next_old++];
     char path[4096];
     struct stat st;
@@ -154,7 +156,7 @@ static int make_room(dgam_clip_cache *c, uint64_t n) {
     if (ns(st.st_mtim) != e->used) continue; /* used since */
     if (unlink(path) == 0) c->bytes -= e->bytes < c->bytes ? e->bytes : c->bytes;
   }
-  int fits = n <= c->limit && c->bytes <= c->limit - n;
+  int fits = !c->failed && n <= c->limit && c->bytes <= c->limit - n;
   if (fits) c->bytes += n, c->saved++;
   pthread_mutex_unlock(&c->lock);
   return fits;
@@ -226,15 +228,35 @@ int dgam_clip_cache_load(dgam_clip_cache *c, const char *path, const dgam_sampli
   return found;
 }
 
-static void write_entry(const char *file, const char *key, const head *h, const uint8_t *views, size_t n) {
+static dgam_status write_parts(dgam_output *out, const char *key, const head *h, const uint8_t *views, size_t n) {
+  DGAM_TRY(dgam_output_write(out, h, sizeof *h));
+  DGAM_TRY(dgam_output_write(out, key, strlen(key)));
+  return dgam_output_write(out, views, n);
+}
+
+static dgam_status write_entry(const char *file, const char *key, const head *h, const uint8_t *views, size_t n) {
   dgam_output out;
-  if (dgam_output_begin(&out, file) != DGAM_OK) return;
+  DGAM_TRY(dgam_output_begin(&out, file));
   out.lazy = 1; /* after a crash it may be cut off, which shows */
-  if (dgam_output_write(&out, h, sizeof *h) == DGAM_OK && dgam_output_write(&out, key, strlen(key)) == DGAM_OK &&
-      dgam_output_write(&out, views, n) == DGAM_OK)
-    (void)dgam_output_commit(&out);
-  else
-    dgam_output_abort(&out);
+  dgam_status s = write_parts(&out, key, h, views, n);
+  if (s == DGAM_OK) return dgam_output_commit(&out);
+  dgam_output_abort(&out);
+  return s;
+}
+
+static void fail(dgam_clip_cache *c) {
+  pthread_mutex_lock(&c->lock);
+  if (!c->failed) snprintf(c->why, sizeof c->why, "%s", dgam_error());
+  c->failed = 1;
+  pthread_mutex_unlock(&c->lock);
+}
+
+int dgam_clip_cache_failure(dgam_clip_cache *c, char *why, size_t n) {
+  pthread_mutex_lock(&c->lock);
+  int news = c->failed && !c->told;
+  if (news) snprintf(why, n, "%s", c->why), c->told = 1;
+  pthread_mutex_unlock(&c->lock);
+  return news;
 }
 
 void dgam_clip_cache_save(dgam_clip_cache *c, const char *path, const dgam_sampling *s, const dgam_video_info *info, const uint8_t *views,
@@ -248,7 +270,7 @@ void dgam_clip_cache_save(dgam_clip_cache *c, const char *path, const dgam_sampl
     h.bytes = sizeof h + strlen(key) + n, h.key_bytes = strlen(key), h.info = *info;
     h.check = check_of(&h, key, views, n);
     char *file = entry_path(c, key);
-    if (file && make_room(c, h.bytes)) write_entry(file, key, &h, views, n);
+    if (file && make_room(c, h.bytes) && write_entry(file, key, &h, views, n) != DGAM_OK) fail(c);
     free(file);
   }
   free(now);

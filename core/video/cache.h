@@ -38,10 +38,13 @@ DGAM_API void dgam_clip_cache_close(dgam_clip_cache *c); /* NULL is fine */
 DGAM_API int dgam_clip_cache_load(dgam_clip_cache *c, const char *path, const dgam_sampling *s, dgam_video_info *info, uint8_t *views,
                                   char **key);
 
-/* Enters what was decoded after load gave 0; info == NULL: nothing, only frees the key. That the folder is full or cannot be written is
- * no error. */
+/* Enters what was decoded after load gave 0; info == NULL: nothing, only frees the key. After an entry that could not be written
+ * (disk full, no permission) none is tried any more; what is there is still used. */
 DGAM_API void dgam_clip_cache_save(dgam_clip_cache *c, const char *path, const dgam_sampling *s, const dgam_video_info *info,
                                    const uint8_t *views, char *key);
+
+/* 1 and the reason in why[0 .. n-1], with the path, the first time it is called after an entry could not be written; else 0. */
+DGAM_API int dgam_clip_cache_failure(dgam_clip_cache *c, char *why, size_t n);
 
 /* Bytes in the folder, as far as is known. */
 DGAM_API uint64_t dgam_clip_cache_bytes(dgam_clip_cache *c);

@@ -175,6 +175,8 @@ dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_opti
 
 void dgam_pool_use_cache(dgam_pool *p, dgam_clip_cache *cache) { p->cache = cache; }
 
+int dgam_pool_cache_failure(dgam_pool *p, char *why, size_t n) { return p->cache && dgam_clip_cache_failure(p->cache, why, n); }
+
 dgam_status dgam_pool_submit(dgam_pool *p, const char *path, const dgam_sampling *sampling) {
   if (sampling) DGAM_TRY(dgam_sampling_check(sampling));
   job *j = calloc(1, sizeof *j);

@@ -40,6 +40,9 @@ DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_v
 /* Jobs look for their views in `cache` first and enter what they decode. Before the first job; the pool closes it in the end. */
 DGAM_API void dgam_pool_use_cache(dgam_pool *p, dgam_clip_cache *cache);
 
+/* 1 and the reason in why[0 .. n-1], once, after views could not be entered in the cache; else 0. The jobs go on without it. */
+DGAM_API int dgam_pool_cache_failure(dgam_pool *p, char *why, size_t n);
+
 /* Queues a job: open `path`, sample it. sampling == NULL: only count its frames by decoding it whole (dgam_video_count). */
 DGAM_API dgam_status dgam_pool_submit(dgam_pool *p, const char *path, const dgam_sampling *sampling);
 

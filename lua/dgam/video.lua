@@ -119,7 +119,8 @@ end
 -- @param options as for video.open
 -- @param cache { folder = (which exists), bytes = limit }: views are kept there and read instead of decoded (core/video/cache.h)
 -- @return pool with submit(path, sampling, ...), next(tensor, row) -> info | nil, message (in the order of submission),
---   pending(), cancel(), close()
+--   pending(), cancel(), close(), cache_failure(): once views could not be written to the cache, the reason, one time; nil else. The
+--   pool goes on without writing
 function video.pool(threads, options, cache) return native.pool(threads, with_index(options), cache) end
 
 --- Starts a video file. It appears under its name only when finish() is called; the same frames give the same bytes.

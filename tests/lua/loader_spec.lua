@@ -178,12 +178,50 @@ describe("dgam.data", function()
       assert.equal(36 + 1, #names())
     end)
 
+    -- What two loaders print that keep clips in `into`, and what they say on standard error.
+    local function run_with(into, before)
+      film.text(folder .. "/run.lua", ([[
+        local data = require "dgam.data"
+        local sum = 0
+        for _ = 1, 2 do
+          local l <close> = data.loader(data.open(%q), { split = "train", batch = 5, clip_len = 4, size = 24, train = true, seed = 7,
+            cache = { folder = %q, gigabytes = 1 } })
+          for e = 1, 2 do
+            for batch in l:epoch(e) do sum = sum + batch.clip:double():sum():item() end
+          end
+        end
+        print(math.tointeger(sum))
+      ]]):format(dir, into))
+      local pipe <close> = assert(io.popen(("%s; %s %s/run.lua 2> %s/said"):format(before or "true", shell.program(), folder, folder)))
+      local sum = pipe:read "l"
+      local said <close> = assert(io.open(folder .. "/said"))
+      return sum, said:read "a"
+    end
+
+    it("goes on without it, and says so once, when it cannot be written", function()
+      lfs.mkdir(folder .. "/clips")
+      local want, nothing = run_with(folder .. "/clips")
+      assert.matches("^%d+$", want)
+      assert.equal("", nothing)
+      film.remove(folder .. "/clips")
+      lfs.mkdir(folder .. "/clips")
+      local sum, said = run_with(folder .. "/clips", "ulimit -f 1") -- every entry is larger: what a full disk does, later
+      assert.equal(want, sum)
+      assert.matches("^\ndgamlua: decoded clips are not kept: cannot write '" .. folder:gsub("%p", "%%%0")
+        .. "/clips/%x+%.clip': File too large\n$", said)
+      for name in lfs.dir(folder .. "/clips") do assert.matches("^%.+$", name) end -- nothing half-written
+      sum, said = run_with(folder .. "/run.lua/clips")
+      assert.equal(want, sum)
+      assert.matches("^\ndgamlua: decoded clips are not kept: cannot make the folder [^\n]*/run.lua: [^\n]*\n$", said)
+      sum, said = run_with(folder .. "/new/clips")
+      assert.equal(want, sum)
+      assert.equal("", said)
+    end)
+
     it("names what is wrong", function()
       local d = data.open(dir)
       fails("cache is %-1 gigabytes", data.loader, d, { cache = -1 })
       fails("did you mean 'gigabytes'", data.loader, d, { cache = { gigabyts = 1 } })
-      film.text(folder .. "/file", "")
-      fails("cannot make the folder", data.loader, d, { cache = { folder = folder .. "/file/x" } })
       fails("draws is 0", data.loader, d, { train = true, draws = 0 })
     end)
   end)

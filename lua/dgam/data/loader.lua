@@ -29,6 +29,15 @@ local FOR_TRAINING = { "area", "ratio", "flip", "jitter", "randaugment", "gamma_
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
 
+local told = {} -- folders that were said not to take clips
+
+--- Goes on without keeping clips; said once for a folder.
+local function keep_no_more(self, folder, why)
+  self.cache_failure = why
+  if not told[folder] and not self.quiet then io.stderr:write("\ndgamlua: decoded clips are not kept: ", why, "\n") end
+  told[folder] = told[folder] or not self.quiet
+end
+
 --- What `cache` means: { folder =, bytes = } or nil.
 local function cache_of(o)
   local cache = o.cache
@@ -39,7 +48,22 @@ local function cache_of(o)
   if type(size) ~= "number" or not (size > 0 and size < 1e6) then
     error(("loader: cache is %s gigabytes, expected more than 0"):format(tostring(size)), 4)
   end
-  return { folder = paths.make_folder(cache.folder or paths.cache() .. "/clips"), bytes = math.ceil(size * 1e9) }
+  return { folder = cache.folder or paths.cache() .. "/clips", bytes = math.ceil(size * 1e9) }
+end
+
+--- Starts the threads. A cache in whose folder nothing can be kept is no reason to stop.
+local function start_pool(self)
+  local cache = self.cache
+  if cache then
+    local ok, pool = pcall(function() return video.pool(self.threads, self.limits, { folder = paths.make_folder(cache.folder),
+      bytes = cache.bytes }) end)
+    if ok then return pool end
+    local plain = video.pool(self.threads, self.limits)
+    keep_no_more(self, cache.folder, (tostring(pool):gsub("^[^\n]-%.lua:%d+: ", "")))
+    self.cache = nil
+    return plain
+  end
+  return video.pool(self.threads, self.limits)
 end
 
 local function alpha(o, name)
@@ -109,11 +133,12 @@ end
 --                     measured (train = false) is the same in every epoch, so only the first decodes; so is a training run that is made
 --                     again with the same seed and sampling, whatever the network. Other training wants `draws`.
 --   draws = 4         in training a clip has only so many draws of frames, crop and flip: epoch 5 takes those of epoch 1 and so on, so
---                     that a cache can serve them. Changes of pixels and the order still differ in every epoch
+--                     that a cache can serve them. Changes of pixels and the order still differ in every epoch.
+--                     A folder that cannot be written, or a full disk, is told once on standard error and decoding goes on without
 --   on_skip = function(path, message); quiet = true: nothing on standard error
 -- @return loader with epoch(e) (iterator), batches() (how many an epoch has when all clips can be read), skipped, summary(),
---   hits() (share of the clips that came from the cache; nil without one), waited (seconds spent waiting for decoding), views
---   (views a video), close()
+--   hits() (share of the clips that came from the cache; nil without one), cache_failure (why clips are no longer
+--   kept), waited (seconds spent waiting for decoding), views (views a video), close()
 function loader.new(dataset, options)
   suggest.check_options("loader", options, OPTIONS)
   local o = {}
@@ -203,7 +228,7 @@ end
 function Loader:epoch(epoch)
   if math.type(epoch) ~= "integer" then error(("loader: epoch is %s, expected a whole number"):format(tostring(epoch)), 2) end
   local torch = require "torch"
-  self.pool = self.pool or video.pool(self.threads, self.limits, self.cache)
+  self.pool = self.pool or start_pool(self)
   local pool, order = self.pool, self:order(epoch)
   pool:cancel()
   local total = self.drop_last and self:batches() * self.batch or #order
@@ -245,6 +270,8 @@ function Loader:epoch(epoch)
         end
       end
       feed() -- the threads work on while the batch is used
+      local why = pool:cache_failure()
+      if why then keep_no_more(self, self.cache.folder, why) end
       self.read = self.read + #index
       if #index > 0 then
         if #index < want then clip = clip:narrow(1, 1, #index * self.views) end
