@@ -114,6 +114,12 @@ dgam_status dgam_block_weights_make(const dgam_block *b, const dgam_swin_block_p
   return dgam_parallel_items(units, convert, &j);
 }
 
+size_t dgam_block_group(const dgam_block *b) {
+  size_t group = 200 / b->w.n, most = b->windows / 8;
+  if (group > most) group = most;
+  return group > 0 ? group : 1;
+}
+
 size_t dgam_block_head_scratch(const dgam_block *b) {
   size_t a = DGAM_ATTENTION_SCRATCH(b->w.n, b->hd), t = b->w.table;
   return a > t ? a : t;
@@ -150,10 +156,10 @@ size_t dgam_block_active(const dgam_block *b, const float *scale, uint32_t *list
 
 /* --- forward --- */
 
-/* Buffers of one window on its way through attention. */
+/* Buffers of `group` windows on their way through attention; each window's rows follow those of the one before. */
 typedef struct window_buffers {
-  int32_t *index, *region;
-  int mixed;      /* the window holds several regions */
+  int32_t *index; /* (n + 1): the tokens, and 1 if the window holds several regions */
+  int32_t *region; /* (np) */
   char *xn;       /* (n, C) */
   char *qkv;      /* (n, 3C) */
   char *o;        /* (n, C) */
@@ -173,7 +179,8 @@ typedef struct forward_job {
   uint32_t *active;     /* samples of the branch under way */
   size_t actives;
   /* attention half */
-  size_t slots;         /* windows under way at a time */
+  size_t group;         /* windows taken at once */
+  size_t slots;         /* groups under way at a time */
   char *slot_base;
   size_t slot_bytes;
   size_t first;         /* split mode: number of the first window of this round */
@@ -191,33 +198,29 @@ typedef struct forward_job {
 static size_t at_most(size_t a, size_t b) { return a < b ? a : b; }
 static size_t at_least(size_t a, size_t b) { return a > b ? a : b; }
 
-static window_buffers slot(const forward_job *j, size_t i, size_t window) {
+/* Lays out a slot, or counts its bytes if the job has no space yet. */
+static window_buffers slot_cut(const forward_job *j, dgam_cut *cut) {
   const dgam_block *b = &j->b;
-  dgam_cut cut = {j->slot_base + i * j->slot_bytes, 0};
+  size_t n = j->group * b->w.n, c = b->d.c;
   window_buffers w;
-  size_t n = b->w.n, c = b->d.c;
-  w.index = dgam_cut_take(&cut, (n + 1) * sizeof *w.index);
-  w.mixed = w.index[n]; /* set when the index was made */
-  w.region = dgam_cut_take(&cut, b->w.np * sizeof *w.region);
-  w.xn = dgam_cut_take(&cut, n * c * b->es);
-  w.qkv = dgam_cut_take(&cut, n * 3 * c * b->es);
-  w.o = dgam_cut_take(&cut, n * c * b->es);
-  w.t = dgam_cut_take(&cut, n * c * sizeof *w.t);
-  if (j->s.o) w.o = j->s.o + window * n * c * b->es;
-  if (j->s.qkv) w.qkv = j->s.qkv + window * n * 3 * c * b->es;
+  w.index = dgam_cut_take(cut, (n + j->group) * sizeof *w.index);
+  w.region = dgam_cut_take(cut, j->group * b->w.np * sizeof *w.region);
+  w.xn = dgam_cut_take(cut, n * c * b->es);
+  w.qkv = dgam_cut_take(cut, n * 3 * c * b->es);
+  w.o = dgam_cut_take(cut, n * c * b->es);
+  w.t = dgam_cut_take(cut, n * c * sizeof *w.t);
   return w;
 }
 
-static size_t slot_size(const dgam_block *b) {
-  dgam_cut cut = {NULL, 0};
-  size_t n = b->w.n, c = b->d.c;
-  dgam_cut_take(&cut, (n + 1) * 4);
-  dgam_cut_take(&cut, b->w.np * 4);
-  dgam_cut_take(&cut, n * c * b->es);
-  dgam_cut_take(&cut, n * 3 * c * b->es);
-  dgam_cut_take(&cut, n * c * b->es);
-  dgam_cut_take(&cut, n * c * 4);
-  return cut.used;
+/* Slot i, for windows from `first` on among those of active samples. */
+static window_buffers slot(const forward_job *j, size_t i, size_t first) {
+  const dgam_block *b = &j->b;
+  dgam_cut cut = {j->slot_base + i * j->slot_bytes, 0};
+  window_buffers w = slot_cut(j, &cut);
+  size_t row = first * b->w.n;
+  if (j->s.o) w.o = j->s.o + row * b->d.c * b->es;
+  if (j->s.qkv) w.qkv = j->s.qkv + row * 3 * b->d.c * b->es;
+  return w;
 }
 
 /* Number of the i-th window among those of active samples. */
@@ -225,26 +228,37 @@ static size_t window_of(const forward_job *j, size_t i) {
   return j->active[i / j->b.w.windows] * j->b.w.windows + i % j->b.w.windows;
 }
 
-static void window_index(const forward_job *j, size_t i, size_t window) {
-  window_buffers w = slot(j, i, window);
-  w.index[j->b.w.n] = dgam_windows_index(&j->b.w, window % j->b.w.windows, w.index, w.region);
+static int32_t *index_of(const forward_job *j, const window_buffers *w, size_t k) {
+  return w->index + k * (j->b.w.n + 1);
 }
 
-static dgam_status window_in(const forward_job *j, const window_buffers *w, size_t window, size_t row, size_t rows,
-                             int ith) {
+static void window_index(const forward_job *j, const window_buffers *w, size_t first, size_t k) {
+  const dgam_windows *cut = &j->b.w;
+  int32_t *index = index_of(j, w, k);
+  index[cut->n] =
+      dgam_windows_index(cut, window_of(j, first + k) % cut->windows, index, w->region + k * cut->np);
+}
+
+/* LayerNorm and q, k, v of `count` windows from `first` on; of rows from `row` on if it is one. */
+static dgam_status windows_in(const forward_job *j, const window_buffers *w, size_t first, size_t count, size_t row,
+                              size_t rows, int ith) {
   const dgam_block *b = &j->b;
-  size_t c = b->d.c, sample = window / b->w.windows, token = sample * b->w.tokens;
+  size_t c = b->d.c;
   char *xn = w->xn + row * c * b->es;
-  b->k->layernorm(rows, c, j->x + token * c, w->index + row, j->p->norm1_w, j->p->norm1_b, b->d.eps, xn, b->bf,
-                  j->s.mean1 ? j->s.mean1 + token : NULL, j->s.rstd1 ? j->s.rstd1 + token : NULL);
-  return dgam_gemm_run(dgam_tiled_of(&j->qkv, rows), xn, j->weights.qkv, j->p->qkv_b,
+  for (size_t k = 0; k < count; k++) {
+    size_t token = window_of(j, first + k) / b->w.windows * b->w.tokens;
+    b->k->layernorm(rows, c, j->x + token * c, index_of(j, w, k) + row, j->p->norm1_w, j->p->norm1_b, b->d.eps,
+                    xn + k * rows * c * b->es, b->bf, j->s.mean1 ? j->s.mean1 + token : NULL,
+                    j->s.rstd1 ? j->s.rstd1 + token : NULL);
+  }
+  return dgam_gemm_run(dgam_tiled_of(&j->qkv, count * rows), xn, j->weights.qkv, j->p->qkv_b,
                        w->qkv + row * 3 * c * b->es, j->gemms + (size_t)ith * j->gemm_bytes);
 }
 
-static void window_attend(const forward_job *j, const window_buffers *w, size_t window, size_t head, int ith) {
+static void window_attend(const forward_job *j, const window_buffers *w, size_t first, size_t k, size_t head, int ith) {
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c;
-  const char *q = w->qkv + head * b->hd * b->es;
+  size_t n = b->w.n, c = b->d.c, row = k * n;
+  const char *q = w->qkv + (row * 3 * c + head * b->hd) * b->es;
   dgam_attention_job a = {.n = n,
                           .hd = b->hd,
                           .np = b->w.np,
@@ -256,35 +270,42 @@ static void window_attend(const forward_job *j, const window_buffers *w, size_t 
                           .k = q + c * b->es,
                           .v = q + 2 * c * b->es,
                           .bias = j->bias + head * n * b->w.np,
-                          .region = w->mixed ? w->region : NULL,
-                          .out = w->o + head * b->hd * b->es,
-                          .lse = j->s.lse ? j->s.lse + (window * b->d.heads + head) * n : NULL,
+                          .region = index_of(j, w, k)[n] ? w->region + k * b->w.np : NULL,
+                          .out = w->o + (row * c + head * b->hd) * b->es,
+                          .lse = j->s.lse ? j->s.lse + ((first + k) * b->d.heads + head) * n : NULL,
                           .scratch = (float *)(j->heads + (size_t)ith * j->head_bytes)};
   b->k->attention(&a);
 }
 
-static dgam_status window_out(const forward_job *j, const window_buffers *w, size_t window, size_t row, size_t rows,
-                              int ith) {
+static dgam_status windows_out(const forward_job *j, const window_buffers *w, size_t first, size_t count, size_t row,
+                               size_t rows, int ith) {
   const dgam_block *b = &j->b;
-  size_t c = b->d.c, sample = window / b->w.windows, token = sample * b->w.tokens;
+  size_t c = b->d.c;
   float *t = w->t + row * c;
-  DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->proj, rows), w->o + row * c * b->es, j->weights.proj, j->p->proj_b, t,
-                         j->gemms + (size_t)ith * j->gemm_bytes));
-  b->k->scatter(rows, c, t, w->index + row, j->scale ? j->scale[sample] : 1.f, j->x + token * c, j->y + token * c);
+  DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->proj, count * rows), w->o + row * c * b->es, j->weights.proj, j->p->proj_b,
+                         t, j->gemms + (size_t)ith * j->gemm_bytes));
+  for (size_t k = 0; k < count; k++) {
+    size_t sample = window_of(j, first + k) / b->w.windows, token = sample * b->w.tokens;
+    b->k->scatter(rows, c, t + k * rows * c, index_of(j, w, k) + row, j->scale ? j->scale[sample] : 1.f,
+                  j->x + token * c, j->y + token * c);
+  }
   return DGAM_OK;
 }
 
-/* Each thread takes whole windows: everything a window needs stays near its core. */
+/* Each thread takes whole windows: everything a window needs stays near its core. Full groups come first, what is left
+ * over goes one by one. */
 static dgam_status whole_windows(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)nth;
   forward_job *j = ctx;
+  size_t n = j->b.w.n, groups = j->actives * j->b.w.windows / j->group;
   for (size_t i = begin; i < end; i++) {
-    size_t window = window_of(j, i);
-    window_index(j, (size_t)ith, window);
-    window_buffers w = slot(j, (size_t)ith, window);
-    DGAM_TRY(window_in(j, &w, window, 0, j->b.w.n, ith));
-    for (size_t h = 0; h < j->b.d.heads; h++) window_attend(j, &w, window, h, ith);
-    DGAM_TRY(window_out(j, &w, window, 0, j->b.w.n, ith));
+    size_t count = i < groups ? j->group : 1, first = i < groups ? i * count : groups * j->group + (i - groups);
+    window_buffers w = slot(j, (size_t)ith, first);
+    for (size_t k = 0; k < count; k++) window_index(j, &w, first, k);
+    DGAM_TRY(windows_in(j, &w, first, count, 0, n, ith));
+    for (size_t k = 0; k < count; k++)
+      for (size_t h = 0; h < j->b.d.heads; h++) window_attend(j, &w, first, k, h, ith);
+    DGAM_TRY(windows_out(j, &w, first, count, 0, n, ith));
   }
   return DGAM_OK;
 }
@@ -293,15 +314,17 @@ static dgam_status whole_windows(void *ctx, size_t begin, size_t end, int ith, i
 static dgam_status split_index(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   forward_job *j = ctx;
-  for (size_t i = begin; i < end; i++) window_index(j, i, window_of(j, j->first + i));
+  for (size_t i = begin; i < end; i++) {
+    window_buffers w = slot(j, i, j->first + i);
+    window_index(j, &w, j->first + i, 0);
+  }
   return DGAM_OK;
 }
 static dgam_status split_rows(forward_job *j, size_t begin, size_t end, int ith, int out) {
   for (size_t u = begin; u < end; u++) {
-    size_t i = u / j->row_tiles, row = u % j->row_tiles * j->row_tile, window = window_of(j, j->first + i);
-    size_t rows = at_most(j->row_tile, j->b.w.n - row);
-    window_buffers w = slot(j, i, window);
-    DGAM_TRY(out ? window_out(j, &w, window, row, rows, ith) : window_in(j, &w, window, row, rows, ith));
+    size_t i = u / j->row_tiles, row = u % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, j->b.w.n - row);
+    window_buffers w = slot(j, i, j->first + i);
+    DGAM_TRY((out ? windows_out : windows_in)(j, &w, j->first + i, 1, row, rows, ith));
   }
   return DGAM_OK;
 }
@@ -317,9 +340,9 @@ static dgam_status split_heads(void *ctx, size_t begin, size_t end, int ith, int
   (void)nth;
   forward_job *j = ctx;
   for (size_t u = begin; u < end; u++) {
-    size_t i = u / j->b.d.heads, window = window_of(j, j->first + i);
-    window_buffers w = slot(j, i, window);
-    window_attend(j, &w, window, u % j->b.d.heads, ith);
+    size_t i = u / j->b.d.heads;
+    window_buffers w = slot(j, i, j->first + i);
+    window_attend(j, &w, j->first + i, 0, u % j->b.d.heads, ith);
   }
   return DGAM_OK;
 }
@@ -333,7 +356,7 @@ static dgam_status attention_half(forward_job *j) {
       if (j->scale[i] == 0.f) memcpy(j->y + i * l, j->x + i * l, l * sizeof(float));
   size_t windows = j->actives * b->w.windows;
   if (!windows) return DGAM_OK;
-  if (!j->split) return dgam_parallel_items(windows, whole_windows, j);
+  if (!j->split) return dgam_parallel_items(windows / j->group + windows % j->group, whole_windows, j);
   for (j->first = 0; j->first < windows; j->first += j->slots) {
     size_t n = at_most(j->slots, windows - j->first);
     DGAM_TRY(dgam_parallel(n, split_index, j));
@@ -399,19 +422,26 @@ static void choose_split(forward_job *j) {
   const dgam_block *b = &j->b;
   size_t threads = (size_t)b->threads, each = (b->windows + threads - 1) / threads;
   j->split = each * threads * 4 > b->windows * 5; /* whole windows would leave threads idle over a fifth of the time */
+  j->group = j->split ? 1 : at_least(1, at_most(dgam_block_group(b), b->windows / (2 * threads)));
   j->slots = j->split ? at_most(b->windows, 2 * threads) : threads;
   j->row_tiles = j->split ? (b->w.n + 199) / 200 : 1;
   j->row_tile = (b->w.n + j->row_tiles - 1) / j->row_tiles;
   j->row_tiles = (b->w.n + j->row_tile - 1) / j->row_tile;
 }
 
+/* Rows of the products of attention: full tiles, or full groups and then single windows. */
+static dgam_status row_products(forward_job *j, dgam_tiled *t, dgam_gemm_desc g) {
+  size_t n = j->b.w.n, rows = j->group > 1 ? j->group * n : j->row_tile;
+  return dgam_tiled_get(t, g, rows, j->group > 1 ? rows + n : n, &j->gemm_bytes);
+}
+
 static dgam_status products(forward_job *j) {
   const dgam_block *b = &j->b;
   size_t c = b->d.c, hidden = b->d.hidden, *most = &j->gemm_bytes;
   dgam_gemm_desc g = {.n = 3 * c, .k = c, .bt = 1, .bias = j->p->qkv_b != NULL, .in = b->d.type, .out = b->d.type};
-  DGAM_TRY(dgam_tiled_get(&j->qkv, g, j->row_tile, b->w.n, most));
+  DGAM_TRY(row_products(j, &j->qkv, g));
   g.n = c, g.bias = 1, g.out = DGAM_F32;
-  DGAM_TRY(dgam_tiled_get(&j->proj, g, j->row_tile, b->w.n, most));
+  DGAM_TRY(row_products(j, &j->proj, g));
   g.k = hidden;
   DGAM_TRY(dgam_tiled_get(&j->fc2, g, j->mlp_tile, j->span, most));
   g.accumulate = 1;
@@ -436,7 +466,9 @@ static dgam_status forward_plan(forward_job *j, dgam_cut *cut, void **weight_spa
   DGAM_TRY(products(j));
   j->gemm_bytes = (j->gemm_bytes + 63) / 64 * 64;
   j->head_bytes = (dgam_block_head_scratch(b) * sizeof(float) + 63) / 64 * 64;
-  j->slot_bytes = slot_size(b);
+  dgam_cut one = {NULL, 0};
+  slot_cut(j, &one);
+  j->slot_bytes = one.used;
   dgam_cut mlp = {NULL, 0};
   dgam_cut_take(&mlp, j->mlp_tile * c * b->es);
   dgam_cut_take(&mlp, j->mlp_tile * b->d.hidden * b->es);

@@ -45,7 +45,9 @@ typedef struct grad_job {
   float *dxn;               /* per thread (tile, C) */
   dgam_tiled fc1, dfc2, dfc1;
   /* attention: rounds of windows */
-  size_t round_windows, lanes, row_tile, row_tiles; /* lanes: separate sums of dbias per head */
+  size_t round_windows, lanes; /* lanes: separate sums of dbias per head */
+  size_t row_tile, row_tiles;  /* rows of a product; tiles in a window */
+  size_t group;                /* or windows in a tile, if that is more than one */
   size_t in_round;
   int32_t *index, *region;  /* (round windows, n + 1), (round windows, np) */
   char *wxn, *qkv, *gp, *go, *dqkv; /* (round rows, C | 3C | C | C | 3C) */
@@ -145,12 +147,11 @@ static dgam_status again_x1(void *ctx, size_t begin, size_t end, int ith, int nt
   int32_t *index = j->index + (size_t)ith * (n + 1);
   float *t = j->wt + (size_t)ith * j->row_tile * c;
   for (size_t i = begin; i < end; i++) {
-    size_t window = j->active[i / b->w.windows] * b->w.windows + i % b->w.windows, sample = window / b->w.windows;
-    size_t token = sample * b->w.tokens;
-    dgam_windows_index(&b->w, window % b->w.windows, index, NULL);
+    size_t sample = j->active[i / b->w.windows], token = sample * b->w.tokens;
+    dgam_windows_index(&b->w, i % b->w.windows, index, NULL);
     for (size_t row = 0; row < n; row += j->row_tile) {
       size_t rows = at_most(j->row_tile, n - row);
-      DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->wproj, rows), j->s.o + (window * n + row) * c * b->es, j->weights.proj,
+      DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->wproj, rows), j->s.o + (i * n + row) * c * b->es, j->weights.proj,
                              j->p->proj_b, t, j->gemms + (size_t)ith * j->gemm_bytes));
       b->k->scatter(rows, c, t, index + row, j->scale ? j->scale[sample] : 1.f, j->x + token * c, j->dx + token * c);
     }
@@ -231,7 +232,7 @@ static int32_t *index_of(const grad_job *j, size_t i) { return j->index + i * (j
 
 static char *qkv_of(const grad_job *j, size_t i) {
   size_t bytes = j->b.w.n * 3 * j->b.d.c * j->b.es;
-  return j->s.qkv ? j->s.qkv + window_of(j, i) * bytes : j->qkv + i * bytes;
+  return j->s.qkv ? j->s.qkv + (j->first + i) * bytes : j->qkv + i * bytes;
 }
 
 static dgam_status round_index(void *ctx, size_t begin, size_t end, int ith, int nth) {
@@ -243,6 +244,22 @@ static dgam_status round_index(void *ctx, size_t begin, size_t end, int ith, int
   return DGAM_OK;
 }
 
+/* Rows of a round that one product takes: a tile of a window, or a group of windows, or one of those left over. */
+typedef struct row_unit {
+  size_t first, count, row, rows; /* windows; rows of each */
+} row_unit;
+
+static size_t row_units(const grad_job *j) {
+  return j->group > 1 ? j->in_round / j->group + j->in_round % j->group : j->in_round * j->row_tiles;
+}
+
+static row_unit row_unit_of(const grad_job *j, size_t u) {
+  size_t n = j->b.w.n, groups = j->in_round / j->group, row = u % j->row_tiles * j->row_tile;
+  if (j->group == 1) return (row_unit){u / j->row_tiles, 1, row, at_most(j->row_tile, n - row)};
+  if (u < groups) return (row_unit){u * j->group, j->group, 0, n};
+  return (row_unit){groups * j->group + (u - groups), 1, 0, n};
+}
+
 /* q, k, v again; the gradient of the attention's output. */
 static dgam_status round_in(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)nth;
@@ -251,15 +268,20 @@ static dgam_status round_in(void *ctx, size_t begin, size_t end, int ith, int nt
   size_t n = b->w.n, c = b->d.c;
   void *work = j->gemms + (size_t)ith * j->gemm_bytes;
   for (size_t u = begin; u < end; u++) {
-    size_t i = u / j->row_tiles, row = u % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, n - row);
-    size_t sample = window_of(j, i) / b->w.windows, token = sample * b->w.tokens, at = i * n + row;
-    const int32_t *index = index_of(j, i) + row;
+    row_unit r = row_unit_of(j, u);
+    size_t at = r.first * n + r.row, rows = r.count * r.rows;
     char *xn = j->wxn + at * c * b->es, *gp = j->gp + at * c * b->es;
-    b->k->layernorm(rows, c, j->x + token * c, index, j->p->norm1_w, j->p->norm1_b, b->d.eps, xn, b->bf, NULL, NULL);
+    for (size_t i = 0; i < r.count; i++) {
+      size_t sample = window_of(j, r.first + i) / b->w.windows, token = sample * b->w.tokens;
+      size_t off = i * r.rows * c * b->es;
+      const int32_t *index = index_of(j, r.first + i) + r.row;
+      b->k->layernorm(r.rows, c, j->x + token * c, index, j->p->norm1_w, j->p->norm1_b, b->d.eps, xn + off, b->bf,
+                      NULL, NULL);
+      b->k->gather(r.rows, c, j->dx + token * c, index, j->scale ? j->scale[sample] : 1.f, gp + off, b->bf);
+    }
     if (!j->s.qkv)
       DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->wqkv, rows), xn, j->weights.qkv, j->p->qkv_b,
                              j->qkv + at * 3 * c * b->es, work));
-    b->k->gather(rows, c, j->dx + token * c, index, j->scale ? j->scale[sample] : 1.f, gp, b->bf);
     DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->dproj, rows), gp, j->weights.proj, NULL, j->go + at * c * b->es, work));
   }
   return DGAM_OK;
@@ -278,7 +300,6 @@ static dgam_status round_heads(void *ctx, size_t begin, size_t end, int ith, int
     for (size_t i = lane; i < j->in_round; i += j->lanes) {
       const char *q = qkv_of(j, i) + off;
       char *dq = j->dqkv + i * n * 3 * c * b->es + off;
-      size_t window = window_of(j, i);
       dgam_attention_job a = {.n = n,
                               .hd = b->hd,
                               .np = b->w.np,
@@ -291,7 +312,7 @@ static dgam_status round_heads(void *ctx, size_t begin, size_t end, int ith, int
                               .v = q + 2 * c * b->es,
                               .bias = j->bias + head * n * b->w.np,
                               .region = index_of(j, i)[n] ? j->region + i * b->w.np : NULL,
-                              .lse = j->s.lse + (window * heads + head) * n,
+                              .lse = j->s.lse + ((j->first + i) * heads + head) * n,
                               .dout = j->go + i * n * c * b->es + off,
                               .dq = dq,
                               .dk = dq + c * b->es,
@@ -311,14 +332,17 @@ static dgam_status round_out(void *ctx, size_t begin, size_t end, int ith, int n
   size_t n = b->w.n, c = b->d.c;
   float *t = j->wt + (size_t)ith * j->row_tile * c;
   for (size_t u = begin; u < end; u++) {
-    size_t i = u / j->row_tiles, row = u % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, n - row);
-    size_t token = window_of(j, i) / b->w.windows * b->w.tokens, at = i * n + row;
-    DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->dwqkv, rows), j->dqkv + at * 3 * c * b->es, j->weights.qkv, NULL, t,
-                           j->gemms + (size_t)ith * j->gemm_bytes));
-    float *part = j->partial + u * 2 * c, *dx = j->dx + token * c;
+    row_unit r = row_unit_of(j, u);
+    DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->dwqkv, r.count * r.rows), j->dqkv + (r.first * n + r.row) * 3 * c * b->es,
+                           j->weights.qkv, NULL, t, j->gemms + (size_t)ith * j->gemm_bytes));
+    float *part = j->partial + u * 2 * c;
     memset(part, 0, 2 * c * sizeof *part);
-    b->k->layernorm_grad(rows, c, j->x + token * c, index_of(j, i) + row, j->p->norm1_w, j->s.mean1 + token,
-                         j->s.rstd1 + token, t, dx, dx, part, part + c);
+    for (size_t i = 0; i < r.count; i++) {
+      size_t token = window_of(j, r.first + i) / b->w.windows * b->w.tokens;
+      float *dx = j->dx + token * c;
+      b->k->layernorm_grad(r.rows, c, j->x + token * c, index_of(j, r.first + i) + r.row, j->p->norm1_w,
+                           j->s.mean1 + token, j->s.rstd1 + token, t + i * r.rows * c, dx, dx, part, part + c);
+    }
   }
   return DGAM_OK;
 }
@@ -352,22 +376,15 @@ static dgam_status attention_half(grad_job *j) {
   for (j->first = 0; j->first < all; j->first += j->round_windows) {
     size_t in_round = j->in_round = at_most(j->round_windows, all - j->first);
     DGAM_TRY(dgam_parallel(in_round, round_index, j));
-    DGAM_TRY(dgam_parallel_items(in_round * j->row_tiles, round_in, j));
+    DGAM_TRY(dgam_parallel_items(row_units(j), round_in, j));
     DGAM_TRY(dgam_parallel_items(b->d.heads * j->lanes, round_heads, j));
-    DGAM_TRY(dgam_parallel_items(in_round * j->row_tiles, round_out, j));
+    DGAM_TRY(dgam_parallel_items(row_units(j), round_out, j));
     if (!j->g) continue;
-    /* The saved outputs of a round lie together unless drop path skipped a sample in between. */
-    size_t last = window_of(j, in_round - 1), from = window_of(j, 0), row = n * c * b->es;
-    const char *o = j->s.o + from * row;
-    if (last - from != in_round - 1) {
-      for (size_t i = 0; i < in_round; i++) memcpy(j->go + i * row, j->s.o + window_of(j, i) * row, row);
-      o = j->go; /* no longer needed for what it held */
-    }
     task_set(j, &j->task[0], j->dqkv, j->wxn, 3 * c, c);
-    task_set(j, &j->task[1], j->gp, o, c, c);
+    task_set(j, &j->task[1], j->gp, j->s.o + j->first * n * c * b->es, c, c);
     j->task[0].dw = j->g->qkv_w, j->task[0].db = j->g->qkv_b;
     j->task[1].dw = j->g->proj_w, j->task[1].db = j->g->proj_b;
-    DGAM_TRY(finish_round(j, in_round * n, in_round * j->row_tiles, 1));
+    DGAM_TRY(finish_round(j, in_round * n, row_units(j), 1));
   }
   if (!j->g || !all) return DGAM_OK;
   DGAM_TRY(dgam_parallel_items(b->d.heads * n, sum_lanes, j));
@@ -396,6 +413,9 @@ static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
   j->row_tiles = (n + 199) / 200;
   j->row_tile = (n + j->row_tiles - 1) / j->row_tiles;
   j->row_tiles = (n + j->row_tile - 1) / j->row_tile;
+  j->group = dgam_block_group(b);
+  if (j->group > 1) j->row_tile = j->group * n;
+  size_t row_end = j->group > 1 ? j->row_tile + n : n; /* full tiles, and the last one or single windows */
   j->round_windows = equal_rounds(b->windows, at_least(8, (4u << 20) / (n * 9 * c * b->es)));
   j->lanes = at_most(j->round_windows, (31 + b->d.heads) / b->d.heads);
   if (j->lanes > 16) j->lanes = 16;
@@ -407,13 +427,13 @@ static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
   g.n = c, g.k = hidden, g.out = DGAM_F32;
   DGAM_TRY(dgam_tiled_get(&j->dfc1, g, j->tile, j->span, most));
   g.k = 3 * c;
-  DGAM_TRY(dgam_tiled_get(&j->dwqkv, g, j->row_tile, n, most));
+  DGAM_TRY(dgam_tiled_get(&j->dwqkv, g, j->row_tile, row_end, most));
   g.k = c, g.out = t;
-  DGAM_TRY(dgam_tiled_get(&j->dproj, g, j->row_tile, n, most));
+  DGAM_TRY(dgam_tiled_get(&j->dproj, g, j->row_tile, row_end, most));
   g = (dgam_gemm_desc){.n = 3 * c, .k = c, .bt = 1, .bias = j->p->qkv_b != NULL, .in = t, .out = t};
-  DGAM_TRY(dgam_tiled_get(&j->wqkv, g, j->row_tile, n, most));
+  DGAM_TRY(dgam_tiled_get(&j->wqkv, g, j->row_tile, row_end, most));
   g.n = c, g.bias = 1, g.out = DGAM_F32;
-  DGAM_TRY(dgam_tiled_get(&j->wproj, g, j->row_tile, n, most));
+  DGAM_TRY(dgam_tiled_get(&j->wproj, g, j->row_tile, row_end, most));
 
   /* Weight gradients: the scratch of a full round. */
   size_t round_rows = at_most(b->tokens, j->round_tiles * j->tile), window_rows = j->round_windows * n;

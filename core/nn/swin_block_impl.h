@@ -26,7 +26,8 @@ typedef struct dgam_tiled {
   const dgam_gemm *g[2];
 } dgam_tiled;
 
-/* What forward leaves for backward. */
+/* What forward leaves for backward. Windows of samples whose branch is switched off are left out: the others lie
+ * one behind the other. */
 typedef struct dgam_block_saved {
   float *mean1, *rstd1, *mean2, *rstd2; /* (N L) by token */
   float *lse;                           /* (windows, heads, n) */
@@ -67,6 +68,9 @@ static inline const dgam_gemm *dgam_tiled_of(const dgam_tiled *t, size_t rows) {
 size_t dgam_block_weights_bytes(const dgam_block *b);
 dgam_status dgam_block_weights_make(const dgam_block *b, const dgam_swin_block_params *p, void *space,
                                     dgam_block_weights *w);
+
+/* How many windows are worth taking at once, so that a product has rows enough; 1 for large windows. */
+size_t dgam_block_group(const dgam_block *b);
 
 /* The position bias of every head, (heads, n, np). scratch: threads x stride bytes. */
 dgam_status dgam_block_bias_make(const dgam_block *b, const float *table, float *out, char *scratch, size_t stride);

@@ -25,6 +25,8 @@ static const shape shapes[] = {
     {2, 1, 1, 1, 7, 7, 5, {8, 7, 7}, {4, 3, 3}, 1, 1},       /* a single token of a large window; heads of one number */
     {1, 9, 8, 7, 64, 2, 32, {8, 7, 7}, {4, 3, 3}, 1, 0},     /* the published window, padded along D and H */
     {5, 2, 4, 4, 16, 2, 16, {2, 4, 4}, {0, 0, 0}, 1, 1},     /* more samples than threads, drop path */
+    {3, 4, 8, 8, 24, 2, 40, {2, 4, 4}, {1, 2, 2}, 1, 1},     /* small windows, three at a time and some left over */
+    {19, 2, 3, 3, 20, 2, 36, {2, 3, 3}, {0, 0, 0}, 0, 1},    /* the same across samples, of which some are left out */
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, MEMBERS = 13, GUARD = 64 };
 
