@@ -217,9 +217,6 @@ static void adamw(size_t n, float *p, const float *g, float *m, float *v, float 
 }
 
 #include "nn/attention_impl.h"
-#ifdef __AVX512BF16__
-#include "nn/attention_bf16_impl.h"
-#endif
 
 static void attention(const dgam_attention_job *j) {
 #ifdef __AVX512BF16__

@@ -2,35 +2,18 @@
 #include "test.h"
 
 #include <omp.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/parallel.h"
-#include "base/rng.h"
 #include "nn/gemm.h"
 #include "nn/linear.h"
 
-static uint16_t narrow(float f) {
-  uint32_t u;
-  memcpy(&u, &f, sizeof u);
-  return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-static float wide(uint16_t h) {
-  uint32_t u = (uint32_t)h << 16;
-  float f;
-  memcpy(&f, &u, sizeof f);
-  return f;
-}
-
 /* n values in [-1, 1] of the type. */
-static void *randoms(dgam_rng *r, size_t n, dgam_dtype t) {
-  void *p = malloc(n * dgam_dtype_size(t));
-  for (size_t i = 0; i < n; i++) {
-    float f = (float)(2 * dgam_rng_uniform(r) - 1);
-    if (t == DGAM_F32) ((float *)p)[i] = f;
-    else ((uint16_t *)p)[i] = narrow(f);
-  }
-  return p;
+static void *values(dgam_rng *r, size_t n, dgam_dtype t) {
+  float *p = randoms(r, n, 1);
+  if (t == DGAM_F32) return p;
+  uint16_t *h = shorten(p, n);
+  free(p);
+  return h;
 }
 
 static void check(const dgam_gemm_desc *d) {
@@ -38,9 +21,9 @@ static void check(const dgam_gemm_desc *d) {
   dgam_rng_init(&r, 3, d->m * 31 + d->n * 7 + d->k);
   size_t lda = d->lda ? d->lda : d->at ? d->m : d->k, ldb = d->ldb ? d->ldb : d->bt ? d->k : d->n;
   size_t ldc = d->ldc ? d->ldc : d->n, nc = d->m * ldc;
-  void *a = randoms(&r, (d->at ? d->k : d->m) * lda, d->in), *b = randoms(&r, (d->bt ? d->n : d->k) * ldb, d->in);
-  void *c = randoms(&r, nc, d->out), *want = malloc(nc * dgam_dtype_size(d->out));
-  float *bias = randoms(&r, d->n, DGAM_F32);
+  void *a = values(&r, (d->at ? d->k : d->m) * lda, d->in), *b = values(&r, (d->bt ? d->n : d->k) * ldb, d->in);
+  void *c = values(&r, nc, d->out), *want = malloc(nc * dgam_dtype_size(d->out));
+  float *bias = values(&r, d->n, DGAM_F32);
   memcpy(want, c, nc * dgam_dtype_size(d->out));
   assert_ok(dgam_gemm_once(d, a, b, bias, c));
   assert_ok(dgam_gemm_reference(d, a, b, bias, want));
@@ -116,7 +99,7 @@ static void threads_share_a_product(void **state) {
   enum { SIZE = 96 };
   dgam_rng r;
   dgam_rng_init(&r, 1, 1);
-  float *a = randoms(&r, SIZE * SIZE, DGAM_F32), *b = randoms(&r, SIZE * SIZE, DGAM_F32);
+  float *a = values(&r, SIZE * SIZE, DGAM_F32), *b = values(&r, SIZE * SIZE, DGAM_F32);
   float want[SIZE * SIZE];
   dgam_gemm_desc d = {.m = SIZE, .n = SIZE, .k = SIZE, .threads = 1};
   assert_ok(dgam_gemm_once(&d, a, b, NULL, want));
@@ -134,8 +117,8 @@ static void linear_matches(void **state) {
   enum { M = 37, NN = 29, K = 53 };
   dgam_rng r;
   dgam_rng_init(&r, 2, 2);
-  float *x = randoms(&r, M * K, DGAM_F32), *w = randoms(&r, NN * K, DGAM_F32), *b = randoms(&r, NN, DGAM_F32);
-  float *dy = randoms(&r, M * NN, DGAM_F32);
+  float *x = values(&r, M * K, DGAM_F32), *w = values(&r, NN * K, DGAM_F32), *b = values(&r, NN, DGAM_F32);
+  float *dy = values(&r, M * NN, DGAM_F32);
   float y[M * NN], dx[M * K], dw[NN * K], db[NN], want[M * K + NN * K];
   for (int bf = 0; bf < 2; bf++) {
     if (bf && !dgam_gemm_has_bf16()) continue;

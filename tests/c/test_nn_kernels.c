@@ -2,57 +2,15 @@
  * in fp32 and bf16, LayerNorm, GELU, AdamW, column sums, rounding to bf16. Odd sizes, guards behind every buffer. */
 #include "test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/cpu.h"
 #include "base/parallel.h"
-#include "base/rng.h"
 #include "nn/adamw.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 
-enum { GUARD = 64 };
 static const dgam_cpu levels[] = {DGAM_CPU_PLAIN, DGAM_CPU_AVX2, DGAM_CPU_AVX512, DGAM_CPU_AVX512BF};
 enum { LEVELS = sizeof levels / sizeof *levels };
-
-/* `bytes` of memory that end in a guard. */
-static void *guarded(size_t bytes) {
-  char *p = aligned_alloc(64, (bytes + GUARD + 63) / 64 * 64);
-  memset(p, 0xff, bytes);
-  memset(p + bytes, 0x5a, GUARD);
-  return p;
-}
-static void check_guard(const void *p, size_t bytes, const char *what) {
-  for (size_t i = 0; i < GUARD; i++)
-    if (((const unsigned char *)p)[bytes + i] != 0x5a) fail_msg("%s was written past its end", what);
-}
-
-static uint16_t narrow(float f) {
-  uint32_t u;
-  memcpy(&u, &f, sizeof u);
-  return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-static float wide(uint16_t h) {
-  uint32_t u = (uint32_t)h << 16;
-  float f;
-  memcpy(&f, &u, sizeof f);
-  return f;
-}
-
-static float *randoms(dgam_rng *r, size_t n, double size) {
-  float *p = guarded(n * sizeof *p);
-  for (size_t i = 0; i < n; i++) p[i] = (float)(size * (2 * dgam_rng_uniform(r) - 1));
-  return p;
-}
-
-/* Rounds every value to bf16 and returns the short form. */
-static uint16_t *shorten(float *x, size_t n) {
-  uint16_t *h = guarded(n * sizeof *h);
-  for (size_t i = 0; i < n; i++) h[i] = narrow(x[i]), x[i] = wide(h[i]);
-  return h;
-}
 
 /* Largest difference, relative to the largest wanted value. */
 static void check_rows(const void *got, int bf, const float *want, size_t n, size_t hd, size_t ld, double tolerance,

@@ -2,12 +2,8 @@
  * differences; same bits from run to run; nothing written outside what was asked for. */
 #include "test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/cpu.h"
 #include "base/parallel.h"
-#include "base/rng.h"
 #include "nn/swin_block.h"
 
 typedef struct shape {
@@ -28,7 +24,7 @@ static const shape shapes[] = {
     {3, 4, 8, 8, 24, 2, 40, {2, 4, 4}, {1, 2, 2}, 1, 1},     /* small windows, three at a time and some left over */
     {19, 2, 3, 3, 20, 2, 36, {2, 3, 3}, {0, 0, 0}, 0, 1},    /* the same across samples, of which some are left out */
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, MEMBERS = 13, GUARD = 64 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, MEMBERS = 13 };
 
 typedef struct setup {
   dgam_swin_block_desc d;
@@ -38,23 +34,6 @@ typedef struct setup {
   size_t size[MEMBERS], tokens;
   float *x, *y, *dy, *dx, *want, *scale;
 } setup;
-
-/* Buffers come with a guard of known words behind them, which check_guard looks at. */
-static float *guarded(size_t n) {
-  float *p = aligned_alloc(64, (n * sizeof(float) + GUARD + 63) / 64 * 64 + 64);
-  memset(p + n, 0x5a, GUARD);
-  return p;
-}
-static void check_guard(const float *p, size_t n, const char *what) {
-  for (size_t i = 0; i < GUARD; i++)
-    if (((const unsigned char *)(p + n))[i] != 0x5a) fail_msg("%s was written past its end", what);
-}
-
-static float *randoms(dgam_rng *r, size_t n, double size) {
-  float *p = guarded(n);
-  for (size_t i = 0; i < n; i++) p[i] = (float)(size * (2 * dgam_rng_uniform(r) - 1));
-  return p;
-}
 
 static void make(setup *s, const shape *a, dgam_keep keep) {
   dgam_rng r;
@@ -68,7 +47,7 @@ static void make(setup *s, const shape *a, dgam_keep keep) {
   for (int i = 0; i < MEMBERS; i++) {
     s->size[i] = sizes[i];
     s->param[i] = randoms(&r, sizes[i], i == 6 ? 2 : sizes[i] > h + 3 * c ? 1.5 / sqrt((double)c) : 0.5);
-    s->grad[i] = guarded(sizes[i]);
+    s->grad[i] = guarded(sizes[i] * 4);
     if (i == 0 || i == 7)
       for (size_t q = 0; q < c; q++) s->param[i][q] += 1;
   }
@@ -81,9 +60,9 @@ static void make(setup *s, const shape *a, dgam_keep keep) {
   s->tokens = a->n * a->d * a->h * a->w;
   s->x = randoms(&r, s->tokens * c, 2);
   s->dy = randoms(&r, s->tokens * c, 1);
-  s->y = guarded(s->tokens * c), s->dx = guarded(s->tokens * c), s->want = guarded(s->tokens * c);
+  s->y = guarded(s->tokens * c * 4), s->dx = guarded(s->tokens * c * 4), s->want = guarded(s->tokens * c * 4);
   if (a->scaled) {
-    s->scale = guarded(2 * a->n);
+    s->scale = guarded(2 * a->n * 4);
     for (size_t i = 0; i < 2 * a->n; i++) s->scale[i] = i % 3 == 0 ? 0.f : i % 3 == 1 ? 1.f : 1.25f;
   }
 }
@@ -97,10 +76,10 @@ static void drop(setup *s) {
 static void run(setup *s) {
   size_t bytes, saved_bytes;
   assert_ok(dgam_swin_block_saved(&s->d, &saved_bytes));
-  float *saved = saved_bytes ? guarded(saved_bytes / 4) : NULL;
+  float *saved = saved_bytes ? guarded(saved_bytes) : NULL;
   for (int back = 0; back < (s->d.keep ? 2 : 1); back++) {
     assert_ok(dgam_swin_block_scratch(&s->d, back, &bytes));
-    float *scratch = guarded(bytes / 4);
+    float *scratch = guarded(bytes);
     memset(scratch, 0xff, bytes); /* NaN where something is read before it is written */
     if (!back) {
       if (saved) memset(saved, 0xff, saved_bytes);
@@ -112,14 +91,14 @@ static void run(setup *s) {
         if (s->grad[i]) memset(s->grad[i], 0xff, s->size[i] * 4);
       assert_ok(dgam_swin_block_backward(&s->d, &s->p, s->x, s->scale, saved, s->dy, s->dx, &s->g, scratch));
     }
-    check_guard(scratch, bytes / 4, "scratch");
+    check_guard(scratch, bytes, "scratch");
     free(scratch);
   }
-  if (saved) check_guard(saved, saved_bytes / 4, "saved");
-  check_guard(s->y, s->tokens * s->d.c, "y");
-  check_guard(s->dx, s->tokens * s->d.c, "dx");
+  if (saved) check_guard(saved, saved_bytes, "saved");
+  check_guard(s->y, s->tokens * s->d.c * 4, "y");
+  check_guard(s->dx, s->tokens * s->d.c * 4, "dx");
   for (int i = 0; i < MEMBERS; i++)
-    if (s->grad[i]) check_guard(s->grad[i], s->size[i], "a gradient");
+    if (s->grad[i]) check_guard(s->grad[i], s->size[i] * 4, "a gradient");
   free(saved);
 }
 
@@ -240,14 +219,14 @@ static void only_dx(void **state) {
   s.scale[0] = s.scale[1] = 1;
   run(&s);
   size_t bytes, saved_bytes;
-  float *dx = guarded(s.tokens * s.d.c);
+  float *dx = guarded(s.tokens * s.d.c * 4);
   assert_ok(dgam_swin_block_saved(&s.d, &saved_bytes));
   assert_ok(dgam_swin_block_scratch(&s.d, 0, &bytes));
-  float *saved = guarded(saved_bytes / 4), *scratch = guarded(bytes / 4);
+  float *saved = guarded(saved_bytes), *scratch = guarded(bytes);
   assert_ok(dgam_swin_block_forward(&s.d, &s.p, s.x, s.scale, s.y, saved, scratch));
   free(scratch);
   assert_ok(dgam_swin_block_scratch(&s.d, 1, &bytes));
-  scratch = guarded(bytes / 4);
+  scratch = guarded(bytes);
   assert_ok(dgam_swin_block_backward(&s.d, &s.p, s.x, s.scale, saved, s.dy, dx, NULL, scratch));
   assert_memory_equal(dx, s.dx, s.tokens * s.d.c * sizeof(float));
   free(scratch), free(saved), free(dx);
