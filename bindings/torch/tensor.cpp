@@ -19,26 +19,35 @@ thread_local std::string error_text;
 
 // The allocator behind every CPU tensor: malloc, counted. The counts drive Lua's collector, which cannot see the memory
 // behind its 8-byte handles. Freed blocks stay with malloc (see the thresholds below), so that a training step reuses
-// the pages of the one before instead of asking the kernel for zeroed ones.
+// the pages of the one before instead of asking the kernel for zeroed ones. Blocks are aligned here, with what malloc gave in
+// front of them: posix_memalign of glibc before 2.38 looks for n + 64 bytes and thus leaves a freed block of n where it is; batches
+// of the same size then took new memory again and again, to gigabytes.
+constexpr size_t kAlign = 64;
+
+void *&given(void *p) { return static_cast<void **>(p)[-1]; }
+
 std::atomic<uint64_t> live_bytes{0}, total_bytes{0}, peak_bytes{0};
 
 void counted_free(void *p) {
   if (!p) return;
-  live_bytes.fetch_sub(malloc_usable_size(p), std::memory_order_relaxed);
-  std::free(p);
+  void *block = given(p);
+  live_bytes.fetch_sub(malloc_usable_size(block), std::memory_order_relaxed);
+  std::free(block);
 }
 
 void *counted_alloc(size_t n) {
   if (n == 0) return nullptr;
-  void *p = nullptr;
-  if (posix_memalign(&p, 64, n) != 0)
+  void *block = n < PTRDIFF_MAX ? std::malloc(n + kAlign) : nullptr;
+  if (!block)
     TORCH_CHECK(false, "out of memory: could not get ", n, " bytes for a tensor (", live_bytes.load(), " in use)");
-  uint64_t got = malloc_usable_size(p);
+  uint64_t got = malloc_usable_size(block);
   total_bytes.fetch_add(got, std::memory_order_relaxed);
   uint64_t now = live_bytes.fetch_add(got, std::memory_order_relaxed) + got;
   uint64_t peak = peak_bytes.load(std::memory_order_relaxed);
   while (now > peak && !peak_bytes.compare_exchange_weak(peak, now)) {
   }
+  void *p = reinterpret_cast<void *>((reinterpret_cast<uintptr_t>(block) + kAlign) & ~(kAlign - 1)); // 16 bytes in front or more
+  given(p) = block;
   return p;
 }
 

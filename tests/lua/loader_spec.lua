@@ -3,26 +3,14 @@ local film = require "film"
 local data = require "dgam.data"
 local lfs = require "lfs"
 local shell = require "dgam.bench.shell"
+local support = require "support"
+local fails = support.fails_like
 local torch = require "torch"
-
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, message)
-end
 
 describe("dgam.data", function()
   local dir
   setup(function()
-    dir = film.folder()
-    for _, name in ipairs { "train", "train/run", "train/walk", "val", "val/run" } do assert(lfs.mkdir(dir .. "/" .. name)) end
-    for i = 1, 6 do
-      for c, class in ipairs { "run", "walk" } do
-        film.write(("%s/train/%s/clip %d.avi"):format(dir, class, i), 20 + i, 48, 32, nil, c == 1 and 0 or 5)
-      end
-    end
-    film.write(dir .. "/val/run/a.avi", 12, 48, 32)
-    film.write(dir .. "/val/run/b.avi", 3, 32, 48)
+    dir = film.dataset()
   end)
   teardown(function() film.remove(dir) end)
 
@@ -232,10 +220,6 @@ describe("dgam.data", function()
       for _ in lfs.dir "/proc/self/fd" do n = n + 1 end
       return n
     end
-    local function resident()
-      local f <close> = assert(io.open "/proc/self/statm")
-      return tonumber(f:read "a":match "^%d+ (%d+)") * 4096
-    end
 
     it("does not grow and leaves no file open", function()
       local items = {}
@@ -251,7 +235,7 @@ describe("dgam.data", function()
           for batch in l:epoch(e) do assert.is_true(batch.clip:size(1) > 0) end
         end
         collectgarbage()
-        return descriptors(), resident()
+        return descriptors(), support.resident()
       end
       local files, bytes = epochs(1, 4)
       local files_after, bytes_after = epochs(5, 12)

@@ -16,6 +16,15 @@ function support.fails(word, f, ...)
   assert.truthy(text:find(word, 1, true), ("message is %q, expected %q in it"):format(text, word))
 end
 
+--- Calls f(...), which must raise an error that matches `pattern`.
+function support.fails_like(pattern, f, ...) assert.matches(pattern, support.message(f, ...)) end
+
+--- Bytes of memory that this process holds.
+function support.resident()
+  local f <close> = assert(io.open "/proc/self/statm")
+  return tonumber(f:read "a":match "^%d+ (%d+)") * 4096
+end
+
 --- The bytes of a file.
 function support.bytes(path)
   local f = assert(io.open(path, "rb"))

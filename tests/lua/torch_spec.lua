@@ -1,6 +1,7 @@
 -- The dispatcher binding: overloads, named arguments, counting from one, indexing, autograd, memory, errors.
 local torch = require "torch"
-local message = require("support").message
+local support = require "support"
+local message = support.message
 
 local function values(t) return t:totable() end
 
@@ -217,6 +218,23 @@ describe("memory", function()
   it("that cannot be had is an error, not the end", function()
     assert.matches("out of memory", message(torch.empty, 1 << 50))
     assert.equal(1, torch.ones(1):item())
+  end)
+
+  it("of a large tensor that was freed serves the next of its size, with small things allocated in between", function()
+    local kept = {}
+    local function pass(n)
+      for i = 1, n do
+        local large, small = torch.ones({ 20 << 20 }, { dtype = "uint8" }), torch.tensor { 1, 2, 3 }
+        kept[i] = { ("x"):rep(20 + i % 100) .. i, small }
+        large:close()
+        if i % 3 == 0 then kept[i - 1] = nil end
+      end
+      return support.resident()
+    end
+    local before = pass(10)
+    local after = pass(60)
+    assert.is_table(kept[60])
+    assert.is_true(after - before < 60 << 20) -- three of 20 MB; without reuse it is more than ten
   end)
 
   it("that cannot grow is empty afterwards, not a shape without memory behind it", function()
