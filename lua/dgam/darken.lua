@@ -46,18 +46,18 @@ function darken.light(frames, scale)
   return torch.avg_pool2d(v, { scale, scale })
 end
 
---- A reader of light by frame number: read(n) -> float [3,H,W]. Keeps the few frames that a blend needs.
+--- A reader of light by frame number: read(n, first) -> float [3,H,W]. No frame before `first` will be asked for again.
 local function reader(v, count, scale)
   local kept, from = {}, 1
   local CHUNK = 8
-  return function(n)
+  return function(n, first)
     n = math.min(n, count)
     if not kept[n] then
       local last = math.min(count, n + CHUNK - 1)
       local light = darken.light(v:frames(n, last), scale)
       for k = n, last do kept[k] = light:select(1, k - n + 1) end
     end
-    while from < n - 1 do
+    while from < first do
       kept[from] = nil
       from = from + 1
     end
@@ -77,7 +77,7 @@ local function blend(read, n, frames)
   local sum
   for i = 0, math.floor(frames) + 1 do
     if (weight[i] or 0) > 0 then
-      local part = read(n + i) * weight[i]
+      local part = read(n + i, n) * weight[i]
       sum = sum and sum + part or part
     end
   end

@@ -9,16 +9,6 @@
 
 enum { W = 160, H = 96, N = 40 };
 
-/* Film numbers of `n` frames of an open video. */
-static void read_numbers(dgam_video *v, const int64_t *frames, size_t n, int w, int h, int *numbers) {
-  size_t size = 3 * (size_t)w * (size_t)h;
-  uint8_t *out = malloc(n * size);
-  assert_non_null(out);
-  assert_ok(dgam_video_frames(v, frames, n, out));
-  for (size_t i = 0; i < n; i++) numbers[i] = film_number(out + i * size, w, h);
-  free(out);
-}
-
 /* --- pictures --- */
 
 typedef struct look {
@@ -142,7 +132,7 @@ static void grey_is_grey(void **state) {
     assert_ok(dgam_video_open(&v, path, NULL));
     int64_t frames[5] = {4, 2, 0, 1, 3};
     int got[5];
-    read_numbers(v, frames, 5, W, H, got);
+    film_numbers(v, frames, 5, W, H, got);
     for (int k = 0; k < 5; k++) assert_int_equal(got[k], frames[k]);
     static uint8_t rgb[3 * W * H], out[3 * W * H];
     film_frame(rgb, W, H, 3);
@@ -276,7 +266,7 @@ static void limits_are_kept(void **state) {
   stop = 1;
   assert_fails(dgam_video_frames(v, frames, 3, out), DGAM_EINTERRUPTED, "interrupted");
   stop = 0;
-  read_numbers(v, frames, 3, W, H, got);
+  film_numbers(v, frames, 3, W, H, got);
   for (int i = 0; i < 3; i++) assert_int_equal(got[i], frames[i]);
   int64_t bad = 40;
   assert_fails(dgam_video_frames(v, &bad, 1, out), DGAM_EINVAL, "frame 40 is wanted, the video has frames 0 to 39");
@@ -292,7 +282,7 @@ static void limits_are_kept(void **state) {
   for (size_t bytes = 1; bytes < 100000; bytes += 30000) {
     assert_ok(dgam_video_open(&v, path, &(dgam_video_options){.bytes = bytes}));
     for (int again = 0; again < 2; again++) {
-      read_numbers(v, frames, 3, W, H, got);
+      film_numbers(v, frames, 3, W, H, got);
       for (int i = 0; i < 3; i++) assert_int_equal(got[i], frames[i]);
     }
     dgam_video_close(v);
@@ -344,7 +334,7 @@ static void bad_files_are_named(void **state) {
       assert_true(info.frames >= 1 && info.frames <= N);
       for (int64_t k = 0; k < info.frames - 1; k += 7) { /* the last one may be half a picture */
         int got;
-        read_numbers(v, &k, 1, W, H, &got);
+        film_numbers(v, &k, 1, W, H, &got);
         assert_int_equal(got, k);
       }
       opened++;
@@ -474,7 +464,7 @@ static void folders_are_videos(void **state) {
     assert_string_equal(info.format, "folder");
     int64_t frames[4] = {11, 2, 10, 2};
     int got[4];
-    read_numbers(v, frames, 4, W, H, got);
+    film_numbers(v, frames, 4, W, H, got);
     for (int i = 0; i < 4; i++) assert_int_equal(got[i], frames[i]);
     assert_ok(dgam_video_count(v));
     char broken[64];

@@ -7,16 +7,6 @@
 
 enum { W = 160, H = 96, N = 40 };
 
-/* Film numbers of `n` frames of an open video. */
-static void read_numbers(dgam_video *v, const int64_t *frames, size_t n, const dgam_video_info *info, int *numbers) {
-  size_t size = 3 * (size_t)info->width * (size_t)info->height;
-  uint8_t *out = malloc(n * size);
-  assert_non_null(out);
-  assert_ok(dgam_video_frames(v, frames, n, out));
-  for (size_t i = 0; i < n; i++) numbers[i] = film_number(out + i * size, info->width, info->height);
-  free(out);
-}
-
 /* The film numbers that come out when the file is decoded from its start to its end. */
 static int64_t count_through(const char *path, int truth[4 * N]) {
   dgam_video *v;
@@ -28,7 +18,7 @@ static int64_t count_through(const char *path, int truth[4 * N]) {
   int64_t all[4 * N];
   assert_true(info.frames <= 4 * N);
   for (int64_t i = 0; i < info.frames; i++) all[i] = i;
-  read_numbers(v, all, (size_t)info.frames, &info, truth);
+  film_numbers(v, all, (size_t)info.frames, info.width, info.height, truth);
   dgam_video_close(v);
   return info.frames;
 }
@@ -50,7 +40,7 @@ static void check_exact(const char *path, const int *truth, int64_t expected, ui
     for (size_t i = 0; i < n; i++) frames[i] = (int64_t)dgam_rng_below(&g, (uint64_t)expected);
     if (trial == 6) frames[0] = expected - 1;
     if (trial == 7) frames[0] = 0;
-    read_numbers(v, frames, n, &info, got);
+    film_numbers(v, frames, n, info.width, info.height, got);
     for (size_t i = 0; i < n; i++)
       if (got[i] != truth[frames[i]])
         fail_msg("%s: frame %lld shows picture %d, expected %d", path, (long long)frames[i], got[i], truth[frames[i]]);

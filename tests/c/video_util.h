@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "test.h"
+#include "video/decode.h"
 #include "video/encode.h"
 
 /* A fresh folder for one test program; removed with everything in it by scratch_remove. */
@@ -97,6 +98,16 @@ static inline int film_number(const uint8_t *rgb, int w, int h) {
     if (rgb[(size_t)w * (size_t)h + (size_t)y * (size_t)w + (size_t)x] > 125) k |= 1 << bit;
   }
   return k;
+}
+
+/* Film numbers of `n` frames of an open video, w x h. */
+static inline void film_numbers(dgam_video *v, const int64_t *frames, size_t n, int w, int h, int *numbers) {
+  size_t size = 3 * (size_t)w * (size_t)h;
+  uint8_t *out = malloc(n * size);
+  assert_non_null(out);
+  assert_ok(dgam_video_frames(v, frames, n, out));
+  for (size_t i = 0; i < n; i++) numbers[i] = film_number(out + i * size, w, h);
+  free(out);
 }
 
 /* Writes frames 0 .. n-1 of the film with `spec`. */

@@ -36,6 +36,20 @@ function film.write(path, n, w, h, options, offset)
   video.write(path, frames, options)
 end
 
+--- A fresh folder of class folders: train/{run,walk}/clip 1..6.avi of 21 to 26 frames, val/run/a.avi of 12, val/walk/b.avi of 3 (tall).
+function film.dataset()
+  local dir = film.folder()
+  for _, name in ipairs { "train", "train/run", "train/walk", "val", "val/run", "val/walk" } do assert(lfs.mkdir(dir .. "/" .. name)) end
+  for i = 1, 6 do
+    for c, class in ipairs { "run", "walk" } do
+      film.write(("%s/train/%s/clip %d.avi"):format(dir, class, i), 20 + i, 48, 32, nil, c == 1 and 0 or 5)
+    end
+  end
+  film.write(dir .. "/val/run/a.avi", 12, 48, 32)
+  film.write(dir .. "/val/walk/b.avi", 3, 32, 48)
+  return dir
+end
+
 --- Writes text to a file.
 function film.text(path, text)
   local f = assert(io.open(path, "wb"))

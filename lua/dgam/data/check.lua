@@ -1,6 +1,6 @@
 --- dgam.data.check: reads every file of a dataset to its end and says what is wrong with it.
 --
--- All cores decode. What was found is appended to a state file every second, so a check that was stopped, or killed, goes on, and
+-- All cores decode. What was found is appended to a state file at once, so a check that was stopped, or killed, goes on, and
 -- a file is read again only when its size or time has changed.
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
@@ -21,6 +21,7 @@ end
 local function open_state(path)
   local f, why = io.open(path, "a+b")
   if not f then error(("cannot write what is found: %s"):format(why), 0) end
+  f:setvbuf "line" -- a kill costs no record that is known
   local size = f:seek "end"
   if size > 0 then
     f:seek("set", size - 1)
@@ -65,7 +66,7 @@ local function read_all(dataset, o)
   local file <close> = o.state and open_state(o.state) or nil
   local bar = o.bar or progress.new("checking " .. dataset.name, #todo)
   local pool <close> = video.pool(o.threads, o.limits)
-  local sent, flushed = 0, progress.now()
+  local sent = 0
   for done = 1, #todo do
     while sent < #todo and sent < done + 64 * o.threads do -- a count holds no memory, and one long file must not stop the others
       sent = sent + 1
@@ -78,11 +79,8 @@ local function read_all(dataset, o)
       height = info.height, content = info.content or "", error = why or "" }
     records[path] = r
     if file then
-      if not file:write(line_of(r)) then error(("cannot write to %s"):format(o.state), 0) end
-      if progress.now() - flushed > 1 then
-        file:flush()
-        flushed = progress.now()
-      end
+      local ok, reason = file:write(line_of(r))
+      if not ok then error(("cannot write to %s: %s"):format(o.state, reason), 0) end
     end
     bar:advance(1, nil, 1)
   end
