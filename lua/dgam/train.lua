@@ -13,6 +13,7 @@ local progress = require "dgam.progress"
 local checkpoint = require "dgam.checkpoint"
 local data = require "dgam.data"
 local rng = require "dgam.rng"
+local keys_of = require "dgam.keys"
 
 local train = {}
 
@@ -182,11 +183,34 @@ local function take_prefix(from, prefix)
   return state
 end
 
+-- What a training that was stopped must be gone on with: the data, and what decides how its steps come out.
+local function terms(dataset, cfg)
+  local out = { data = dataset:fingerprint() }
+  for _, name in ipairs { "seed", "epochs", "batch", "lr", "weight_decay", "backbone_lr", "warmup_epochs", "val_every", "clip_len",
+    "interval", "size", "crop_area", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance", "dim",
+    "draws", "experts" } do
+    out[name] = tostring(cfg[name])
+  end
+  return out
+end
+
+local function check_terms(path, begun, now)
+  if type(begun) ~= "table" then error(path .. ": expected a training that was stopped; these are other weights", 0) end
+  local differ = {}
+  for _, name in ipairs(keys_of(now)) do
+    if begun[name] ~= now[name] then differ[#differ + 1] = ("%s was %s, is %s"):format(name, begun[name], now[name]) end
+  end
+  if #differ > 0 then
+    error(("%s: the training it holds was begun otherwise (%s); remove it to begin anew"):format(path, table.concat(differ, "; ")), 0)
+  end
+end
+
 --- Trains backbone and heads; the gate, if there is one, keeps still. The model ends with the weights of its best
 -- validation.
 -- @param model models.dgam
 -- @param dataset dgam.data dataset with lists "train" and "val"
 -- @param cfg see train.defaults; also checkpoint = path (resume from and write to), label = name for the progress bar
+-- Errors: the checkpoint is of a training with other data or settings.
 -- @return history: list of { epoch, loss, accuracy, val_top1, val_top5, val_loss }
 function train.fit(model, dataset, cfg)
   cfg = complete(cfg)
@@ -198,9 +222,11 @@ function train.fit(model, dataset, cfg)
   local schedule = optim.warmup_cosine { epochs = cfg.epochs, steps_per_epoch = steps, warmup_epochs = cfg.warmup_epochs }
   torch.manual_seed(cfg.seed)
 
+  local now = terms(dataset, cfg)
   local history, best, first, resumed = {}, { top1 = -1, loss = math.huge, epoch = 0 }, 1, nil
   if cfg.checkpoint and checkpoint.exists(cfg.checkpoint) then
     local state, meta = checkpoint.load(cfg.checkpoint)
+    check_terms(cfg.checkpoint, meta.terms, now)
     model:load_state_dict(take_prefix(state, "model/"))
     opt:load_state_dict(take_prefix(state, "optimizer/"))
     torch.set_rng_state(state.rng)
@@ -218,7 +244,7 @@ function train.fit(model, dataset, cfg)
     add_prefix(state, "model/", model:state_dict())
     add_prefix(state, "optimizer/", opt:state_dict())
     add_prefix(state, "best/", best.state or {})
-    checkpoint.save(cfg.checkpoint, state, { epoch = epoch, within = within, history = history,
+    checkpoint.save(cfg.checkpoint, state, { terms = now, epoch = epoch, within = within, history = history,
       best = { top1 = best.top1, loss = best.loss, epoch = best.epoch } })
   end
 

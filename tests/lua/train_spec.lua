@@ -89,6 +89,13 @@ describe("training", function()
       assert.equal(0, largest_difference(whole:state_dict(), again:state_dict()))
       assert.same(want, got)
     end
+    local path = folder .. "/killed-1.h5"
+    assert.error_matches(function() train.fit(new_model(), dataset, config { checkpoint = path, batch = 3, dim = 0.5 }) end,
+      "killed%-1%.h5: the training it holds was begun otherwise %(batch was %d+, is 3; dim was 0, is 0%.5%); remove it")
+    local other = data.open { name = "other", classes = dataset.classes, root = "", items = dataset.items }
+    assert.error_matches(function() train.fit(new_model(), other, config { checkpoint = path }) end, "begun otherwise %(data was ")
+    require "dgam.checkpoint".save(path, new_model():state_dict())
+    assert.error_matches(function() train.fit(new_model(), dataset, config { checkpoint = path }) end, "a training that was stopped")
   end)
 
   it("reports and leaves out a clip that cannot be read", function()
