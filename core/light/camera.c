@@ -15,23 +15,23 @@ enum { TUKEY_STEPS = 1024, CURVE_STEPS = 65536 };
 /* --- models --- */
 
 #define COMMON                                                                                             \
-  .cfa = {.75, 1, .65}, .prnu = .01, .read_slope = .9, .tukey = -.07, .black = 64,            \
+  .cfa = {.9, 1, .8}, .prnu = .01, .read_slope = .9, .tukey = -.07, .black = 64,            \
   .matrix = {1.45, -.33, -.12, -.22, 1.38, -.16, -.04, -.42, 1.46}, .balance = {1, 1, 1}
 
 const dgam_camera_model dgam_camera_models[DGAM_CAMERA_MODELS] = {
     {.name = "brio", .sensitivity = 900, .dark = 3, .read = 1.8, .row = .2, .column = .1, .dsnu = .25, .k0 = .20, .gain_most = 16,
      .exposure_most = .050, .alpha = .55, .mix = .5, .quality = 85, .kappa = 1, .width = 1280, .height = 720, COMMON},
-    {.name = "arducam", .sensitivity = 420, .dark = 60, .read = 2.6, .row = .35, .column = .2, .dsnu = .4, .k0 = .22, .gain_most = 12,
+    {.name = "arducam", .sensitivity = 420, .dark = 78, .read = 2.6, .row = .35, .column = .2, .dsnu = .4, .k0 = .22, .gain_most = 12,
      .black_error = 1, .exposure_most = .033, .alpha = .8, .mix = .3, .quality = 75, .kappa = 2.5, .width = 640,
      .height = 480, COMMON},
-    {.name = "c920", .sensitivity = 330, .dark = 40, .read = 3.2, .row = .4, .column = .25, .dsnu = .5, .k0 = .20, .gain_most = 12,
+    {.name = "c920", .sensitivity = 330, .dark = 39, .read = 3.2, .row = .4, .column = .25, .dsnu = .5, .k0 = .20, .gain_most = 12,
      .black_error = 1, .exposure_most = .033, .alpha = .6, .mix = .6, .quality = 70, .kappa = 1.5, .width = 1280,
      .height = 720, COMMON},
 };
 
 const dgam_camera_preset dgam_camera_presets[DGAM_CAMERA_PRESETS] = {
-    {"LL", {.5, 2}, .18},        {"ELL", {.05, .2}, .18},        {"arid", {20, 60}, .0165},
-    {"dark48", {30, 90}, .0115}, {"bright", {10, 500}, .16},
+    {"LL", {.5, 2}, .18},        {"ELL", {.05, .2}, .18},        {"arid", {20, 60}, .0155},
+    {"dark48", {30, 90}, .0090}, {"bright", {10, 500}, .16},
 };
 
 const char *const dgam_camera_stage_names[DGAM_CAMERA_STAGES] = {

@@ -270,41 +270,47 @@ static void files_are_whole_or_absent(void **state) {
   assert_non_null(strstr(dgam_error(), path));
 }
 
-/* --- the targets of the dataset, on empty clips of both lights, before JPEG --- */
+/* --- the targets of every light, before JPEG; tests/lua/dataset_spec.lua checks the files, and LL on them only --- */
 
 typedef struct summary {
   double luma, zeros, low; /* pooled */
-  double snr;              /* mean dB, from the correlation of frames far apart */
+  double snr;              /* mean dB, from the correlation of noisy and clean frames */
 } summary;
 
 static summary measure(const char *preset, int camera) {
-  enum { N = 30, FRAMES = 4, AREA = 64 * 64 };
+  enum { N = 60, FRAMES = 2, AREA = 64 * 64, SIZE = FRAMES * AREA };
   const dgam_camera_preset *p = dgam_camera_preset_find(preset);
-  static uint8_t rgb[FRAMES * AREA * 3];
+  static uint8_t noisy[3 * SIZE], clean[3 * SIZE];
   summary s = {0};
   for (int i = 0; i < N; i++) {
     dgam_clip_spec c = dgam_clip_defaults();
     dgam_clip_result r;
     c.scene.seed = 11;
     c.scene.clip = (uint64_t)i;
-    c.scene.empty = 1;
+    c.scene.action = &dgam_scene_actions[i % DGAM_ACTIONS];
+    c.scene.actor = i % DGAM_ACTORS;
+    c.scene.outfit = i % DGAM_OUTFITS;
+    c.scene.spot = i / 2 % DGAM_SPOTS;
+    c.scene.scale = .68 + .1 * (i / 3 % 3);
     c.scene.location = strcmp(preset, "ELL") == 0 ? 3 + i % 2 : strcmp(preset, "LL") == 0 ? i % 3 : i % 5;
     c.camera = dgam_camera_models[camera];
     c.frames = FRAMES;
-    c.lux = p->lux[0] + (i + .5) / N * (p->lux[1] - p->lux[0]);
+    c.lux = p->lux[0] + ((i * 7) % N + .5) / N * (p->lux[1] - p->lux[0]);
     c.target = p->target;
-    assert_ok(dgam_clip_film(&c, rgb, &r));
+    assert_ok(dgam_clip_film(&c, noisy, &r));
+    c.stages &= ~(unsigned)(DGAM_CAMERA_NOISE | DGAM_CAMERA_QUANTISE);
+    assert_ok(dgam_clip_film(&c, clean, NULL));
     s.luma += r.luma / N;
     s.zeros += r.zeros / N;
     s.low += r.low / N;
     double a = 0, b = 0, aa = 0, bb = 0, ab = 0;
-    for (int k = 0; k < AREA; k++) {
-      const uint8_t *u = rgb + 3 * k, *v = rgb + 3 * ((FRAMES - 1) * AREA + k); /* 9 sensor frames apart */
+    for (int k = 0; k < SIZE; k++) {
+      const uint8_t *u = noisy + 3 * k, *v = clean + 3 * k;
       double x = .299 * u[0] + .587 * u[1] + .114 * u[2], y = .299 * v[0] + .587 * v[1] + .114 * v[2];
       a += x, b += y, aa += x * x, bb += y * y, ab += x * y;
     }
-    double va = aa / AREA - a * a / AREA / AREA, vb = bb / AREA - b * b / AREA / AREA;
-    double rho = fmax(1e-4, (ab / AREA - a * b / AREA / AREA) / sqrt(va * vb + 1e-12));
+    double va = aa / SIZE - a * a / SIZE / SIZE, vb = bb / SIZE - b * b / SIZE / SIZE;
+    double cov = fmax(0, ab / SIZE - a * b / SIZE / SIZE), rho = fmax(1e-4, cov * cov / (va * vb + 1e-12));
     s.snr += 10 * log10(rho / (1 - rho)) / N;
   }
   return s;
@@ -313,32 +319,24 @@ static summary measure(const char *preset, int camera) {
 static void targets_are_met(void **state) {
   (void)state;
   summary ll[3], ell[3];
-  double luma = 0, zeros = 0;
   for (int c = 0; c < 3; c++) {
     ll[c] = measure("LL", c);
     ell[c] = measure("ELL", c);
-    luma += ll[c].luma / 3;
-    zeros += ll[c].zeros / 3;
     if (ell[c].luma < .2 || ell[c].luma > 4) fail_msg("ELL, camera %d: mean luma %g, expected .2 to 4", c, ell[c].luma);
-    if (ell[c].low < (c == 0 ? .35 : .85)) fail_msg("ELL, camera %d: share of at most 2 is %g", c, ell[c].low);
+    if (ell[c].low < (c == 0 ? .35 : .9)) fail_msg("ELL, camera %d: share of at most 2 is %g", c, ell[c].low);
     if (ell[c].snr > (c == 0 ? -1 : -12)) fail_msg("ELL, camera %d: SNR %g dB", c, ell[c].snr);
   }
-  if (luma < 2 || luma > 12) fail_msg("LL: mean luma %g, expected 2 to 12", luma);
-  if (zeros > .3) fail_msg("LL: share of zeros %g", zeros);
   assert_true(ll[0].snr > ll[2].snr && ll[2].snr > ell[2].snr && ll[0].snr > ell[0].snr + 5);
-  double arid = 0, dark48 = 0, arid_snr = 0, dark48_snr = 0;
+  double arid = 0;
   for (int c = 0; c < 3; c++) {
     summary a = measure("arid", c), d = measure("dark48", c), b = measure("bright", c);
     arid += a.luma / 3;
-    dark48 += d.luma / 3;
-    arid_snr += a.snr / 3;
-    dark48_snr += d.snr / 3;
+    if (a.snr < 8) fail_msg("arid, camera %d: SNR %g dB, expected 8 or more", c, a.snr);
+    if (d.snr < 15) fail_msg("dark48, camera %d: SNR %g dB, expected 15 or more", c, d.snr);
+    if (d.luma > 13.8) fail_msg("dark48, camera %d: mean luma %g, expected below 13.8", c, d.luma);
     if (b.luma < 70 || b.snr < 14) fail_msg("bright, camera %d: luma %g, SNR %g dB", c, b.luma, b.snr);
   }
-  if (arid_snr < 8) fail_msg("arid: SNR %g dB, expected 8 or more", arid_snr);
-  if (dark48_snr < 15) fail_msg("dark48: SNR %g dB, expected 15 or more", dark48_snr);
-  if (fabs(arid - 20) > 4) fail_msg("arid: mean luma %g, expected about 20", arid);
-  if (dark48 > 13.8) fail_msg("dark48: mean luma %g, expected below 13.8", dark48);
+  if (fabs(arid - 20) > 2) fail_msg("arid: mean luma %g, expected about 20", arid);
 }
 
 int main(void) {
