@@ -69,6 +69,20 @@ describe("dgam.data", function()
       assert.equal(0, select(2, pass(more)))
     end)
 
+    it("is left with break, by a loop whose body holds a function, and begun again", function()
+      local l <close> = data.loader(data.open(dir), { split = "train", batch = 2, clip_len = 4, size = 24, train = true })
+      local seen = { 0, 0, 0 }
+      for epoch = 1, 3 do
+        for batch in l:epoch(epoch) do
+          local count = function() return #batch.label end
+          if epoch == 2 then break end
+          seen[epoch] = seen[epoch] + count()
+        end
+      end
+      assert.is_true(seen[1] > 0)
+      assert.equal(seen[1], seen[3])
+    end)
+
     it("serves every epoch of what is measured, whatever the seed, and few draws of what trains", function()
       local cache = { folder = folder, gigabytes = 1 }
       local views = { split = "val", train = false, views = { clips = 2, crops = 3 }, cache = cache }

@@ -224,7 +224,8 @@ function Loader:finish(batch, epoch, number)
 end
 
 --- Iterates the batches of epoch `epoch` (a whole number): { clip = uint8 [N * V, 3, T, H, W], label = int64 [N] from 1, index = int64
--- [N] positions in dataset.items }, with mixup or cutmix also target = float [N, classes]. Leaving the loop early stops the decoding.
+-- [N] positions in dataset.items }, with mixup or cutmix also target = float [N, classes]. Leaving the loop early leaves a few
+-- clips being decoded; the next epoch throws them away.
 function Loader:epoch(epoch)
   if math.type(epoch) ~= "integer" then error(("loader: epoch is %s, expected a whole number"):format(tostring(epoch)), 2) end
   local torch = require "torch"
@@ -282,8 +283,7 @@ function Loader:epoch(epoch)
     end
   end
 
-  local guard = setmetatable({}, { __close = function() if self.pool == pool then pool:cancel() end end })
-  return next_batch, nil, nil, guard
+  return next_batch -- and nothing to be closed: Lua 5.4.4 forgets it on `break`, if the loop's body holds a function
 end
 
 --- Ends the threads. A loader that is collected ends them too.
