@@ -245,7 +245,7 @@ describe("dgam.data", function()
         end
       end
       local first = first_of_epoch()
-      assert.equal(0, l.pool:pending())
+      assert.is_true(l.pool:pending() <= l.ahead) -- left until the next epoch, which begins with none of them
       for _ = 1, 5 do assert.same(first, first_of_epoch()) end
     end)
 
