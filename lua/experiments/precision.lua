@@ -1,7 +1,7 @@
 --- What bfloat16 costs in accuracy: logits of the same weights in both precisions, and training from the same start.
 --
---     dgamlua experiments/precision.lua                      -- 5 minutes on two cores
---     dgamlua experiments/precision.lua profile=swin-t       -- trains the tiny size instead of the micro one: 15 minutes
+--     dgamlua experiments/precision.lua
+--     dgamlua experiments/precision.lua profile=swin-t       -- trains the tiny size instead of the micro one
 --     dgamlua experiments/precision.lua parts=logits
 --
 -- Logits are those of the test list: of the micro size with its shipped weights, which knows the classes, and of a large
