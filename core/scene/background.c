@@ -63,9 +63,9 @@ double dgam_lamp_at(const dgam_lamp *lamp, dgam_vec3 p, dgam_vec3 *toward) {
 
 /* --- rays --- */
 
-static void sample(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, uint32_t seed, dgam_vec3 ray,
-                   double out[3]) {
-  enum { SKY, GROUND, WALL, SIDE } hit = SKY;
+static void sample(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, const dgam_board *board,
+                   uint32_t seed, dgam_vec3 ray, double out[3]) {
+  enum { SKY, GROUND, WALL, SIDE, BOARD } hit = SKY;
   double nearest = 1e9;
   dgam_vec3 eye = view->eye, normal = {0, 0, 1};
   if (ray.z < -1e-6) nearest = -eye.z / ray.z, hit = GROUND;
@@ -80,6 +80,13 @@ static void sample(const dgam_location *where, const dgam_view *view, const dgam
     if (t > 0 && t < nearest) {
       nearest = t, hit = SIDE;
       normal = (dgam_vec3){ray.x > 0 ? -1 : 1, 0, 0};
+    }
+  }
+  if (board->width > 0 && ray.y > 1e-6) {
+    t = (board->y - eye.y) / ray.y;
+    if (t < nearest && eye.z + t * ray.z < board->height && fabs(eye.x + t * ray.x - board->x) < .5 * board->width) {
+      nearest = t, hit = BOARD;
+      normal = (dgam_vec3){0, -1, 0};
     }
   }
   /* Boxes stand on the wall's plane and may rise above it (trees). */
@@ -103,15 +110,17 @@ static void sample(const dgam_location *where, const dgam_view *view, const dgam
   dgam_vec3 p = {eye.x + nearest * ray.x, eye.y + nearest * ray.y, eye.z + nearest * ray.z}, toward;
   double facing = dgam_lamp_at(lamp, p, &toward);
   facing *= fmax(0, normal.x * toward.x + normal.y * toward.y + normal.z * toward.z);
-  const float *albedo = hit == GROUND ? where->ground : where->wall;
-  double value = hit == GROUND ? ground_pattern(where, p.x, p.y, seed)
+  float white[3] = {(float)board->albedo, (float)board->albedo, (float)board->albedo};
+  const float *albedo = hit == BOARD ? white : hit == GROUND ? where->ground : where->wall;
+  double value = hit == BOARD    ? .9 + .2 * noise(2 * p.x, 2 * p.z, seed + 19)
+                 : hit == GROUND ? ground_pattern(where, p.x, p.y, seed)
                                : wall_pattern(where, hit == WALL ? p.x : p.y, p.z, seed + (hit == SIDE));
   double haze = hit == GROUND && nearest > 25 ? 25 / nearest : 1; /* far ground fades */
   for (int c = 0; c < 3; c++) out[c] = albedo[c] * value * haze * (facing + lamp->ambient) * lamp->colour[c];
 }
 
-void dgam_background_render(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, uint32_t texture,
-                            float *rgb) {
+void dgam_background_render(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, const dgam_board *board,
+                            uint32_t texture, float *rgb) {
   int side = view->width * view->height > 200000 ? 2 : 3; /* samples along each axis of a pixel */
   size_t plane = (size_t)view->width * view->height;
   for (int y = 0; y < view->height; y++)
@@ -123,7 +132,7 @@ void dgam_background_render(const dgam_location *where, const dgam_view *view, c
         dgam_vec3 ray = {view->forward.x + u * view->right.x + v * view->down.x,
                          view->forward.y + u * view->right.y + v * view->down.y,
                          view->forward.z + u * view->right.z + v * view->down.z};
-        sample(where, view, lamp, texture, ray, one);
+        sample(where, view, lamp, board, texture, ray, one);
         for (int c = 0; c < 3; c++) sum[c] += one[c];
       }
       for (int c = 0; c < 3; c++) rgb[(size_t)c * plane + (size_t)y * view->width + x] = (float)(sum[c] / (side * side));

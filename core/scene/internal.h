@@ -19,11 +19,17 @@ typedef struct dgam_lamp {
   float colour[3];
 } dgam_lamp;
 
+/* A bright board that stands on the ground behind the person, facing the camera; none if its width is 0. */
+typedef struct dgam_board {
+  double x, y, width, height; /* m; x is its middle */
+  double albedo;
+} dgam_board;
+
 /* Light of the lamp at a point facing it (without the ambient part); toward: unit vector to the lamp, may be NULL. */
 double dgam_lamp_at(const dgam_lamp *lamp, dgam_vec3 p, dgam_vec3 *toward);
 
-/* Fills the background [3,H,W]: ground, walls and sky of the location, several samples a pixel. */
-void dgam_background_render(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, uint32_t texture,
-                            float *rgb);
+/* Fills the background [3,H,W]: ground, walls and sky of the location and the board, several samples a pixel. */
+void dgam_background_render(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, const dgam_board *board,
+                            uint32_t texture, float *rgb);
 
 #endif

@@ -14,6 +14,7 @@ struct dgam_scene {
   dgam_motion motion;
   dgam_view view;
   dgam_lamp lamp;
+  dgam_board board;
   int bar[2];          /* columns of a post in front of everything; empty if equal */
   float bar_colour[3]; /* its radiance */
   double mean[3];
@@ -127,6 +128,13 @@ static void draw_lots(dgam_scene *s) {
     s->bar[1] = (int)((centre + .5 * width) * spec->width);
     for (int c = 0; c < 3; c++) s->bar_colour[c] = (float)(albedo * where->ambient) * where->light[c];
   }
+
+  const dgam_outfit *wears = &dgam_scene_outfits[spec->outfit];
+  double bright = 0;
+  for (int c = 0; c < 3; c++) bright += (wears->top[c] + wears->bottom[c]) / 6;
+  dgam_board board = {.x = m->place[0] + between(&r, -.2, .2), .y = m->place[1] + between(&r, .5, 1), .width = between(&r, 1.4, 1.8),
+                      .height = between(&r, 1.95, 2.25), .albedo = between(&r, .4, .55)};
+  if (bright < .25) s->board = board;
 }
 
 int dgam_scene_project(const dgam_scene *s, dgam_vec3 p, double *x, double *y, double *scale) {
@@ -274,7 +282,7 @@ dgam_status dgam_scene_open(dgam_scene **out, const dgam_scene_spec *spec) {
   s->frame = dgam_arena_alloc(&s->memory, n, sizeof(float));
   s->spec = *spec;
   draw_lots(s);
-  dgam_background_render(&dgam_scene_locations[spec->location], &s->view, &s->lamp, 977u * (uint32_t)spec->location, s->background);
+  dgam_background_render(&dgam_scene_locations[spec->location], &s->view, &s->lamp, &s->board, 977u * (uint32_t)spec->location, s->background);
   for (int c = 0; c < 3; c++) {
     double sum = 0;
     for (size_t i = 0; i < n / 3; i++) sum += (double)s->background[(size_t)c * (n / 3) + i];

@@ -27,7 +27,7 @@ local suggest = require "dgam.suggest"
 local synthetic = {}
 
 -- Goes up when the renderer or the camera changes what a clip looks like, so that no old clip is taken for a new one.
-local VERSION = 2
+local VERSION = 3
 local BATCH = 48 -- clips between two looks at the progress bar
 
 synthetic.classes = scene.cast.actions
