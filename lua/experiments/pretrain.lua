@@ -17,7 +17,7 @@ local config = dgam.config {
     data = "data/synthetic.lua", dataset_size = "tiny", clips = 7200,
     dataset_seed = 1001,
     backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.85, dim = 0.6, batch = 16,
-    clean_epochs = 5, epochs = 8, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
+    clean_epochs = 5, epochs = 10, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
     test_crops = 1, seed = 1, threads = 1,
   },
 }

@@ -21,7 +21,7 @@ swin.sizes = {
   -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.7 M parameters, windows that tile 16 x 16 tokens, and
   -- convolutions in place of the patch embedding, without which a network this small does not start to learn from a few
   -- thousand clips (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
-  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 8, 8 }, drop_path = 0.05, stem = "conv",
+  ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 4, 4 }, drop_path = 0.05, stem = "conv",
     init_gain = 0.7 },
 }
 local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4, recompute = false }
