@@ -30,7 +30,7 @@ const dgam_camera_model dgam_camera_models[DGAM_CAMERA_MODELS] = {
 };
 
 const dgam_camera_preset dgam_camera_presets[DGAM_CAMERA_PRESETS] = {
-    {"LL", {.5, 2}, .18},        {"ELL", {.05, .2}, .18},        {"arid", {20, 60}, .0155},
+    {"LL", {.5, 2}, .18},        {"ELL", {.05, .2}, .18},        {"arid", {20, 60}, .018},
     {"dark48", {30, 90}, .0090}, {"bright", {10, 500}, .16},
 };
 

@@ -158,11 +158,11 @@ const dgam_location dgam_scene_locations[DGAM_LOCATIONS] = {
      .box = {{-2.2, 0, 1.8, 2.3, {.32f, .33f, .34f}}, {2.6, 0, 1.1, 1.1, {.12f, .17f, .12f}}}},
     {.name = "office", .outdoor = 0, .ground = {.19f, .20f, .22f}, .wall = {.32f, .32f, .31f}, .sky = {.3f, .3f, .3f},
      .tile = .5, .grain = .3, .contrast = .3, .wall_distance = 2.6, .wall_height = 4, .panel = 2.4, .side = 3,
-     .lamp = {.5, -2.6, 2.4}, .light = {.96f, 1.03f, 1.0f}, .ambient = .42, .boxes = 3,
+     .lamp = {.5, -2.6, 2.4}, .light = {.89f, .96f, .93f}, .ambient = .42, .boxes = 3,
      .box = {{-1.9, 0, .95, 2.05, {.14f, .10f, .07f}}, {.2, 1.1, 1.4, .9, {.46f, .46f, .45f}}, {2.3, 0, .9, 1.2, {.17f, .17f, .18f}}}},
     {.name = "corridor", .outdoor = 0, .ground = {.26f, .23f, .19f}, .wall = {.30f, .31f, .29f}, .sky = {.3f, .3f, .3f},
      .tile = .3, .grain = .3, .contrast = .4, .wall_distance = 3.4, .wall_height = 4, .panel = 1, .side = 1.9,
-     .lamp = {-.3, -2.6, 2.3}, .light = {1.1f, 1.0f, .84f}, .ambient = .38, .boxes = 2,
+     .lamp = {-.3, -2.6, 2.3}, .light = {1.02f, .93f, .78f}, .ambient = .38, .boxes = 2,
      .box = {{.2, 0, 1.0, 2.1, {.09f, .08f, .07f}}, {-1.5, .6, .6, .9, {.36f, .13f, .11f}}}},
 };
 
