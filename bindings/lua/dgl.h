@@ -47,6 +47,8 @@ typedef struct dgl_tensor_api {
 
 /* Registry key of the light userdata with the program's interrupt flag (volatile sig_atomic_t *). */
 #define DGL_INTERRUPT "dgam.interrupt"
+/* The same with the number of times that the process was stopped and went on. */
+#define DGL_RESUMES "dgam.resumes"
 
 /* Raises the core's message as a Lua error unless s is DGAM_OK. */
 void dgl_check(lua_State *L, dgam_status s);

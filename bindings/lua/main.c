@@ -26,8 +26,10 @@
 #include <unistd.h>
 
 #define INTERRUPT_KEY "dgam.interrupt" /* DGL_INTERRUPT of dgl.h */
+#define RESUMES_KEY "dgam.resumes"     /* DGL_RESUMES */
 
 static volatile sig_atomic_t interrupted; /* set by the handler, cleared by catch_interrupt */
+static volatile sig_atomic_t resumes;     /* how often the process was stopped and went on */
 static lua_State *volatile running;       /* the coroutine that runs now */
 static volatile time_t first_signal;
 
@@ -46,6 +48,11 @@ static void on_sigint(int sig) {
   if (!interrupted) first_signal = now;
   interrupted = 1;
   lua_sethook(running, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
+static void on_sigcont(int sig) {
+  (void)sig;
+  resumes++;
 }
 
 /* dgamlua.interrupted(): whether Ctrl-C was pressed and not yet answered. */
@@ -151,6 +158,8 @@ static int run(lua_State *L) {
   luaL_openlibs(L);
   lua_pushlightuserdata(L, (void *)(size_t)&interrupted);
   lua_setfield(L, LUA_REGISTRYINDEX, INTERRUPT_KEY);
+  lua_pushlightuserdata(L, (void *)(size_t)&resumes);
+  lua_setfield(L, LUA_REGISTRYINDEX, RESUMES_KEY);
 
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
@@ -212,6 +221,9 @@ int main(int argc, char **argv) {
   struct sigaction sa = {0};
   sa.sa_handler = on_sigint; /* no SA_RESTART: a read from the terminal ends with EINTR */
   sigaction(SIGINT, &sa, NULL);
+  sa.sa_handler = on_sigcont;
+  sa.sa_flags = SA_RESTART;
+  sigaction(SIGCONT, &sa, NULL);
   signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a failed write, with a message, not the end of the process */
 
   lua_pushcfunction(L, traceback);

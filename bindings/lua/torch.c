@@ -752,7 +752,9 @@ DGL_EXPORT int luaopen_dgamtorch(lua_State *L) {
 
   if (lua_getfield(L, LUA_REGISTRYINDEX, DGL_INTERRUPT) != LUA_TNIL)
     dgam_interrupt_watch((const volatile sig_atomic_t *)lua_touserdata(L, -1));
-  lua_pop(L, 1);
+  if (lua_getfield(L, LUA_REGISTRYINDEX, DGL_RESUMES) != LUA_TNIL)
+    dgam_resumes_watch((const volatile sig_atomic_t *)lua_touserdata(L, -1));
+  lua_pop(L, 2);
 
   luaL_newmetatable(L, TENSOR);
   for (size_t i = 0; i < sizeof arithmetic / sizeof *arithmetic; i++) {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 static _Thread_local char message[1024];
-static const volatile sig_atomic_t *_Atomic watched;
+static const volatile sig_atomic_t *_Atomic watched, *_Atomic resumes;
 
 dgam_status dgam_fail(dgam_status code, const char *fmt, ...) {
   va_list ap;
@@ -37,6 +37,13 @@ void dgam_interrupt_watch(const volatile sig_atomic_t *flag) { atomic_store(&wat
 int dgam_interrupted(void) {
   const volatile sig_atomic_t *flag = atomic_load_explicit(&watched, memory_order_relaxed);
   return flag && *flag;
+}
+
+void dgam_resumes_watch(const volatile sig_atomic_t *count) { atomic_store(&resumes, count); }
+
+int dgam_resumes(void) {
+  const volatile sig_atomic_t *count = atomic_load_explicit(&resumes, memory_order_relaxed);
+  return count ? *count : 0;
 }
 
 dgam_status dgam_fail_interrupted(void) { return dgam_fail(DGAM_EINTERRUPTED, "interrupted"); }

@@ -55,6 +55,11 @@ DGAM_API void dgam_interrupt_watch(const volatile sig_atomic_t *flag); /* NULL: 
 DGAM_API int dgam_interrupted(void);
 DGAM_API dgam_status dgam_fail_interrupted(void);
 
+/* Stops. The program owns a count that its SIGCONT handler raises; a limit of wall time that has run out starts anew if the
+ * process was stopped (Ctrl-Z, a scheduler) since it began. */
+DGAM_API void dgam_resumes_watch(const volatile sig_atomic_t *count); /* NULL: none */
+DGAM_API int dgam_resumes(void);
+
 #ifdef __cplusplus
 }
 #endif

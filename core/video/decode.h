@@ -30,7 +30,7 @@ typedef struct dgam_video dgam_video;
 
 /* When to give up on a file, and what is kept of it. A field that is 0 takes the default. */
 typedef struct dgam_video_options {
-  double seconds;         /* wall time of one call (60) */
+  double seconds;         /* wall time of one call (60); anew if the process was stopped meanwhile */
   size_t pixels;          /* width x height of a frame (2^26) */
   size_t bytes;           /* packets held in memory, where they cannot be read by offset; longer files are read again for
                              each call (2^26) */

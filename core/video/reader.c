@@ -24,23 +24,33 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void dgam_reader_start_clock(dgam_reader *r) { r->deadline = now() + r->options.seconds; }
+void dgam_reader_start_clock(dgam_reader *r) {
+  r->resumes = dgam_resumes();
+  r->deadline = now() + r->options.seconds;
+}
+
+static int too_late(dgam_reader *r) {
+  if (now() <= r->deadline) return 0;
+  if (dgam_resumes() == r->resumes) return 1;
+  dgam_reader_start_clock(r); /* nobody can say how much of the time the process was stopped */
+  return 0;
+}
 
 static int stopped(const dgam_reader *r) {
   return (r->options.stop && atomic_load_explicit(r->options.stop, memory_order_relaxed)) || dgam_interrupted();
 }
 
-dgam_status dgam_reader_check_time(const dgam_reader *r) {
+dgam_status dgam_reader_check_time(dgam_reader *r) {
   if (stopped(r)) return dgam_fail_interrupted();
-  if (now() > r->deadline) return dgam_fail(DGAM_EINVAL, "%s: gave up after %g s", r->path, r->options.seconds);
+  if (too_late(r)) return dgam_fail(DGAM_EINVAL, "%s: gave up after %g s", r->path, r->options.seconds);
   return DGAM_OK;
 }
 
 /* --- the file, as FFmpeg reads it --- */
 
 static int must_stop(void *reader) {
-  const dgam_reader *r = reader;
-  return stopped(r) || now() > r->deadline;
+  dgam_reader *r = reader;
+  return stopped(r) || too_late(r);
 }
 
 static int read_on(void *reader, uint8_t *to, int n) {
@@ -74,7 +84,7 @@ static int open_nothing(AVFormatContext *f, AVIOContext **io, const char *url, i
 }
 
 /* Why FFmpeg stopped with `code`, if the reason lies below it: the file or the clock. */
-static dgam_status check_reading(const dgam_reader *r) {
+static dgam_status check_reading(dgam_reader *r) {
   DGAM_TRY(dgam_reader_check_time(r));
   return r->failed == DGAM_OK ? DGAM_OK : dgam_fail(r->failed, "%s", r->why);
 }

@@ -20,6 +20,7 @@ typedef struct dgam_reader {
   char *path;
   dgam_video_options options; /* defaults filled in */
   double deadline;            /* of the running call, on the monotonic clock */
+  int resumes;                /* dgam_resumes() when the clock was started */
   dgam_facts facts;
   int changed;                /* facts are not what is on disk */
 
@@ -45,7 +46,7 @@ dgam_status dgam_reader_packet(dgam_reader *r, size_t i, AVPacket **out);
 
 /* Time of a call: start it, and ask in every loop whether to go on. DGAM_EINTERRUPTED or DGAM_EINVAL (too long). */
 void dgam_reader_start_clock(dgam_reader *r);
-dgam_status dgam_reader_check_time(const dgam_reader *r);
+dgam_status dgam_reader_check_time(dgam_reader *r);
 
 /* Also enters what was found out, if there is something new and whole. */
 void dgam_reader_close(dgam_reader *r);

@@ -3,6 +3,8 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/time.h>
+#include <time.h>
 
 #include "base/rng.h"
 #include "video/decode.h"
@@ -289,6 +291,49 @@ static void limits_are_kept(void **state) {
   }
 }
 
+static volatile sig_atomic_t resumes, held;
+
+/* Holds the decoding thread up for longer than the limit, as a stop does. */
+static void hold_up(int sig) {
+  (void)sig;
+  nanosleep(&(struct timespec){1, 200000000}, NULL);
+  held = 1;
+  resumes++;
+}
+
+static void a_stopped_process_loses_no_file(void **state) {
+  (void)state;
+  dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+  s.codec = "mpeg4";
+  char path[512];
+  snprintf(path, sizeof path, "%s", scratch_path("stop.avi"));
+  assert_ok(film_write(path, &s, N));
+  dgam_video *v;
+  assert_ok(dgam_video_open(&v, path, &(dgam_video_options){.seconds = 1}));
+  int64_t frames[3] = {30, 7, 39};
+  uint8_t *out = malloc(3 * 3 * W * H);
+  struct sigaction hold = {.sa_handler = hold_up}, before;
+  sigaction(SIGALRM, &hold, &before);
+  for (int watching = 0; watching < 2; watching++) {
+    dgam_resumes_watch(watching ? &resumes : NULL);
+    dgam_status status = DGAM_OK;
+    for (int tries = 0; tries < 5 && status == DGAM_OK; tries++) { /* the signal may come between two calls */
+      held = 0;
+      setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {0, 20000}}, NULL);
+      while (!held && status == DGAM_OK) status = dgam_video_frames(v, frames, 3, out);
+      if (watching) break;
+    }
+    if (watching)
+      assert_ok(status);
+    else
+      assert_fails(status, DGAM_EINVAL, "gave up after 1 s");
+  }
+  dgam_resumes_watch(NULL);
+  sigaction(SIGALRM, &before, NULL);
+  dgam_video_close(v);
+  free(out);
+}
+
 static void bad_files_are_named(void **state) {
   (void)state;
   dgam_video *v;
@@ -528,7 +573,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(colours_survive),
       cmocka_unit_test(dark_levels_lose_what_is_told), cmocka_unit_test(grey_is_grey),                 cmocka_unit_test(parts_are_parts_of_the_whole),
-      cmocka_unit_test(limits_are_kept),              cmocka_unit_test(bad_files_are_named),
+      cmocka_unit_test(limits_are_kept),              cmocka_unit_test(a_stopped_process_loses_no_file),
+      cmocka_unit_test(bad_files_are_named),
       cmocka_unit_test(nothing_else_is_opened),       cmocka_unit_test(sizes_that_make_no_sense),
       cmocka_unit_test(folders_are_videos),           cmocka_unit_test(damage_never_ends_a_run),
   };
