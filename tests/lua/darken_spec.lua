@@ -71,6 +71,25 @@ describe("darken", function()
     assert.is_true(rough > noise)
   end)
 
+  it("exposes over as many frames as an exposure lasts", function()
+    -- Bright and black frames in turn: at 120 a second six of them fall into Brio's 50 ms, at 15 less than one.
+    local function flicker(fps)
+      local path, out = folder .. "/flicker.avi", folder .. "/exposed.avi"
+      local e <close> = video.encoder(path, { width = 32, height = 32, fps = fps, quality = 100 })
+      for n = 1, 18 do e:write(torch.full({ 3, 32, 32 }, n % 2 * 200):to "uint8") end
+      e:finish()
+      local how = darken.file(path, out, { camera = "brio", lux = 2, overwrite = true,
+        stages = { shot = false, read = false, pattern = false, temporal = false, spatial = false } })
+      assert.is_true(math.abs(how.time - 0.05) < 1e-9)
+      local v <close> = video.open(out)
+      local means = v:frames(1, 12):float():mean { 2, 3, 4 } -- at the end the last frame stands for those that are missing
+      return (means:max() - means:min()):item() / means:mean():item()
+    end
+    local fast, slow = flicker(120), flicker(15)
+    assert.is_true(fast < 0.12, ("120 frames a second: %.3f"):format(fast))
+    assert.is_true(slow > 0.25, ("15 frames a second: %.3f"):format(slow))
+  end)
+
   it("does a tree, and goes on past a file that is no video", function()
     local quiet = { advance = function() end, finish = function() end }
     local r = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
