@@ -4,7 +4,7 @@
 --     dgamlua experiments/pretrain.lua output=new.h5 start=old.h5 epochs=3 lr=4e-4     -- goes on from weights
 --
 -- The clips come from the generator of the built-in dataset, well lit and of other seeds, so no clip and no noise of the
--- dark dataset is among them. Half of them are dimmed and made noisy by train.dim, which knows nothing of the camera model,
+-- dark dataset is among them. Most of them are dimmed and made noisy by train.dim, which knows nothing of the camera model,
 -- and every clip goes through one of the five gammas, drawn uniformly, in front of one head for all.
 local dgam = require "dgam"
 local models = require "models"
@@ -16,8 +16,8 @@ local config = dgam.config {
     output = "swin-micro.h5", start = "",
     data = "data/synthetic.lua", dataset_size = "tiny", clips = 7200,
     dataset_seed = 1001,
-    backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.85, dim = 0.6, batch = 16,
-    clean_epochs = 5, epochs = 10, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
+    backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.85, dim = 0.85, batch = 16,
+    clean_epochs = 5, epochs = 14, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
     test_crops = 1, seed = 1, threads = 1,
   },
 }

@@ -76,6 +76,20 @@ function nn.BatchNorm:forward(x)
 end
 function nn.BatchNorm:describe() return ("%d"):format(self.weight:numel()) end
 
+--- GroupNorm(groups, channels[, {eps = 1e-5}]): every item by itself, its channels (dimension 2) in so many groups of equal
+-- size; with as many groups as channels it is instance normalisation.
+nn.GroupNorm = class "GroupNorm"
+function nn.GroupNorm:init(groups, channels, options)
+  if math.type(groups) ~= "integer" or groups < 1 or channels % groups ~= 0 then
+    error(("GroupNorm: groups is %s, expected a divisor of the %d channels"):format(tostring(groups), channels), 3)
+  end
+  self.groups, self.eps = groups, options_of(options, { "eps" }).eps or 1e-5
+  self:parameter("weight", torch.ones(channels))
+  self:parameter("bias", torch.zeros(channels))
+end
+function nn.GroupNorm:forward(x) return torch.group_norm(x, self.groups, self.weight, self.bias, self.eps, false) end
+function nn.GroupNorm:describe() return ("%d of %d"):format(self.groups, self.weight:numel()) end
+
 --- Dropout(p): zeroes values with probability p while training, scales the rest by 1/(1-p).
 nn.Dropout = class "Dropout"
 function nn.Dropout:init(p)
