@@ -11,6 +11,8 @@
 
 enum { MAX_THREADS = 256, SPARE = 8 };
 
+static const double PATIENCE = .2; /* s that the end of the threads is waited for */
+
 typedef struct job {
   struct job *next;
   char *path;
@@ -27,6 +29,8 @@ struct dgam_pool {
   job *waiting;              /* the first that no thread has taken; the rest follows */
   size_t pending;
   int running, quit;
+  int alive;                 /* threads that have not left yet */
+  int orphaned;              /* nobody waits for them: the last one frees the pool */
   atomic_int stop;           /* running jobs give up */
   dgam_video_options options;
   dgam_clip_cache *cache;    /* or NULL */
@@ -72,6 +76,20 @@ static void free_job(job *j) {
   free(j->result.views);
   free(j->path);
   free(j);
+}
+
+static void free_pool(dgam_pool *p) {
+  for (job *j = p->oldest, *next; j; j = next) {
+    next = j->next;
+    free_job(j);
+  }
+  pthread_mutex_destroy(&p->lock);
+  pthread_cond_destroy(&p->work);
+  pthread_cond_destroy(&p->done);
+  for (int i = 0; i < SPARE; i++) free(p->spare[i].memory);
+  dgam_clip_cache_close(p->cache);
+  free((char *)p->options.index);
+  free(p);
 }
 
 /* --- threads --- */
@@ -132,7 +150,11 @@ static void *thread_main(void *pool) {
     p->running--;
     pthread_cond_signal(&p->done);
   }
+  p->alive--;
+  int last = p->orphaned && p->alive == 0;
+  pthread_cond_signal(&p->done);
   pthread_mutex_unlock(&p->lock);
+  if (last) free_pool(p);
   return NULL;
 }
 
@@ -154,15 +176,17 @@ dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_opti
   pthread_cond_init(&p->work, NULL);
   pthread_cond_init(&p->done, &attributes);
   pthread_condattr_destroy(&attributes);
+  pthread_mutex_lock(&p->lock);
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &old); /* inherited by the threads */
   int bad = 0;
   while (p->n_threads < threads && !bad) {
     bad = pthread_create(&p->threads[p->n_threads], NULL, thread_main, p);
-    if (!bad) p->n_threads++;
+    if (!bad) p->alive = ++p->n_threads;
   }
   pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_mutex_unlock(&p->lock);
   if (bad && p->n_threads == 0) {
     dgam_pool_destroy(p);
     return dgam_fail(DGAM_EIO, "no decoding thread can be started: %s", strerror(bad));
@@ -259,17 +283,17 @@ void dgam_pool_cancel(dgam_pool *p) {
 
 void dgam_pool_destroy(dgam_pool *p) {
   if (!p) return;
-  dgam_pool_cancel(p);
   pthread_mutex_lock(&p->lock);
+  atomic_store(&p->stop, 1);
+  p->waiting = NULL;
   p->quit = 1;
   pthread_cond_broadcast(&p->work);
+  for (double start = now(); p->alive > 0 && now() - start < PATIENCE;) wait_a_little(p);
+  p->orphaned = p->alive > 0;
+  int orphaned = p->orphaned;
+  for (int i = 0; i < p->n_threads && orphaned; i++) pthread_detach(p->threads[i]);
   pthread_mutex_unlock(&p->lock);
+  if (orphaned) return; /* the pool is the threads' now */
   for (int i = 0; i < p->n_threads; i++) pthread_join(p->threads[i], NULL);
-  pthread_mutex_destroy(&p->lock);
-  pthread_cond_destroy(&p->work);
-  pthread_cond_destroy(&p->done);
-  for (int i = 0; i < SPARE; i++) free(p->spare[i].memory);
-  dgam_clip_cache_close(p->cache);
-  free((char *)p->options.index);
-  free(p);
+  free_pool(p);
 }

@@ -1,6 +1,7 @@
 /* Tests of core/video/pool: results in order whatever the threads do, failures that stop nothing, and an end at once. */
 #include "video_util.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -137,6 +138,49 @@ static void ends_at_once(void **state) {
   assert_true(now() - start < 1);
 }
 
+static int tasks(void) {
+  int n = 0;
+  DIR *d = opendir("/proc/self/task");
+  while (readdir(d)) n++;
+  closedir(d);
+  return n;
+}
+
+/* Nothing stops libavcodec inside a frame. A pool that is done with does not wait for it, and what it left is cleared away. */
+static void a_huge_frame_holds_nobody_up(void **state) {
+  (void)state;
+  char path[512];
+  snprintf(path, sizeof path, "%s", scratch_path("huge.avi"));
+  enum { SIDE = 6000 };
+  dgam_encoder_spec spec = dgam_encoder_defaults(SIDE, SIDE, 25, 1);
+  dgam_encoder *e;
+  uint8_t *noise = malloc((size_t)3 * SIDE * SIDE);
+  uint32_t x = 1;
+  for (size_t i = 0; i < (size_t)3 * SIDE * SIDE; i++) noise[i] = (uint8_t)((x = 1664525 * x + 1013904223) >> 24);
+  assert_ok(dgam_encoder_open(&e, path, &spec));
+  assert_ok(dgam_encoder_rgb(e, noise, 0));
+  assert_ok(dgam_encoder_finish(&e));
+  free(noise);
+  dgam_sampling s = small();
+  dgam_pool *p;
+  dgam_pool_result r;
+  assert_ok(dgam_pool_create(&p, 1, NULL));
+  assert_ok(dgam_pool_submit(p, path, &s));
+  assert_ok(dgam_pool_next(p, &r));
+  assert_int_equal(r.status, DGAM_OK);
+  double whole = r.seconds;
+  dgam_pool_release(p, &r);
+  int before = tasks();
+  assert_ok(dgam_pool_submit(p, path, &s));
+  nanosleep(&(struct timespec){0, 50000000}, NULL);
+  double start = now();
+  dgam_pool_destroy(p);
+  double took = now() - start;
+  if (took > .5 * whole) fail_msg("ending took %g s of the %g s that the frame takes", took, whole);
+  for (start = now(); tasks() >= before && now() - start < 20 * whole;) nanosleep(&(struct timespec){0, 10000000}, NULL);
+  assert_int_equal(tasks(), before - 1);
+}
+
 /* A pass over many clips leaves no descriptor open. */
 static void no_descriptor_is_left(void **state) {
   (void)state;
@@ -250,7 +294,7 @@ int main(void) {
       cmocka_unit_test(same_at_any_thread_count), cmocka_unit_test(failures_come_in_their_turn),
       cmocka_unit_test(views_from_a_cache_are_the_same),
       cmocka_unit_test(ends_at_once),             cmocka_unit_test(no_descriptor_is_left),
-      cmocka_unit_test(no_memory_is_left),
+      cmocka_unit_test(no_memory_is_left),        cmocka_unit_test(a_huge_frame_holds_nobody_up),
   };
   return cmocka_run_group_tests_name("video_pool", tests, make_files, scratch_remove);
 }
