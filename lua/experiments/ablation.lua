@@ -22,7 +22,7 @@ local config = dgam.config {
     backbone = "swin-micro", pretrained = "data/pretrained/swin-micro.h5",
     seeds = 3,
     clip_len = 8, interval = 1, size = 64, crop_area = 0.85, batch = 16, test_clips = 1, test_crops = 1,
-    stage0_epochs = 12, stage1_epochs = 4, gate_epochs = 40,
+    stage0_epochs = 7, stage1_epochs = 3, gate_epochs = 40,
     lr = 5e-4, backbone_lr = 1.0, gate_lr = 3, weight_decay = 0.05, warmup_epochs = 1, patience = 12,
     threads = 2,
   },
