@@ -44,7 +44,9 @@ describe("dgamlua bench", function()
     end
     local g, l = results.gemm_f32, results.light_agc
     assert.equal("FLOP/s", g.limit_unit)
-    assert.is_true(g.limit > 1e9 and g.ratio > 0.2 and g.ratio < 1.3)
+    -- What the ratio is made of, not how fast a machine with other things to do is: work / time / limit, of 2048^3 products.
+    assert.is_true(g.limit > 1e9)
+    assert.near(2 * 2048 ^ 3, g.ratio * g.limit * g.value / 1000, 1e4)
     assert.is_true(g.peak_mb > 50)
     assert.is_true(l.peer_ratio > 1 and l.ratio < 1)
     assert.is_true(l.experts_16_share > 0.5 and l.experts_1_share > 0.3)
