@@ -110,8 +110,7 @@ static void sample(const dgam_location *where, const dgam_view *view, const dgam
   dgam_vec3 p = {eye.x + nearest * ray.x, eye.y + nearest * ray.y, eye.z + nearest * ray.z}, toward;
   double facing = dgam_lamp_at(lamp, p, &toward);
   facing *= fmax(0, normal.x * toward.x + normal.y * toward.y + normal.z * toward.z);
-  float white[3] = {(float)board->albedo, (float)board->albedo, (float)board->albedo};
-  const float *albedo = hit == BOARD ? white : hit == GROUND ? where->ground : where->wall;
+  const float *albedo = hit == BOARD ? board->albedo : hit == GROUND ? where->ground : where->wall;
   double value = hit == BOARD    ? .9 + .2 * noise(2 * p.x, 2 * p.z, seed + 19)
                  : hit == GROUND ? ground_pattern(where, p.x, p.y, seed)
                                : wall_pattern(where, hit == WALL ? p.x : p.y, p.z, seed + (hit == SIDE));

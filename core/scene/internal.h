@@ -22,7 +22,7 @@ typedef struct dgam_lamp {
 /* A bright board that stands on the ground behind the person, facing the camera; none if its width is 0. */
 typedef struct dgam_board {
   double x, y, width, height; /* m; x is its middle */
-  double albedo;
+  float albedo[3];
 } dgam_board;
 
 /* Light of the lamp at a point facing it (without the ambient part); toward: unit vector to the lamp, may be NULL. */

@@ -100,7 +100,7 @@ static void stand_board(dgam_scene *s, dgam_rng *r) {
   board.y = s->motion.place[1] + between(r, .5, 1);
   board.width = between(r, 1.4, 1.8);
   board.height = between(r, 1.95, 2.25);
-  board.albedo = between(r, .4, .55);
+  board.albedo[0] = board.albedo[1] = board.albedo[2] = (float)between(r, .4, .55);
   if (brightness < .25) s->board = board;
 }
 

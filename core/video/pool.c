@@ -11,7 +11,7 @@
 
 enum { MAX_THREADS = 256, SPARE = 8 };
 
-static const double PATIENCE = .2; /* s that the end of the threads is waited for */
+static const double PATIENCE = .1; /* s that the end of the threads is waited for */
 
 typedef struct job {
   struct job *next;
@@ -78,11 +78,17 @@ static void free_job(job *j) {
   free(j);
 }
 
-static void free_pool(dgam_pool *p) {
+static void free_jobs(dgam_pool *p) {
   for (job *j = p->oldest, *next; j; j = next) {
     next = j->next;
     free_job(j);
   }
+  p->oldest = p->newest = NULL;
+  p->pending = 0;
+}
+
+static void free_pool(dgam_pool *p) {
+  free_jobs(p);
   pthread_mutex_destroy(&p->lock);
   pthread_cond_destroy(&p->work);
   pthread_cond_destroy(&p->done);
@@ -271,12 +277,7 @@ void dgam_pool_cancel(dgam_pool *p) {
   atomic_store(&p->stop, 1);
   p->waiting = NULL;
   while (p->running > 0) wait_a_little(p);
-  for (job *j = p->oldest, *next; j; j = next) {
-    next = j->next;
-    free_job(j);
-  }
-  p->oldest = p->newest = NULL;
-  p->pending = 0;
+  free_jobs(p);
   atomic_store(&p->stop, 0);
   pthread_mutex_unlock(&p->lock);
 }
@@ -289,8 +290,7 @@ void dgam_pool_destroy(dgam_pool *p) {
   p->quit = 1;
   pthread_cond_broadcast(&p->work);
   for (double start = now(); p->alive > 0 && now() - start < PATIENCE;) wait_a_little(p);
-  p->orphaned = p->alive > 0;
-  int orphaned = p->orphaned;
+  int orphaned = p->orphaned = p->alive > 0;
   for (int i = 0; i < p->n_threads && orphaned; i++) pthread_detach(p->threads[i]);
   pthread_mutex_unlock(&p->lock);
   if (orphaned) return; /* the pool is the threads' now */

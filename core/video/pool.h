@@ -60,7 +60,7 @@ DGAM_API size_t dgam_pool_pending(const dgam_pool *p);
 DGAM_API void dgam_pool_cancel(dgam_pool *p);
 
 /* Cancels and ends the threads. A thread that is in the middle of a huge frame, which nothing can interrupt, is not waited
- * for longer than a fifth of a second: it ends with that frame and then frees what is left. NULL is fine. */
+ * for longer than a tenth of a second: it ends with that frame and then frees what is left. NULL is fine. */
 DGAM_API void dgam_pool_destroy(dgam_pool *p);
 
 #ifdef __cplusplus

@@ -18,7 +18,7 @@ swin.sizes = {
   ["swin-s"] = { embed = 96, depths = { 2, 2, 18, 2 }, heads = { 3, 6, 12, 24 } },
   ["swin-b"] = { embed = 128, depths = { 2, 2, 18, 2 }, heads = { 4, 8, 16, 32 } },
   ["swin-l"] = { embed = 192, depths = { 2, 2, 18, 2 }, heads = { 6, 12, 24, 48 } },
-  -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.7 M parameters, windows that tile 16 x 16 tokens, and
+  -- For clips of 8 to 16 frames of 64 to 112 pixels on a CPU: 0.6 M parameters, windows that tile 16 x 16 tokens, and
   -- convolutions in place of the patch embedding, without which a network this small does not start to learn from a few
   -- thousand clips (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
   ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 4, 4 }, drop_path = 0.05, stem = "conv",

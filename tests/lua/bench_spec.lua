@@ -32,7 +32,7 @@ describe("dgamlua bench", function()
   end)
 
   it("prints one JSON object a line, and stays within its limit", function()
-    local text, status = run "gemm_f32 light_agc startup_lua --json --rounds 2"
+    local text, status = run "gemm_f32 light_agc startup_lua --json" -- with two rounds one stall of the machine was enough
     assert.equal(0, status, text)
     local results = {}
     for line in text:gmatch "[^\n]+" do
@@ -44,9 +44,8 @@ describe("dgamlua bench", function()
     end
     local g, l = results.gemm_f32, results.light_agc
     assert.equal("FLOP/s", g.limit_unit)
-    -- What the ratio is made of, not how fast a machine with other things to do is: work / time / limit, of 2048^3 products.
-    assert.is_true(g.limit > 1e9)
-    assert.near(2 * 2048 ^ 3, g.ratio * g.limit * g.value / 1000, 1e4)
+    assert.is_true(g.limit > 1e9 and g.ratio > 0.2 and g.ratio < 1.3)
+    assert.near(2 * 2048 ^ 3, g.ratio * g.limit * g.value / 1000, 1e4) -- a product of 2048 x 2048 by as much
     assert.is_true(g.peak_mb > 50)
     assert.is_true(l.peer_ratio > 1 and l.ratio < 1)
     assert.is_true(l.experts_16_share > 0.5 and l.experts_1_share > 0.3)
