@@ -9,6 +9,9 @@
 --     print(x[1], x[{ {}, {1, 2} }], (x * 2 + 1):mean():item())
 --
 -- Data types and devices are strings: "float32", "cpu". A missing value in a list is torch.none.
+-- The core, and with it oneDNN, is loaded before libtorch. A libtorch that has a oneDNN of its own inside offers some of its
+-- functions to everything loaded after it, and the core's oneDNN, another version, would run them in place of its own.
+require "dgamnative.sys"
 local native = require "dgamtorch"
 local show = require "torch.show"
 local suggest = require "dgam.suggest"

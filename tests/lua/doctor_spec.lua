@@ -61,6 +61,7 @@ describe("doctor", function()
   it("warns of the reference BLAS", function()
     local folder = "/usr/lib/x86_64-linux-gnu/blas" -- where Debian keeps it beside another that is in use
     if not lfs.attributes(folder .. "/libblas.so.3") then return pending "this machine has no reference BLAS" end
+    if not select(2, doctor.blas(sys)) then return pending "this libtorch has a BLAS of its own inside" end
     local text, status = run("doctor", "LD_LIBRARY_PATH=" .. folder .. ":" .. folder:gsub("blas$", "lapack"))
     assert.equal(0, status, text) -- slow, not wrong
     assert.truthy(text:find("warning: libtorch runs on the reference BLAS (" .. folder, 1, true), text)

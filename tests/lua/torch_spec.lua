@@ -1,5 +1,6 @@
 -- The dispatcher binding: overloads, named arguments, counting from one, indexing, autograd, memory, errors.
 local torch = require "torch"
+local shell = require "dgam.bench.shell"
 local support = require "support"
 local message = support.message
 
@@ -287,5 +288,20 @@ describe("random state", function()
     assert.same(values(b), values(torch.randn(4)))
     torch.manual_seed(5)
     assert.same(values(a), values(torch.randn(4)))
+  end)
+end)
+
+describe("libtorch", function()
+  it("leaves the core's oneDNN its own functions", function()
+    local own, lent = 0, nil
+    local pipe = assert(io.popen(([[LD_DEBUG=bindings LD_BIND_NOW=1 exec %s -e 'require "torch"' 2>&1]]):format(shell.program())))
+    for line in pipe:lines() do
+      local library = line:match "binding file %S*libdnnl%S* %[%d+%] to (%S+)"
+      if library and library:find("libdnnl", 1, true) then own = own + 1 end
+      if library and library:find("libtorch", 1, true) then lent = lent or line end
+    end
+    assert.is_true(pipe:close())
+    assert.is_true(own > 100)
+    assert.is_nil(lent)
   end)
 end)
