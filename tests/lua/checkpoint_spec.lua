@@ -3,18 +3,15 @@ local lfs = require "lfs"
 local json = require "dgam.json"
 local checkpoint = require "dgam.checkpoint"
 local h5 = require "dgam.h5"
-local fails = require("support").fails
+local support = require "support"
+local fails = support.fails
 
 local GOLDEN = dgamlua.root .. "/tests/golden/checkpoints/"
 
 describe("dgam.checkpoint", function()
   local folder
-  before_each(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(lfs.mkdir(folder))
-  end)
-  after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+  before_each(function() folder = support.folder() end)
+  after_each(function() support.remove(folder) end)
 
   it("lists a file without libtorch", function()
     local reader <close> = checkpoint.open(GOLDEN .. "mmcv_zip.pth")

@@ -5,8 +5,9 @@ local scene = require "dgam.scene"
 local video = require "dgam.video"
 local darken = require "dgam.darken"
 local cli = require "dgam.cli.darken"
-local message = require("support").message
-local bytes = require("support").bytes
+local support = require "support"
+local message = support.message
+local bytes = support.bytes
 
 local folder
 
@@ -17,9 +18,8 @@ end
 
 describe("darken", function()
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(lfs.mkdir(folder) and lfs.mkdir(folder .. "/in") and lfs.mkdir(folder .. "/in/a b"))
+    folder = support.folder()
+    assert(lfs.mkdir(folder .. "/in") and lfs.mkdir(folder .. "/in/a b"))
     scene.write {
       { action = "wave", width = 96, height = 64, frames = 9, every = 1, fps = 30, lux = 400, path = folder .. "/in/a b/wave.avi" },
       { action = "jump", width = 65, height = 49, frames = 7, every = 1, fps = 30, lux = 400, path = folder .. "/in/jump.avi" },
@@ -28,7 +28,7 @@ describe("darken", function()
     f:write "no video"
     f:close()
   end)
-  teardown(function() os.execute(("rm -rf '%s'"):format(folder)) end)
+  teardown(function() support.remove(folder) end)
 
   it("undoes sRGB and averages blocks", function()
     local x = torch.tensor { { { { 0, 255 }, { 128, 10 } } } }:to "uint8":expand(1, 3, 2, 2)

@@ -18,7 +18,7 @@ describe("dgam.data", function()
   setup(function()
     dir = film.dataset()
   end)
-  teardown(function() film.remove(dir) end)
+  teardown(function() support.remove(dir) end)
 
   local function text(name, content)
     film.text(dir .. "/" .. name, content)

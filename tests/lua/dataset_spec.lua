@@ -1,11 +1,11 @@
 -- The built-in dataset as it is on disk: what a shortcut could find in it, and whether it is as dark and as noisy as it should.
-local lfs = require "lfs"
 local data = require "dgam.data"
 local levels = require "dgam.levels"
 local probes = require "dgam.probes"
 local scene = require "dgam.scene"
 local synthetic = require "dgam.synthetic"
 local camera = require "dgam.camera"
+local support = require "support"
 
 describe("the built-in dataset, size tiny", function()
   local dataset
@@ -95,9 +95,7 @@ end)
 describe("size full", function()
   it("is filmed at each camera's own size, 30 frames a second, 3.5 s", function()
     local video = require "dgam.video"
-    local folder = os.tmpname()
-    os.remove(folder)
-    assert(lfs.mkdir(folder))
+    local folder = support.folder()
     local items, plan = synthetic.plan { size = "full" }
     local met = {}
     for _, item in ipairs(items) do
@@ -111,7 +109,7 @@ describe("size full", function()
         assert.same({ model.width, model.height, 30, 2 }, { info.width, info.height, math.floor(info.fps + 0.5), info.frames })
       end
     end
-    os.execute(("rm -rf '%s'"):format(folder))
+    support.remove(folder)
     assert.is_true(met.brio and met.arducam and met.c920)
     assert.same({ 1280, 720 }, { camera.model.brio.width, camera.model.brio.height })
     assert.same({ 640, 480 }, { camera.model.arducam.width, camera.model.arducam.height })

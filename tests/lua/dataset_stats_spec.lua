@@ -14,7 +14,7 @@ describe("experiments/dataset_stats.lua", function()
   local CLASSES = { "<b>bold &amp; more", "Zoë 日本 {x}^2", "it's_a `touch trap`" }
 
   setup(function()
-    folder = film.folder()
+    folder = support.folder()
     data = folder .. "/we'ird $(touch trap) name"
     lfs.mkdir(data)
     lfs.mkdir(folder .. "/results")
@@ -28,7 +28,7 @@ describe("experiments/dataset_stats.lua", function()
     end
     fs.write(data .. "/" .. CLASSES[2] .. "/clip 2.avi", "this is no video")
   end)
-  teardown(function() film.remove(folder) end)
+  teardown(function() support.remove(folder) end)
 
   local function run(...)
     local words = {}

@@ -3,15 +3,16 @@ local lfs = require "lfs"
 local torch = require "torch"
 local experiment = require "dgam.experiment"
 local results = require "dgam.results"
-local message = require("support").message
+local support = require "support"
+local message = support.message
 
 describe("an experiment", function()
-  local folder
+  local top, folder
   before_each(function()
-    folder = os.tmpname()
-    os.remove(folder)
+    top = support.folder()
+    folder = top .. "/results" -- which is not there yet
   end)
-  after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+  after_each(function() support.remove(top) end)
 
   local function new(options)
     options = options or {}
@@ -205,6 +206,6 @@ for _, record in ipairs(exp.trials.sum) do io.write(("%.17g\n"):format(record.me
       if name:match "^[^.].*%.h5$" then stored = stored + 1 end
     end
     assert.equal(3, stored)
-    os.execute("rm -rf '" .. folder .. "'")
+    support.remove(folder)
   end)
 end)

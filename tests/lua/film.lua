@@ -2,27 +2,9 @@
 local torch = require "torch"
 local lfs = require "lfs"
 local video = require "dgam.video"
+local support = require "support"
 
 local film = {}
-
---- A fresh folder; film.remove takes it away.
-function film.folder()
-  local path = os.tmpname()
-  os.remove(path)
-  assert(lfs.mkdir(path))
-  return path
-end
-
-function film.remove(path)
-  if lfs.attributes(path, "mode") == "directory" then
-    for name in lfs.dir(path) do
-      if name ~= "." and name ~= ".." then film.remove(path .. "/" .. name) end
-    end
-    lfs.rmdir(path)
-  else
-    os.remove(path)
-  end
-end
 
 function film.grey(k) return 20 + 4 * k end
 
@@ -38,7 +20,7 @@ end
 
 --- A fresh folder of class folders: train/{run,walk}/clip 1..6.avi of 21 to 26 frames, val/run/a.avi of 12, val/walk/b.avi of 3 (tall).
 function film.dataset()
-  local dir = film.folder()
+  local dir = support.folder()
   for _, name in ipairs { "train", "train/run", "train/walk", "val", "val/run", "val/walk" } do assert(lfs.mkdir(dir .. "/" .. name)) end
   for i = 1, 6 do
     for c, class in ipairs { "run", "walk" } do

@@ -2,16 +2,13 @@
 local lfs = require "lfs"
 local h5 = require "dgam.h5"
 local fs = require "dgamnative.fs"
-local fails = require("support").fails
+local support = require "support"
+local fails = support.fails
 
 describe("dgam.h5", function()
   local folder
-  before_each(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(lfs.mkdir(folder))
-  end)
-  after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+  before_each(function() folder = support.folder() end)
+  after_each(function() support.remove(folder) end)
 
   local function files()
     local names = {}

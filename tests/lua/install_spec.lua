@@ -1,4 +1,5 @@
 -- `cmake --install` gives a tree that works without the sources, also under a name with a space.
+local support = require "support"
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 local function output(command)
@@ -11,7 +12,7 @@ end
 describe("an installed tree", function()
   local build = output("readlink /proc/$PPID/exe"):match("^(.*)/")
   local folder = os.tmpname()
-  teardown(function() os.execute("rm -rf " .. quote(folder)) end)
+  teardown(function() support.remove(folder) end)
 
   it("holds all that dgamlua needs", function()
     local present = io.open(build .. "/cmake_install.cmake")

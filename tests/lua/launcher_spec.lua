@@ -1,4 +1,5 @@
 -- The launcher in the root, tried on a small project of its own in a folder whose name has a space.
+local support = require "support"
 local SOURCE = [[
 #include <stdio.h>
 int main(int argc, char **argv) {
@@ -63,15 +64,14 @@ describe("launcher", function()
   end
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
+    folder = support.folder()
     root = folder .. "/a project"
     assert(os.execute(("mkdir -p %s/core %s/packaging && cp %s %s/"):format(quote(root), quote(root), quote(launcher), quote(root))))
     write("packaging/apt.txt", "# names\nbuild-essential  compilers\nno-such-package  for the test\n")
     write("core/main.c", '#define VERSION "one"\n' .. SOURCE)
     write("CMakeLists.txt", CMAKE)
   end)
-  teardown(function() os.execute("rm -rf " .. quote(folder)) end)
+  teardown(function() support.remove(folder) end)
 
   it("builds at first use, hands on arguments and status, and keeps standard output clean", function()
     local out, err, status = sh [["$root/dgamlua" 'a b' "" '*']]

@@ -12,7 +12,7 @@ describe("dgam.data", function()
   setup(function()
     dir = film.dataset()
   end)
-  teardown(function() film.remove(dir) end)
+  teardown(function() support.remove(dir) end)
 
   describe("loader with a cache", function()
     local folder
@@ -20,8 +20,8 @@ describe("dgam.data", function()
       local old = os.time() - 100
       for _, item in ipairs(data.open(dir).items) do assert(lfs.touch(item.path, old, old)) end
     end)
-    before_each(function() folder = film.folder() end)
-    after_each(function() film.remove(folder) end)
+    before_each(function() folder = support.folder() end)
+    after_each(function() support.remove(folder) end)
 
     local function names()
       local list = {}
@@ -205,7 +205,7 @@ describe("dgam.data", function()
       local want, nothing = run_with(folder .. "/clips")
       assert.matches("^%d+$", want)
       assert.equal("", nothing)
-      film.remove(folder .. "/clips")
+      support.remove(folder .. "/clips")
       lfs.mkdir(folder .. "/clips")
       local sum, said = run_with(folder .. "/clips", "ulimit -f 1") -- every entry is larger: what a full disk does, later
       assert.equal(want, sum)
@@ -258,7 +258,7 @@ describe("dgam.data", function()
     end)
 
     it("goes on when a file vanishes, is cut off, or its disk fails", function()
-      local folder = film.folder()
+      local folder = support.folder()
       local items = {}
       for i = 1, 12 do
         local path = ("%s/%d.avi"):format(folder, i)
@@ -277,7 +277,7 @@ describe("dgam.data", function()
           film.text(items[11].path, io.open(items[11].path, "rb"):read "a":sub(1, 600))
         end
       end
-      film.remove(folder)
+      support.remove(folder)
       assert.equal(10, seen)
       assert.matches("No such file", told[items[9].path], 1, true)
       assert.matches(items[11].path, told[items[11].path], 1, true)
@@ -286,7 +286,7 @@ describe("dgam.data", function()
     end)
 
     it("ends within a second of Ctrl-C and leaves nothing half-written", function()
-      local folder = film.folder()
+      local folder = support.folder()
       film.write(folder .. "/long.avi", 2, 640, 480) -- decoded again and again, each time entered anew
       local old = os.time() - 100
       lfs.touch(folder .. "/long.avi", old, old)
@@ -314,7 +314,7 @@ describe("dgam.data", function()
       assert.matches("interrupted", rest, 1, true)
       assert.is_false(how == "exit" and code == 0)
       for name in lfs.dir(folder .. "/cache") do assert.is_nil(name:match "%.tmp$") end
-      film.remove(folder)
+      support.remove(folder)
       assert.is_true(seconds < 1, ("it took %.2f s"):format(seconds))
     end)
   end)

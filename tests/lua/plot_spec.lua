@@ -1,13 +1,12 @@
 -- Charts: what is drawn is what was given, in both formats; text is text whatever is in it.
 local lfs = require "lfs"
-local film = require "film"
 local plot = require "dgam.plot"
 local support = require "support"
 
 describe("dgam.plot", function()
   local folder
-  before_each(function() folder = film.folder() end)
-  after_each(function() film.remove(folder) end)
+  before_each(function() folder = support.folder() end)
+  after_each(function() support.remove(folder) end)
 
   -- All texts of an SVG, with the escapes undone.
   local function texts(path)

@@ -3,16 +3,13 @@ local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local h5 = require "dgam.h5"
 local results = require "dgam.results"
-local fails = require("support").fails
+local support = require "support"
+local fails = support.fails
 
 describe("dgam.results", function()
   local folder
-  before_each(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(lfs.mkdir(folder))
-  end)
-  after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+  before_each(function() folder = support.folder() end)
+  after_each(function() support.remove(folder) end)
 
   local function record(seed, label)
     return { experiment = "demo", label = label or "dual", seed = seed, key = results.key { seed, label }, config = { lr = 0.1 },

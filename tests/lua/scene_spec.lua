@@ -5,25 +5,19 @@ local scene = require "dgam.scene"
 local camera = require "dgam.camera"
 local synthetic = require "dgam.synthetic"
 local probes = require "dgam.probes"
-local message = require("support").message
-local bytes = require("support").bytes
+local support = require "support"
+local message = support.message
+local bytes = support.bytes
 
 local quiet = { advance = function() end, finish = function() end }
 
-local function temporary()
-  local name = os.tmpname()
-  os.remove(name)
-  assert(lfs.mkdir(name))
-  return name
-end
-
 -- calls f with the dataset's cache in a folder of its own
 local function with_cache(f)
-  local folder, getenv = temporary(), os.getenv
+  local folder, getenv = support.folder(), os.getenv
   os.getenv = function(name) return name == "DGAMLUA_CACHE" and folder or getenv(name) end -- luacheck: ignore
   local ok, e = pcall(f, folder)
   os.getenv = getenv -- luacheck: ignore
-  os.execute(("rm -rf '%s'"):format(folder))
+  support.remove(folder)
   if not ok then error(e, 0) end
 end
 

@@ -1,4 +1,5 @@
---- What several specs need: the message of a call that must fail, the contents of a file.
+--- What several specs need: the message of a call that must fail, the contents of a file, a folder of their own.
+local lfs = require "lfs"
 local assert = require "luassert"
 
 local support = {}
@@ -24,6 +25,17 @@ function support.resident()
   local f <close> = assert(io.open "/proc/self/statm")
   return tonumber(f:read "a":match "^%d+ (%d+)") * 4096
 end
+
+--- A new, empty folder; support.remove takes it away.
+function support.folder()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(lfs.mkdir(path))
+  return path
+end
+
+--- Removes a file or a folder with all that is in it.
+function support.remove(path) assert(os.execute("rm -rf '" .. path:gsub("'", "'\\''") .. "'")) end
 
 --- The bytes of a file.
 function support.bytes(path)

@@ -4,14 +4,15 @@ local film = require "film"
 local lfs = require "lfs"
 local survey = require "dgam.survey"
 local video = require "dgam.video"
+local support = require "support"
 
 local LOSSLESS = { codec = "ffv1", pixels = "bgr0", fps = 10 } -- what goes in comes out
 local quiet = { advance = function() end, finish = function() end }
 
 describe("dgam.survey", function()
   local folder
-  before_each(function() folder = film.folder() end)
-  after_each(function() film.remove(folder) end)
+  before_each(function() folder = support.folder() end)
+  after_each(function() support.remove(folder) end)
 
   local function dataset(names)
     local items = {}

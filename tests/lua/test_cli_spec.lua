@@ -1,5 +1,6 @@
 -- The test runner counts what happened, also when a test program dies.
 local runner = require "dgam.cli.test"
+local support = require "support"
 
 local CMOCKA = [[
 [==========] light: Running 5 test(s).
@@ -54,12 +55,8 @@ end)
 
 describe("reports of Lua tests", function()
   local folder
-  before_each(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir -p '" .. folder .. "'"))
-  end)
-  after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+  before_each(function() folder = support.folder() end)
+  after_each(function() support.remove(folder) end)
 
   local function run(source, wanted)
     local path = folder .. "/some_spec.lua"
@@ -122,13 +119,12 @@ end)
 
 describe("dgamlua test PATTERN", function()
   it("goes by the files' own names, whatever the folders above them are called", function()
-    local top = os.tmpname()
-    os.remove(top)
+    local top = support.folder()
     local root, exe = top .. "/zebra/tree", io.popen("readlink /proc/$PPID/exe"):read "l"
     local function at(name) return ("'%s/%s'"):format(root, name) end
     assert(os.execute(("mkdir -p %s %s && ln -s '%s/lua' %s && cp '%s' %s && ln -s '%s'/*.so %s"):format(at "build", at "tests/lua",
       dgamlua.root, at "lua", exe, at "build/dgamlua", exe:match "^(.*)/", at "build/")))
-    finally(function() os.execute("rm -rf '" .. top .. "'") end)
+    finally(function() support.remove(top) end)
     for _, name in ipairs { "zebra", "horse" } do
       local f <close> = assert(io.open(("%s/tests/lua/%s_spec.lua"):format(root, name), "w"))
       f:write(("it('is a %s', function() end)"):format(name))

@@ -4,6 +4,7 @@ local data = require "dgam.data"
 local models = require "models"
 local train = require "dgam.train"
 local video = require "dgam.video"
+local support = require "support"
 
 local WIDTH, HEIGHT, FRAMES = 24, 24, 4
 
@@ -24,9 +25,7 @@ end
 describe("training", function()
   local folder, dataset
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    os.execute("mkdir -p '" .. folder .. "'")
+    folder = support.folder()
     local items = {}
     for i = 1, 18 do
       local path = ("%s/%d.avi"):format(folder, i)
@@ -39,7 +38,7 @@ describe("training", function()
     end
     dataset = data.open { name = "colours", classes = { "red", "green", "blue" }, root = "", items = items }
   end)
-  teardown(function() os.execute("rm -rf '" .. folder .. "'") end)
+  teardown(function() support.remove(folder) end)
 
   local function config(changes)
     local cfg = { seed = 3, epochs = 4, batch = 4, lr = 2e-3, backbone_lr = 1, clip_len = FRAMES, interval = 1, size = 24,

@@ -3,15 +3,16 @@ local torch = require "torch"
 local film = require "film"
 local lfs = require "lfs"
 local video = require "dgam.video"
+local support = require "support"
 
 describe("dgam.video", function()
   local dir
   setup(function()
-    dir = film.folder()
+    dir = support.folder()
     film.write(dir .. "/a.avi", 40, 64, 48, { fps = 25 })
     film.write(dir .. "/b.mp4", 40, 64, 48, { codec = "mpeg4", options = "g=10:bf=2:b=2000000", fps = 30000 / 1001 })
   end)
-  teardown(function() film.remove(dir) end)
+  teardown(function() support.remove(dir) end)
 
   it("tells what is in a file", function()
     local info = video.info(dir .. "/a.avi")
