@@ -8,12 +8,21 @@
 
 static atomic_int wanted; /* 0: the default */
 
+/* The largest team that OpenMP forms, whatever is asked for. */
+static int largest_team(void) { return omp_get_max_active_levels() < 1 ? 1 : omp_get_thread_limit(); }
+
 int dgam_threads(void) {
-  int n = atomic_load_explicit(&wanted, memory_order_relaxed);
-  if (n > 0) return n;
-  const char *env = getenv("DGAMLUA_THREADS");
-  n = env ? atoi(env) : 0;
-  return n > 0 ? n : omp_get_max_threads();
+  int n = atomic_load_explicit(&wanted, memory_order_relaxed), most = largest_team();
+  const char *env = n > 0 ? NULL : getenv("DGAMLUA_THREADS");
+  if (env) n = atoi(env);
+  if (n <= 0) n = omp_get_max_threads();
+  return n < most ? n : most;
+}
+
+void dgam_whole_teams(void) {
+  if (omp_get_dynamic()) omp_set_dynamic(0);
+  int most = largest_team();
+  if (omp_get_max_threads() > most) omp_set_num_threads(most);
 }
 
 void dgam_set_threads(int n) { atomic_store_explicit(&wanted, n > 0 ? n : 0, memory_order_relaxed); }

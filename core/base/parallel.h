@@ -18,9 +18,14 @@ extern "C" {
 
 typedef dgam_status (*dgam_parallel_fn)(void *ctx, size_t begin, size_t end, int ith, int nth);
 
-/* Threads the core uses: $DGAMLUA_THREADS, else OpenMP's number (OMP_NUM_THREADS, else all processors). */
+/* Threads the core uses: $DGAMLUA_THREADS, else OpenMP's number (OMP_NUM_THREADS, else all processors), and never more than
+ * OpenMP gives (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS). */
 DGAM_API int dgam_threads(void);
 DGAM_API void dgam_set_threads(int n); /* n < 1: back to the default */
+
+/* To be called before oneDNN computes: makes this thread ask OpenMP for no more threads than it gives. oneDNN deals out its
+ * work by the number it asked for, and leaves undone what was meant for threads that are missing. */
+DGAM_API void dgam_whole_teams(void);
 
 /* Runs fn over [0, n). The first failing thread's status and message are handed to the caller. n = 0 does nothing. */
 DGAM_API dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx);

@@ -55,6 +55,7 @@ static void start(void) {
 }
 
 static dgam_status stream_of_thread(dnnl_stream_t *s) {
+  dgam_whole_teams();
   if (!local_stream) {
     if (dnnl_stream_create(&local_stream, engine, dnnl_stream_default_flags) != dnnl_success) {
       local_stream = NULL;

@@ -188,12 +188,13 @@ VEC void vput_n(void *p, size_t i, vf v, size_t n, int bf) {
   else vstore_n((float *)p + i, v, n);
 }
 
-/* 2^t for t <= 127, relative error below 3e-7; exactly 0 below -126, so that no denormal is ever made. */
+/* 2^t for t <= 127, relative error below 3e-7; exactly 0 below -126, so that no denormal is ever made; NaN for NaN (which
+ * vmax hands on from its second argument only). */
 VEC vf vexp2(vf t) {
 #if defined(__AVX512F__)
   vf r = (vf)_mm512_reduce_ps((__m512)t, 0x08), n = t - r; /* r: what is left of the nearest whole number */
 #else
-  vf n = (vmax(t, vset(-126.f)) + 12582912.f) - 12582912.f, r = t - n;
+  vf n = (vmax(vset(-126.f), t) + 12582912.f) - 12582912.f, r = t - n;
 #endif
   vf p = r * 1.32764719e-3f + 9.67554133e-3f;
   p = p * r + 5.55071327e-2f;

@@ -4,6 +4,7 @@ local gate = require "dgam.gate"
 local heads = require "dgam.heads"
 local swin = require "dgam.swin"
 local message = require("support").message
+local shell = require "dgam.bench.shell"
 
 local function far(a, b) return (a - b):abs():max():item() / math.max(1e-6, b:abs():max():item()) end
 
@@ -137,5 +138,35 @@ describe("the Swin block and its neighbours", function()
     arguments[#arguments] = { 2, 1, 1 }
     assert.matches("shift", message(swin.block, torch.randn(1, 4, 6, 6, 8), table.unpack(arguments)))
     assert.matches("expected", message(swin.patch_merge, torch.randn(2, 2), torch.ones(8), torch.ones(8), torch.ones(4, 8)))
+  end)
+end)
+
+describe("every level of the processor", function()
+  local SCRIPT = [[
+    local torch, swin = require "torch", require "dgam.swin"
+    local function nans(positions)
+      local c, one = 8, torch.ones(8)
+      return swin.block(torch.randn(1, 2, 2, 2, c), one, one, torch.randn(3 * c, c), torch.ones(3 * c), torch.randn(c, c), one, positions,
+        one, one, torch.randn(16, c), torch.ones(16), torch.randn(c, 16), one, 2, { 2, 2, 2 }, { 0, 0, 0 }):isnan():sum():item()
+    end
+    print(nans(torch.randn(27, 2)), nans(torch.full({ 27, 2 }, 0 / 0)))
+  ]]
+  it("lets NaN through", function()
+    for _, level in ipairs { "plain", "avx2", "avx512" } do
+      local pipe = assert(io.popen(("DGAMLUA_CPU=%s exec %s -e '%s' 2>&1"):format(level, shell.program(), SCRIPT)))
+      assert.equal("0\t64\n", pipe:read "a", level)
+      assert.is_true(pipe:close())
+    end
+  end)
+end)
+
+describe("products", function()
+  it("are whole where OpenMP gives fewer threads than are wanted", function()
+    local golden = dgamlua.root .. "/tests/golden/dgam_tiny.h5"
+    for _, setting in ipairs { "OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true", "OMP_MAX_ACTIVE_LEVELS=0" } do
+      local pipe = assert(io.popen(("%s OMP_NUM_THREADS=2 exec %s verify --path c '%s' 2>&1"):format(setting, shell.program(), golden)))
+      local text = pipe:read "a"
+      assert.is_true(pipe:close(), setting .. "\n" .. text)
+    end
   end)
 end)
