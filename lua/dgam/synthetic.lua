@@ -140,6 +140,18 @@ local function deal(i, n, test, val)
   return i < tests and "test" or i < tests + vals and "val" or "train"
 end
 
+--- The settings for val where one actor, spot ... is left out for test: a tenth of the others, drawn, at least one.
+-- @return set of their places in the list
+local function some_of_the_rest(all, o, light)
+  local rest, set = {}, {}
+  for s, setting in ipairs(all) do
+    if setting[o.leave] ~= o.out then rest[#rest + 1] = s end
+  end
+  local order = rng.permutation(#rest, o.seed, light, 6, 0)
+  for i = 1, math.min(#rest, math.max(1, math.floor(#rest / 10 + 0.5))) do set[rest[order[i]]] = true end
+  return set
+end
+
 --- All clips of a dataset, in a fixed order.
 -- @param options size, split, seed, clips; see synthetic.defaults
 -- @return list of { path=, label= (1-based), class=, split=, camera=, light=, ... } and the completed options
@@ -155,7 +167,9 @@ function synthetic.plan(options)
       count = o.clips and (light == "LL" and (o.clips + 1) // 2 or o.clips // 2) or size[light]
     end
     local per, of_light = #synthetic.classes, 0
-    for s, setting in ipairs(settings(o, light, math.ceil(count / per))) do
+    local all = settings(o, light, math.ceil(count / per))
+    local val = o.leave and some_of_the_rest(all, o, #light)
+    for s, setting in ipairs(all) do
       local order = rng.permutation(per, o.seed, #light, 5, s) -- matters where the last setting is cut off, and for val
       for _, label in ipairs(order) do
         if of_light == count then break end
@@ -163,7 +177,7 @@ function synthetic.plan(options)
         for k, v in pairs(setting) do item[k] = v end
         item.path = ("clips/%s/%s_%s_%05d.avi"):format(item.class, light, item.camera, item.number)
         if o.leave then
-          item.split = item[o.leave] == o.out and "test" or s % 10 == 0 and "val" or "train"
+          item.split = item[o.leave] == o.out and "test" or val[s] and "val" or "train"
         elseif o.design == "bright" then
           item.split = deal(of_light, count, 0.1, 0.1)
         else

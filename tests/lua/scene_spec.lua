@@ -143,13 +143,18 @@ describe("the plan", function()
   end)
 
   it("leaves one actor, camera or location out", function()
-    for factor, level in pairs { actor = "a3", camera = "c920", location = "office" } do
-      local splits = { train = 0, val = 0, test = 0 }
+    for _, case in ipairs { { "actor", "a3" }, { "actor", "a5" }, { "camera", "c920" }, { "location", "office" } } do
+      local factor, level = table.unpack(case)
+      local splits, actors = { train = 0, val = 0, test = 0 }, {}
       for _, item in ipairs((synthetic.plan { split = factor .. ":" .. level })) do
         assert.equal(item[factor] == level, item.split == "test")
         splits[item.split] = splits[item.split] + 1
+        if item.split == "val" then actors[item.actor] = true end
       end
-      assert.is_true(splits.test > 100 and splits.val > 30 and splits.train > 300)
+      assert.is_true(splits.test > 100 and splits.train > 300)
+      local share = splits.val / (splits.val + splits.train)
+      assert.is_true(share > 0.07 and share < 0.13, factor .. ":" .. level .. " " .. share) -- whole settings of 12 clips
+      assert.is_truthy(next(actors, next(actors))) -- not all of them one person
     end
   end)
 
