@@ -110,8 +110,7 @@ struct Curve : torch::autograd::Function<Curve> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext *ctx,
                                                  torch::autograd::variable_list grads) {
-    DGAM_CHECK("dce_curve", !at::GradMode::is_enabled(),
-               "has no second derivatives in C; take them after torch.ops.dgam.use_composite(true)");
+    refuse_second_derivatives("dce_curve");
     auto saved = ctx->get_saved_variables();
     Tensor x = saved[0].contiguous(), a = saved[1].contiguous(), dout = grads[0].contiguous();
     Tensor dx = at::empty(x.sizes(), x.options()), da = at::empty(a.sizes(), a.options());

@@ -96,6 +96,12 @@ void check_heads(const Tensor &x, const Tensor &w, const OptionalTensor &bias, c
              type_name(head.scalar_type()), " ", head.sizes(), ", expected int64 [", x.size(0), "]");
   DGAM_CHECK("pooled_heads", !given(mask) || (mask->dim() == 2 && mask->size(0) == x.size(0) && mask->size(1) == x.size(2)),
              "mask is ", value_or_empty(mask).sizes(), ", expected [", x.size(0), ", ", x.size(2), "]");
+  if (!head.is_cpu()) return;
+  Tensor wanted = head.contiguous();
+  for (int64_t i = 0; i < wanted.size(0); i++) { // counted from 1, as the caller in Lua does
+    int64_t one = wanted.data_ptr<int64_t>()[i] + 1;
+    DGAM_CHECK("pooled_heads", one >= 1 && one <= w.size(0), "head ", i + 1, " is ", one, ", expected 1 to ", w.size(0));
+  }
 }
 
 Tensor pooled_heads_composite(const Tensor &x, const Tensor &w, const OptionalTensor &bias, const Tensor &head,
@@ -127,6 +133,7 @@ struct PooledHeads : torch::autograd::Function<PooledHeads> {
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    refuse_second_derivatives("pooled_heads");
     auto saved = ctx->get_saved_variables();
     Tensor pooled = saved[0], w = saved[1], head = saved[2], mask = saved[3], dy = grads[0].contiguous();
     int64_t tokens = ctx->saved_data["tokens"].toInt();
@@ -144,7 +151,7 @@ Tensor pooled_heads(const Tensor &x, const Tensor &w, const OptionalTensor &bias
                     const OptionalTensor &mask) {
   check_heads(x, w, bias, head, mask);
   bool kernel = !composite_forced() && plain(x) && plain(w) && (!given(bias) || plain(*bias)) &&
-                (!given(mask) || plain(*mask)) && head.is_cpu();
+                (!given(mask) || (plain(*mask) && !mask->requires_grad())) && head.is_cpu() && x.numel() > 0;
   if (!kernel) return pooled_heads_composite(x, w, bias, head, mask);
   return PooledHeads::apply(x, w, bias, head, mask);
 }

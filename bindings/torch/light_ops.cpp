@@ -264,8 +264,7 @@ struct Gic : torch::autograd::Function<Gic> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext *ctx,
                                                  torch::autograd::variable_list grads) {
-    DGAM_CHECK("gic", !at::GradMode::is_enabled(),
-               "has no second derivatives in C; take them after torch.ops.dgam.use_composite(true)");
+    refuse_second_derivatives("gic");
     auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &counts = saved[1], &weights = saved[2], &gammas = saved[3];
     GicArguments a;

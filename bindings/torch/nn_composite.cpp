@@ -28,16 +28,18 @@ Tensor relative_index(at::IntArrayRef full) {
 // [B,D,H,W,C] -> [windows, V, C]
 Tensor partition(const Tensor &x, const int64_t w[3]) {
   auto s = x.sizes();
-  return x.view({s[0], s[1] / w[0], w[0], s[2] / w[1], w[1], s[3] / w[2], w[2], s[4]})
+  int64_t a = s[1] / w[0], b = s[2] / w[1], c = s[3] / w[2];
+  return x.view({s[0], a, w[0], b, w[1], c, w[2], s[4]})
       .permute({0, 1, 3, 5, 2, 4, 6, 7})
-      .reshape({-1, w[0] * w[1] * w[2], s[4]});
+      .reshape({s[0] * a * b * c, w[0] * w[1] * w[2], s[4]});
 }
 
 // The inverse of partition.
 Tensor reverse(const Tensor &windows, const int64_t w[3], int64_t n, int64_t d, int64_t h, int64_t width) {
-  return windows.view({n, d / w[0], h / w[1], width / w[2], w[0], w[1], w[2], -1})
+  int64_t c = windows.size(2);
+  return windows.view({n, d / w[0], h / w[1], width / w[2], w[0], w[1], w[2], c})
       .permute({0, 1, 4, 2, 5, 3, 6, 7})
-      .reshape({n, d, h, width, -1});
+      .reshape({n, d, h, width, c});
 }
 
 // -100 between tokens of one window that come from different regions of the shifted map: [windows, V, V].
@@ -84,14 +86,16 @@ Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor
                             const Tensor &fc1_w, const Tensor &fc1_b, const Tensor &fc2_w, const Tensor &fc2_b,
                             int64_t num_heads, at::IntArrayRef window, at::IntArrayRef shift,
                             const OptionalTensor &drop_path_scale, bool bf16) {
-  TORCH_CHECK(x.dim() == 5, "swin_block: x is ", x.sizes(), ", expected [N, D, H, W, C]");
-  TORCH_CHECK(window.size() == 3 && shift.size() == 3, "swin_block: window is ", window, " and shift ", shift,
+  TORCH_CHECK(x.dim() == 5 && x.size(1) >= 1 && x.size(2) >= 1 && x.size(3) >= 1 && x.size(4) >= 1,
+              "dgam::swin_block: x is ", x.sizes(), ", expected [N, D, H, W, C], all but N 1 or more");
+  TORCH_CHECK(window.size() == 3 && shift.size() == 3, "dgam::swin_block: window is ", window, " and shift ", shift,
               ", expected three entries each (time, height, width)");
   int64_t n = x.size(0), c = x.size(4), size[3] = {x.size(1), x.size(2), x.size(3)}, w[3], s[3], pad[3];
-  TORCH_CHECK(num_heads >= 1 && c % num_heads == 0, "swin_block: ", c, " channels are not a multiple of ", num_heads, " heads");
+  TORCH_CHECK(num_heads >= 1 && c % num_heads == 0, "dgam::swin_block: ", c, " channels are not a multiple of ", num_heads,
+              " heads");
   bool shifted = false;
   for (int a = 0; a < 3; a++) {
-    TORCH_CHECK(window[a] >= 1 && shift[a] >= 0 && shift[a] < window[a], "swin_block: window ", window, ", shift ", shift,
+    TORCH_CHECK(window[a] >= 1 && shift[a] >= 0 && shift[a] < window[a], "dgam::swin_block: window ", window, ", shift ", shift,
                 ", expected window >= 1 and 0 <= shift < window");
     bool clipped = size[a] <= window[a];
     w[a] = clipped ? size[a] : window[a];
@@ -102,7 +106,7 @@ Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor
   int64_t d = size[0] + pad[0], h = size[1] + pad[1], wd = size[2] + pad[2], v = w[0] * w[1] * w[2], hd = c / num_heads;
   TORCH_CHECK(bias_table.dim() == 2 && bias_table.size(1) == num_heads &&
                   bias_table.size(0) == (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1),
-              "swin_block: bias_table is ", bias_table.sizes(), ", expected one row for every offset in window ", window,
+              "dgam::swin_block: bias_table is ", bias_table.sizes(), ", expected one row for every offset in window ", window,
               " and ", num_heads, " columns");
 
   auto scaled = [&](const Tensor &branch, int which) {
@@ -138,36 +142,42 @@ Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor
 
 Tensor patch_embed_composite(const Tensor &x, const Tensor &weight, const Tensor &bias, const OptionalTensor &norm_w,
                              const OptionalTensor &norm_b, at::IntArrayRef shape, bool bf16) {
-  TORCH_CHECK(weight.dim() == 5 && weight.size(1) == 3, "patch_embed: weight is ", weight.sizes(),
-              ", expected [C, 3, pt, ph, pw]");
-  TORCH_CHECK(shape.size() == 3, "patch_embed: shape is ", shape, ", expected (T, H, W)");
+  TORCH_CHECK(weight.dim() == 5 && weight.numel() > 0, "dgam::patch_embed: weight is ", weight.sizes(),
+              ", expected [C, channels, pt, ph, pw], each 1 or more");
+  TORCH_CHECK(shape.size() == 3, "dgam::patch_embed: shape is ", shape, ", expected (T, H, W)");
   int64_t grid[3];
   for (int a = 0; a < 3; a++) {
-    TORCH_CHECK(shape[a] >= 1, "patch_embed: shape is ", shape, ", expected 1 or more");
+    TORCH_CHECK(shape[a] >= 1, "dgam::patch_embed: shape is ", shape, ", expected 1 or more");
     grid[a] = (shape[a] + weight.size(a + 2) - 1) / weight.size(a + 2);
   }
-  int64_t n = x.size(0), c = weight.size(0), k = weight.numel() / c;
+  TORCH_CHECK(x.dim() == 5 || x.dim() == 3, "dgam::patch_embed: x is ", x.sizes(),
+              ", expected a clip [N, channels, T, H, W] or patches [N, L, K]");
+  int64_t n = x.size(0), c = weight.size(0), channels = weight.size(1), k = weight.numel() / c;
   Tensor patches = x;
   if (x.dim() == 5) {
-    TORCH_CHECK(x.size(1) == 3 && x.size(2) == shape[0] && x.size(3) == shape[1] && x.size(4) == shape[2],
-                "patch_embed: the clip is ", x.sizes(), ", expected [N, 3, ", shape[0], ", ", shape[1], ", ", shape[2], "]");
+    TORCH_CHECK(x.size(1) == channels && x.size(2) == shape[0] && x.size(3) == shape[1] && x.size(4) == shape[2],
+                "dgam::patch_embed: the clip is ", x.sizes(), ", expected [N, ", channels, ", ", shape[0], ", ", shape[1], ", ",
+                shape[2], "]");
     int64_t p[3] = {weight.size(2), weight.size(3), weight.size(4)};
     patches = at::constant_pad_nd(x, {0, grid[2] * p[2] - shape[2], 0, grid[1] * p[1] - shape[1], 0, grid[0] * p[0] - shape[0]})
-                  .reshape({n, 3, grid[0], p[0], grid[1], p[1], grid[2], p[2]})
+                  .reshape({n, channels, grid[0], p[0], grid[1], p[1], grid[2], p[2]})
                   .permute({0, 2, 4, 6, 1, 3, 5, 7});
   } else {
-    TORCH_CHECK(x.dim() == 3 && x.size(1) == grid[0] * grid[1] * grid[2] && x.size(2) == k, "patch_embed: patches are ",
+    TORCH_CHECK(x.size(1) == grid[0] * grid[1] * grid[2] && x.size(2) == k, "dgam::patch_embed: patches are ",
                 x.sizes(), ", expected [N, ", grid[0] * grid[1] * grid[2], ", ", k, "] for a clip of ", shape);
   }
-  Tensor y = linear_composite(patches.reshape({n, -1, k}).to(weight.scalar_type()), weight.reshape({c, k}), bias, bf16);
-  if (norm_w) y = layer_norm(y, *norm_w, norm_b.value());
+  Tensor y = linear_composite(patches.reshape({n, grid[0] * grid[1] * grid[2], k}).to(weight.scalar_type()), weight.reshape({c, k}), bias, bf16);
+  TORCH_CHECK(norm_w.has_value() == norm_b.has_value(),
+              "dgam::patch_embed: one of norm_w and norm_b is given, expected both or neither");
+  if (norm_w) y = layer_norm(y, *norm_w, *norm_b);
   return y.view({n, grid[0], grid[1], grid[2], c});
 }
 
 Tensor patch_merge_composite(const Tensor &x, const Tensor &norm_w, const Tensor &norm_b, const Tensor &reduction_w,
                              bool bf16) {
-  TORCH_CHECK(x.dim() == 5, "patch_merge: x is ", x.sizes(), ", expected [N, D, H, W, C]");
-  TORCH_CHECK(norm_w.numel() == 4 * x.size(4), "patch_merge: norm weight is ", norm_w.sizes(), ", expected ", 4 * x.size(4));
+  TORCH_CHECK(x.dim() == 5, "dgam::patch_merge: x is ", x.sizes(), ", expected [N, D, H, W, C]");
+  TORCH_CHECK(norm_w.numel() == 4 * x.size(4), "dgam::patch_merge: norm weight is ", norm_w.sizes(), ", expected ",
+              4 * x.size(4));
   Tensor y = at::constant_pad_nd(x, {0, 0, 0, x.size(3) % 2, 0, x.size(2) % 2});
   auto part = [&](int64_t row, int64_t column) {
     return y.slice(2, row, c10::nullopt, 2).slice(3, column, c10::nullopt, 2);

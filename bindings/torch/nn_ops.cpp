@@ -56,8 +56,12 @@ bool use_kernel(const T &...tensors) {
 bool wants_grad(const Tensor &t) { return t.defined() && t.requires_grad(); }
 bool wants_grad(const OptionalTensor &t) { return given(t) && t->requires_grad(); }
 template <class... T>
+bool any_wanted(const T &...tensors) {
+  return (wants_grad(tensors) || ...);
+}
+template <class... T>
 bool any_grad(const T &...tensors) {
-  return at::GradMode::is_enabled() && (wants_grad(tensors) || ...);
+  return at::GradMode::is_enabled() && any_wanted(tensors...);
 }
 
 void expect(const char *op, const char *name, const Tensor &t, const Sizes &sizes) {
@@ -75,11 +79,6 @@ Tensor dense(const OptionalTensor &t) { return given(t) ? t->contiguous() : Tens
 dgam_dtype type_of(bool bf16) {
   static const bool has = dgam_gemm_has_bf16() != 0;
   return bf16 && has ? DGAM_BF16 : DGAM_F32;
-}
-
-void refuse_second_derivatives(const char *op) {
-  DGAM_CHECK(op, !at::GradMode::is_enabled(),
-             "has no second derivatives in C; take them after torch.ops.dgam.use_composite(true)");
 }
 
 // --- gemm ---
@@ -217,8 +216,9 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
     Tensor params[PARAMS] = {dense(norm1_w), dense(norm1_b), dense(qkv_w),   dense(qkv_b), dense(proj_w),
                              dense(proj_b),  dense(table),   dense(norm2_w), dense(norm2_b), dense(fc1_w),
                              dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
-    bool train = false;
-    for (const Tensor &t : params) train = train || wants_grad(t);
+    // Of the tensors as they were given: a copy that dense() made asks for no gradient.
+    bool train = any_wanted(norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w,
+                            fc2_b);
     dgam_keep keep = lean ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
     dgam_swin_block_desc d = block_desc(x, heads, fc1_w.size(0), window, shift, bf16, keep);
     Tensor xc = x.contiguous(), factors = dense(scale), saved;
@@ -375,7 +375,9 @@ Tensor patch_embed(const Tensor &x, const Tensor &weight, const OptionalTensor &
                    const OptionalTensor &norm_b, at::IntArrayRef shape, bool bf16) {
   const char *op = "patch_embed";
   bool input = fits(x) || (x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && x.layout() == at::kStrided);
-  if (!input || !use_kernel(weight, bias, norm_w, norm_b) || x.numel() == 0 || given(norm_w) != given(norm_b))
+  DGAM_CHECK(op, given(norm_w) == given(norm_b), "norm_", given(norm_w) ? "w" : "b", " is given and norm_",
+             given(norm_w) ? "b" : "w", " is not, expected both or neither");
+  if (!input || !use_kernel(weight, bias, norm_w, norm_b) || x.numel() == 0)
     return patch_embed_composite(x, weight, bias.value(), norm_w, norm_b, shape, bf16);
   DGAM_CHECK(op, weight.dim() == 5 && weight.numel() > 0, "weight is ", weight.sizes(),
              ", expected [C, channels, pt, ph, pw]");

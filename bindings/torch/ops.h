@@ -7,6 +7,7 @@
 #ifndef DGAM_TORCH_OPS_H
 #define DGAM_TORCH_OPS_H
 
+#include <ATen/core/grad_mode.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 
@@ -35,5 +36,15 @@ inline void check(const char *op, dgam_status s) {
 
 // The same for wrong arguments: DGAM_CHECK("gic", clip.dim() == 5, "clip has ", clip.dim(), " dimensions, expected 5").
 #define DGAM_CHECK(op, cond, ...) TORCH_CHECK(cond, "dgam::", op, ": ", __VA_ARGS__)
+
+namespace dgam {
+
+// To be called in a backward written in C, which autograd would otherwise take for a constant.
+inline void refuse_second_derivatives(const char *op) {
+  DGAM_CHECK(op, !at::GradMode::is_enabled(),
+             "has no second derivatives in C; take them after torch.ops.dgam.use_composite(true)");
+}
+
+}  // namespace dgam
 
 #endif

@@ -32,6 +32,8 @@ end
 
 --- @param stats [N, 3T] -> lambda [N, E], rows sum to one
 function Gate:forward(stats)
+  local made, got = self.linear1.weight:size(2) // 3, stats:size(2) // 3
+  if got ~= made then error(("clips have %d frames, this gate was made for %d"):format(got, made), 0) end
   if not self.training then
     local n1, n2 = self.batchnorm1, self.batchnorm2
     return ops.gate(stats, { self.linear1.weight, self.linear1.bias, n1.weight, n1.bias, n1.running_mean, n1.running_var,
@@ -137,9 +139,16 @@ function DGAM:init(options)
   if math.type(classes) ~= "integer" or classes < 1 then
     error(("dgam: classes is %s, expected a whole number of 1 or more"):format(tostring(classes)), 3)
   end
-  self.gammas, self.classes, self.frames = gammas, classes, options.frames or 32
+  local frames = options.frames or 32
+  if math.type(frames) ~= "integer" or frames < 1 then
+    error(("dgam: frames is %s, expected a whole number of 1 or more"):format(tostring(frames)), 3)
+  end
+  local temperature = options.temperature or 1e-6
+  if type(temperature) ~= "number" or not (temperature > 0 and temperature < math.huge) then
+    error(("dgam: temperature is %s, expected a number greater than 0"):format(tostring(temperature)), 3)
+  end
+  self.gammas, self.classes, self.frames, self.temperature = gammas, classes, frames, temperature
   self.domain = check_choice("domain", options.domain or "normalised", { "normalised", "pixel" })
-  self.temperature = options.temperature or 1e-6
   self.mean, self.std = MEAN, STD
   local heads = check_choice("heads", options.heads or "per-expert", { "per-expert", "shared" })
 
@@ -176,6 +185,7 @@ function DGAM:lambda(stats)
       torch.is_tensor(scores) and "shape [" .. table.concat(scores.shape, ", ") .. "]" or type(scores), stats:size(1),
       #self.gammas), 0)
   end
+  if stats:size(1) == 0 then return scores end
   local sums = scores:detach():sum(2)
   local is_distribution = sums:sub(1):abs():max():item() < 1e-3 and scores:detach():min():item() >= 0
   return is_distribution and scores or scores:softmax(2)
@@ -208,6 +218,14 @@ function DGAM:forward(clip, options)
   local expert, lambda = options.expert, options.lambda
   local weights, counts
   if expert then
+    local experts = #self.gammas
+    if not torch.is_tensor(expert) or expert.dtype ~= "int64" or expert.ndim ~= 1 or expert:size(1) ~= clip:size(1) then
+      error(("expert is %s, expected an int64 tensor [%d]"):format(torch.is_tensor(expert) and
+        ("%s [%s]"):format(expert.dtype, table.concat(expert.shape, ", ")) or tostring(expert), clip:size(1)), 0)
+    end
+    for i, e in ipairs(expert:totable()) do
+      if e < 1 or e > experts then error(("expert of clip %d is %d, expected 1 to %d"):format(i, e, experts), 0) end
+    end
     weights = self:one_hot(expert)
   else
     if not lambda then -- the gate and the gamma tables read the same counts

@@ -158,15 +158,51 @@ function swin.new(size, changes)
   return VideoSwin(config)
 end
 
-function VideoSwin:init(config)
-  local depths, heads = config.depths, config.heads
-  if type(depths) ~= "table" or type(heads) ~= "table" or #depths ~= #heads or #depths < 1 then
-    error("video_swin: depths and heads must be lists of the same length", 4)
+local function natural(v) return math.type(v) == "integer" and v >= 1 end
+local function naturals(v, n)
+  if type(v) ~= "table" or #v < 1 or n and #v ~= n then return false end
+  for _, x in ipairs(v) do
+    if not natural(x) then return false end
   end
+  return true
+end
+
+-- What every field of a configuration must be: a test and its words.
+local FIELDS = {
+  { "embed", natural, "a whole number of 1 or more" },
+  { "depths", naturals, "a list of whole numbers of 1 or more" },
+  { "heads", naturals, "a list of whole numbers of 1 or more" },
+  { "patch", function(v) return naturals(v, 3) end, "three whole numbers of 1 or more (time, height, width)" },
+  { "window", function(v) return naturals(v, 3) end, "three whole numbers of 1 or more (time, height, width)" },
+  { "drop_path", function(v) return type(v) == "number" and v >= 0 and v < 1 end, "a number from 0 to below 1" },
+  { "mlp_ratio", function(v) return type(v) == "number" and v > 0 and v < math.huge end, "a number greater than 0" },
+  { "init_gain", function(v) return v == nil or type(v) == "number" and v > 0 and v < math.huge end, "a number greater than 0" },
+  { "stem", function(v) return v == nil or v == "patch" or v == "conv" end, '"patch" or "conv"' },
+  { "recompute", function(v) return type(v) == "boolean" end, "true or false" },
+}
+
+local function check(config)
+  for _, field in ipairs(FIELDS) do
+    local name, fits, words = table.unpack(field)
+    local v = config[name]
+    if not fits(v) then
+      if type(v) == "table" then v = "{" .. table.concat(v, ", ") .. "}" end
+      error(("video_swin: %s is %s, expected %s"):format(name, tostring(v), words), 5)
+    end
+  end
+  if #config.depths ~= #config.heads then
+    error(("video_swin: depths has %d and heads has %d, expected lists of the same length"):format(#config.depths, #config.heads), 5)
+  end
+end
+
+function VideoSwin:init(config)
+  check(config)
+  local depths, heads = config.depths, config.heads
   self.config = config
   self.channels = config.embed * 2 ^ (#depths - 1) // 1 | 0
-  self.takes_patches = config.stem ~= "conv"
-  self:add("patch_embed", self.takes_patches and PatchEmbed(config.embed, config.patch) or ConvStem(config.embed))
+  -- Whether the gamma kernel may hand over patches of 2 x 4 x 4, the only ones it knows, instead of clips.
+  self.takes_patches = config.stem ~= "conv" and table.concat(config.patch, " ") == "2 4 4"
+  self:add("patch_embed", config.stem == "conv" and ConvStem(config.embed) or PatchEmbed(config.embed, config.patch))
   local layers = self:add("layers", nn.Sequential())
   local blocks, at = 0, 0
   for _, d in ipairs(depths) do blocks = blocks + d end

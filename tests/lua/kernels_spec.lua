@@ -91,9 +91,20 @@ describe("the heads", function()
     assert.is_true(w.grad[1]:abs():sum():item() > 0)
   end)
 
+  it("give the mask its gradient, and refuse second derivatives rather than lose them", function()
+    same(heads.pooled, heads.reference, { x, w, b, head, mask * 2 }, 1e-5)
+    x.requires_grad = true
+    local y = heads.pooled(x, w, b, head):pow(2):sum()
+    assert.matches("no second derivatives in C", message(torch.grad, { y }, { x }, nil, { create_graph = true }))
+  end)
+
+  it("take no clips at all", function()
+    assert.same({ 0, 7 }, heads.pooled(x:narrow(1, 1, 0), w, b, head:narrow(1, 1, 0)).shape)
+  end)
+
   it("refuse heads, shapes and types that do not fit", function()
-    assert.matches("head", message(heads.pooled, x, w, b, torch.tensor { 1, 2, 3, 4 }))
-    assert.matches("head", message(heads.pooled, x, w, b, torch.tensor { 0, 1, 1, 1 }))
+    assert.matches("head 4 is 4, expected 1 to 3", message(heads.pooled, x, w, b, torch.tensor { 1, 2, 3, 4 }))
+    assert.matches("head 1 is 0, expected 1 to 3", message(heads.pooled, x, w, b, torch.tensor { 0, 1, 1, 1 }))
     assert.matches("expected int64 %[4%]", message(heads.pooled, x, w, b, torch.tensor { 1, 2 }))
     assert.matches("expected %[N, L, C%]", message(heads.pooled, x[1], w, b, head))
     assert.matches("expected %[E, K, 5%]", message(heads.pooled, x, torch.randn(3, 7, 4), b, head))
@@ -131,10 +142,42 @@ describe("the Swin block and its neighbours", function()
     same(swin.linear, swin.reference.linear, { torch.randn(2, 3, 10), torch.randn(7, 10), torch.randn(7) }, 1e-4)
   end)
 
+  it("gives gradients to weights that are views with other strides", function()
+    local arguments = block_arguments(8, 2, { 2, 3, 3 })
+    arguments[#arguments + 1] = { 0, 0, 0 }
+    local x = torch.randn(1, 2, 3, 3, 8)
+    local turned = arguments[5]:t():contiguous():t()
+    local function gradient(w)
+      w.requires_grad = true
+      arguments[5] = w
+      swin.block(x, table.unpack(arguments)):sin():sum():backward()
+      return w.grad
+    end
+    local want = gradient(arguments[5])
+    assert.is_true(far(gradient(turned:detach()), want) < 1e-6)
+  end)
+
+  it("take no clips at all, and clips of one channel", function()
+    local arguments = block_arguments(8, 2, { 2, 3, 3 })
+    arguments[#arguments + 1] = { 1, 1, 1 }
+    assert.same({ 0, 4, 6, 6, 8 }, swin.block(torch.randn(0, 4, 6, 6, 8), table.unpack(arguments)).shape)
+    local w, b = torch.randn(8, 1, 2, 4, 4) * 0.2, torch.randn(8)
+    same(function(...) return swin.patch_embed(..., w, b, b, b, { 3, 9, 6 }) end,
+      function(...) return swin.reference.patch_embed(..., w, b, b, b, { 3, 9, 6 }) end, { torch.randn(2, 1, 3, 9, 6) }, 2e-4)
+    assert.same({ 0, 2, 3, 2, 8 }, swin.patch_embed(torch.randn(0, 1, 3, 9, 6), w, b, b, b, { 3, 9, 6 }).shape)
+  end)
+
   it("refuse what does not fit, with the values", function()
     local arguments = block_arguments(8, 2, { 2, 3, 3 })
     arguments[#arguments + 1] = { 1, 1, 1 }
     assert.matches("x is", message(swin.block, torch.randn(4, 8), table.unpack(arguments)))
+    assert.matches("x is %[1, 0, 4, 4, 8%]", message(swin.block, torch.randn(1, 0, 4, 4, 8), table.unpack(arguments)))
+    local b, clip = torch.randn(8), torch.randn(1, 3, 2, 8, 8)
+    for _, reference in ipairs { swin.patch_embed, swin.reference.patch_embed } do
+      assert.matches("weight is %[8, 3, 2, 0, 4%]", message(reference, clip, torch.randn(8, 3, 2, 0, 4), b, b, b, { 2, 8, 8 }))
+      assert.matches("expected both or neither", message(reference, clip, torch.randn(8, 3, 2, 4, 4), b, b, torch.none, { 2, 8, 8 }))
+    end
+    assert.matches("weight is", message(swin.patch_embed, clip:double(), torch.randn(0, 3, 2, 4, 4), b, b, b, { 2, 8, 8 }))
     arguments[#arguments] = { 2, 1, 1 }
     assert.matches("shift", message(swin.block, torch.randn(1, 4, 6, 6, 8), table.unpack(arguments)))
     assert.matches("expected", message(swin.patch_merge, torch.randn(2, 2), torch.ones(8), torch.ones(8), torch.ones(4, 8)))

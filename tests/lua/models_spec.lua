@@ -35,6 +35,15 @@ describe("video_swin", function()
     assert.matches("unknown option 'embeded'; did you mean 'embed'", message(models.video_swin.new, { embeded = 3 }))
     assert.matches("same length", message(models.video_swin.new, { embed = 8, depths = { 1 }, heads = { 1, 2 } }))
     assert.matches("not a multiple", message(models.video_swin.new, { embed = 10, depths = { 1 }, heads = { 3 } }))
+    local good = { embed = 8, depths = { 1 }, heads = { 1 } }
+    for name, case in pairs { embed = { 0, "0" }, heads = { { 0 }, "{0}" }, window = { { 2, 2 }, "{2, 2}" }, drop_path = { 2, "2" },
+      mlp_ratio = { 0, "0" }, patch = { { 2, 4.5, 4 }, "{2, 4.5, 4}" }, stem = { "cone", "cone" }, recompute = { 1, "1" } } do
+      local bad = {}
+      for k, v in pairs(good) do bad[k] = v end
+      bad[name] = case[1]
+      local text = message(models.video_swin.new, bad)
+      assert.truthy(text:find(("video_swin: %s is %s, expected "):format(name, case[2]), 1, true), text)
+    end
   end)
 end)
 
@@ -72,6 +81,14 @@ describe("dgam", function()
       local g = model.heads[tostring(e - 1)].weight.grad
       assert.equal(used[e] or false, g:abs():sum():item() > 0)
     end
+  end)
+
+  it("takes a backbone with patches of another size, and no clips at all", function()
+    local backbone = { embed = 16, depths = { 1 }, heads = { 2 }, patch = { 1, 8, 4 } }
+    local model = tiny({ backbone = backbone }):eval()
+    assert.same({ 2, 3 }, model(clip(2)).shape)
+    assert.same({ 0, 3 }, model(clip(2):narrow(1, 1, 0)).shape)
+    assert.same({ 0, 3 }, tiny():eval()(clip(2):narrow(1, 1, 0)).shape)
   end)
 
   it("starts every head as a copy", function()
@@ -119,9 +136,16 @@ describe("dgam", function()
     assert.matches("unknown option 'gamma'; did you mean 'gammas'", message(tiny, { gamma = { 1 } }))
     assert.matches("gate is 3", message(tiny, { gate = 3 }))
     assert.matches("classes is 0", message(tiny, { classes = 0 }))
+    assert.matches("temperature is 0", message(tiny, { temperature = 0 }))
+    assert.matches("frames is 2.5", message(models.dgam, { backbone = "swin-micro", classes = 2, frames = 2.5 }))
     local model = tiny()
+    local two = clip(2)
+    assert.matches("expert of clip 2 is 6, expected 1 to 5", message(model, two, { expert = torch.tensor { 1, 6 } }))
+    assert.matches("expert is 3, expected an int64 tensor %[2%]", message(model, two, { expert = 3 }))
     assert.matches("expected a tensor %[N, 3, T, H, W%]", message(model, torch.zeros(2, 3)))
-    assert.matches("in DGAM > gate > linear1", message(model, torch.zeros(2, 3, 5, 8, 8, { dtype = "uint8" })))
+    local text = message(model, torch.zeros(2, 3, 5, 8, 8, { dtype = "uint8" }))
+    assert.matches("clips have 5 frames, this gate was made for 4", text)
+    assert.matches("in DGAM > gate", text)
   end)
 
   it("prints as a tree", function()
