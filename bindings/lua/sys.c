@@ -6,19 +6,29 @@
  *   threads([n]) -> threads the core uses; n sets them, 0 the default again
  *   stream(p, g, m, v, way [, passes = 1]) -> bytes read and written by passes over four float32 tensors of one length,
  *     in place (core/base/stream.h); way is 1 to STREAM_WAYS
+ *   terminal_width() -> columns of the terminal that standard error is, nil if it is none or does not say
  *   children_peak() -> the largest peak of resident memory of any process that this one started and waited for, MB
  *   openblas(path) -> name of the kernels chosen and the build's configuration, if the library at path, already
  *     loaded in this process, is OpenBLAS; else nil
  */
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "base/stream.h"
 #include "base/versions.h"
 #include "lua/dgl.h"
+
+static int sys_terminal_width(lua_State *L) {
+  struct winsize size;
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
+  lua_pushinteger(L, size.ws_col);
+  return 1;
+}
 
 static int sys_versions(lua_State *L) {
   dgam_versions v;
@@ -99,7 +109,7 @@ DGL_EXPORT int luaopen_dgamnative_sys(lua_State *L) {
   static const luaL_Reg functions[] = {{"versions", sys_versions}, {"cpu_level", sys_cpu_level},
                                        {"cpu_limit", sys_cpu_limit}, {"threads", sys_threads},
                                        {"openblas", sys_openblas},   {"stream", sys_stream},
-                                       {"children_peak", sys_children_peak}, {NULL, NULL}};
+                                       {"children_peak", sys_children_peak}, {"terminal_width", sys_terminal_width}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushinteger(L, DGAM_STREAM_WAYS);
   lua_setfield(L, -2, "STREAM_WAYS");

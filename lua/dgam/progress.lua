@@ -4,6 +4,7 @@
 --     local bar = progress.new("stage 0, epoch 3", steps)
 --     bar:advance(1, { loss = 1.2, accuracy = 0.4 }, clips)     -- clips: how many were processed, for clips/s
 --     bar:finish "validation top-1 41.2%"
+local sys = require "dgamnative.sys"
 local system = require "system"
 local term = require "term"
 
@@ -12,7 +13,25 @@ local Bar = {}
 Bar.__index = Bar
 
 local REDRAW, PLAIN = 0.1, 10 -- seconds between redraws, and between plain lines
-local WIDTH = 24
+local WIDTH = 24 -- of the bar, where the terminal has room for it
+
+--- The first `n` characters of a UTF-8 text.
+local function cut(line, n)
+  local last = utf8.len(line) and utf8.offset(line, n + 1)
+  return last and line:sub(1, last - 1) or line
+end
+
+--- The line that a terminal of `columns` shows: where it does not fit, the bar becomes shorter, then goes, then the end is
+-- left out. A line that wrapped could not be drawn over.
+-- @param share of the work that is done, 0 to 1
+function progress.line(label, share, counts, values, columns)
+  local length = function(s) return utf8.len(s) or #s end
+  local room = columns - 1 - length(label) - length(counts) - length(values) - 6 -- spaces and brackets
+  if room < 4 then return cut(("%s %s  %s"):format(label, counts, values), columns - 1) end
+  local width = math.min(WIDTH, room)
+  local filled = math.floor(width * share)
+  return ("%s [%s%s] %s  %s"):format(label, ("#"):rep(filled), ("."):rep(width - filled), counts, values)
+end
 
 --- Seconds from some fixed moment.
 progress.now = system.monotime
@@ -56,9 +75,9 @@ end
 local function draw(bar)
   bar.drawn = progress.now()
   if bar.terminal then
-    local filled = bar.total > 0 and math.floor(WIDTH * bar.done / bar.total) or WIDTH
-    io.stderr:write(("\r%s [%s%s] %d/%d  %s\27[K"):format(bar.label, ("#"):rep(filled), ("."):rep(WIDTH - filled), bar.done,
-      bar.total, text(bar)))
+    local line = progress.line(bar.label, bar.total > 0 and bar.done / bar.total or 1, ("%d/%d"):format(bar.done, bar.total),
+      text(bar), sys.terminal_width() or 80)
+    io.stderr:write("\r", line, "\27[K")
   else
     io.stderr:write(("%s %d/%d  %s\n"):format(bar.label, bar.done, bar.total, text(bar)))
   end
