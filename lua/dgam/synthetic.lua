@@ -255,7 +255,8 @@ synthetic.cache = paths.cache
 
 local function mkdir(path) paths.make_folder(path, "set DGAMLUA_CACHE to a folder that can be written") end
 
-local function write_whole(path, lines) fs.write(path, table.concat(lines, "\n") .. (#lines > 0 and "\n" or "")) end
+local function whole(lines) return table.concat(lines, "\n") .. (#lines > 0 and "\n" or "") end
+local function write_whole(path, lines) fs.write(path, whole(lines)) end
 
 local STATISTICS = { "luma", "zeros", "low", "time", "gain", "sensitivity", "read" }
 local STATISTICS_FILE, DONE_FILE = "statistics.csv", "complete"
@@ -298,7 +299,11 @@ local function write_lists(root, name, items)
     local list = lists[item.split]
     list[#list + 1] = ("%s %d"):format(item.path, item.label - 1)
   end
-  for split, lines in pairs(lists) do write_whole(("%s/lists/%s_%s.txt"):format(root, name, split), lines) end
+  for split, lines in pairs(lists) do
+    local path = ("%s/lists/%s_%s.txt"):format(root, name, split)
+    local f <close> = io.open(path, "rb")
+    if not f or f:read "a" ~= whole(lines) then write_whole(path, lines) end
+  end
 end
 
 local function film(root, items, o, known, note)
@@ -375,7 +380,7 @@ function synthetic.prepare(options, note)
     write_lists(root, name, items)
     scene.flush(root) -- what is called complete must be on disk
     write_whole(done, { ("%d clips"):format(#items) })
-  elseif not lfs.attributes(("%s/lists/%s_train.txt"):format(root, name), "mode") then
+  else
     write_lists(root, name, items)
   end
   return root, items
