@@ -222,11 +222,11 @@ function M.read_spec(name, output, code, seconds, wanted)
   return result
 end
 
---- luacheck over every Lua source, as one test; nil if it is not installed.
+--- luacheck over every Lua file, as one test; nil if it is not installed.
 function M.run_luacheck()
   if capture("command -v luacheck") == "" then return nil end
   local output, code, seconds = capture_test(("sh -c %s"):format(quote(
-    ("cd %s && exec luacheck --no-color -q lua tests/lua"):format(quote(M.root)))))
+    ("cd %s && exec luacheck --no-color -q lua tests/lua examples data"):format(quote(M.root)))))
   local failed = code ~= 0 and { { name = "luacheck", why = output } } or {}
   return { name = "luacheck", passed = code == 0 and 1 or 0, failed = failed, pending = {}, seconds = seconds }
 end
