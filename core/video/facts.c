@@ -84,7 +84,7 @@ typedef struct head {
   char format[32];
 } head;
 
-static const char magic[8] = "dgamidx1";
+static const char magic[8] = "dgamidx2";
 
 static uint64_t check_of(const uint8_t *bytes, size_t n) {
   size_t skip = offsetof(head, check) + sizeof(uint64_t);
