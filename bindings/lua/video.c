@@ -35,11 +35,12 @@ static dgam_video_options options_at(lua_State *L, int idx) {
 }
 
 static void push_info(lua_State *L, const dgam_video_info *i) {
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, 12);
 #define FIELD(push, name, value) (push(L, value), lua_setfield(L, -2, name))
   FIELD(lua_pushinteger, "width", i->width);
   FIELD(lua_pushinteger, "height", i->height);
   FIELD(lua_pushinteger, "rotation", i->rotation);
+  FIELD(lua_pushboolean, "mirrored", i->mirrored);
   FIELD(lua_pushinteger, "frames", i->frames);
   FIELD(lua_pushnumber, "fps", i->fps);
   FIELD(lua_pushboolean, "intra", i->intra);

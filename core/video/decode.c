@@ -113,6 +113,7 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
   info->width = v->width;
   info->height = v->height;
   info->rotation = f->rotation;
+  info->mirrored = f->mirrored;
   info->frames = f->frames;
   info->fps = f->fps > 0 ? f->fps : f->seconds > 0 ? (double)f->frames / f->seconds : 0;
   info->intra = f->index.intra;
@@ -341,12 +342,13 @@ static dgam_status resize_odd(const dgam_video *v, const dgam_view *view, const 
 
 static dgam_status deliver(dgam_video *v, int64_t number, void *ctx) {
   const job *j = ctx;
-  int w = v->facts->rotation % 180 ? v->frame->height : v->frame->width, h = v->facts->rotation % 180 ? v->frame->width : v->frame->height;
+  const dgam_facts *f = v->facts;
+  int w = f->rotation % 180 ? v->frame->height : v->frame->width, h = f->rotation % 180 ? v->frame->width : v->frame->height;
   int odd = w != v->width || h != v->height;
   dgam_box box = odd ? (dgam_box){0, 0, w, h} : j->box;
   const uint8_t *rgb;
   size_t stride;
-  DGAM_TRY(dgam_picture_rgb(&v->picture, v->frame, v->facts->rotation, &box, &rgb, &stride, v->path));
+  DGAM_TRY(dgam_picture_rgb(&v->picture, v->frame, f->rotation, f->mirrored, &box, &rgb, &stride, v->path));
   size_t lo = 0, hi = j->n_uses;
   while (lo < hi) {
     size_t mid = (lo + hi) / 2;

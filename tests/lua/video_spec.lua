@@ -114,6 +114,27 @@ describe("dgam.video", function()
     assert.has_error(function() video.info(path, { index = 3 }) end, "option 'index' is 3, expected a string")
   end)
 
+  it("tells that pictures are stored mirrored, also from the index", function()
+    local path, before = dir .. "/upside-down.mp4", video.index
+    local bytes = support.bytes(dir .. "/b.mp4")
+    local at = bytes:find("tkhd", 1, true) + 44 -- its matrix
+    film.text(path, bytes:sub(1, at - 1) .. (">i4i4i4i4i4"):pack(65536, 0, 0, 0, -65536) .. bytes:sub(at + 20))
+    lfs.touch(path, os.time() - 60)
+    video.index = dir
+    finally(function() video.index = before end)
+    for _ = 1, 2 do
+      local info = video.info(path)
+      assert.same({ 180, true }, { info.rotation, info.mirrored })
+    end
+    local said, real = {}, print
+    _G.print = function(line) said[#said + 1] = line end -- luacheck: ignore
+    local ok, why = pcall(require("dgam.cli.info").run, { path })
+    _G.print = real -- luacheck: ignore
+    assert(ok, why)
+    assert.matches("64 x 48, turned by 180 degrees, mirrored", table.concat(said, "\n"), 1, true)
+    assert.False(video.info(dir .. "/b.mp4").mirrored)
+  end)
+
   it("says what is wrong with a file", function()
     film.text(dir .. "/empty.avi", "")
     film.text(dir .. "/text.avi", ("no video at all\n"):rep(1000))
