@@ -72,6 +72,8 @@ describe("dgam.video", function()
     assert.matches("clip_len is 0", message { clip_len = 0 })
     assert.matches("short_side is 10", message { crop = "centre", size = 32, short = 10 })
     assert.matches("area is 0 to 1", message { area = { 0, 1 } })
+    assert.matches("clips x positions x crops are 65536 x 65536 x 1",
+      message { rule = "dense-test", clips = 65536, positions = 65536, crop = "centre", size = 8, clip_len = 1 })
   end)
 
   it("writes the same bytes for the same frames, and only whole files", function()
