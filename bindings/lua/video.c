@@ -380,7 +380,7 @@ static int pool_next(lua_State *L) {
 
 /* pool:cache_failure(): why views can no longer be entered in the cache, once; else nil. */
 static int pool_cache_failure(lua_State *L) {
-  char why[512];
+  char why[DGAM_ERROR_ROOM];
   if (!dgam_pool_cache_failure(check_pool(L), why, sizeof why)) return 0;
   lua_pushstring(L, why);
   return 1;

@@ -35,7 +35,7 @@ struct dgam_clip_cache {
   entry *old;             /* last used before `opened`, in that order */
   size_t n_old, next_old; /* next_old: the first that is still there */
   int failed, told;       /* an entry could not be written; its reason was asked for */
-  char why[512];
+  char why[DGAM_ERROR_ROOM];
 };
 
 typedef struct head {
