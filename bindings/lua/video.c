@@ -35,11 +35,12 @@ static dgam_video_options options_at(lua_State *L, int idx) {
 }
 
 static void push_info(lua_State *L, const dgam_video_info *i) {
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, 12);
 #define FIELD(push, name, value) (push(L, value), lua_setfield(L, -2, name))
   FIELD(lua_pushinteger, "width", i->width);
   FIELD(lua_pushinteger, "height", i->height);
   FIELD(lua_pushinteger, "rotation", i->rotation);
+  FIELD(lua_pushboolean, "mirrored", i->mirrored);
   FIELD(lua_pushinteger, "frames", i->frames);
   FIELD(lua_pushnumber, "fps", i->fps);
   FIELD(lua_pushboolean, "intra", i->intra);
@@ -379,7 +380,7 @@ static int pool_next(lua_State *L) {
 
 /* pool:cache_failure(): why views can no longer be entered in the cache, once; else nil. */
 static int pool_cache_failure(lua_State *L) {
-  char why[512];
+  char why[DGAM_ERROR_ROOM];
   if (!dgam_pool_cache_failure(check_pool(L), why, sizeof why)) return 0;
   lua_pushstring(L, why);
   return 1;

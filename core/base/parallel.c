@@ -31,7 +31,7 @@ void dgam_set_threads(int n) { atomic_store_explicit(&wanted, n > 0 ? n : 0, mem
 typedef struct failure {
   dgam_status status;
   size_t item;
-  char text[1024];
+  char text[DGAM_ERROR_ROOM];
 } failure;
 
 static void note(failure *f, dgam_status s, size_t item) {

@@ -1,7 +1,8 @@
 /* status.h - how every function of the core reports failure.
  *
  * A core function that can fail returns a dgam_status and leaves a message for the person who called: what was
- * wrong, the value, what was expected. The message belongs to the thread and lives until the thread's next failure.
+ * wrong, the value, what was expected. The message belongs to the thread and lives until the thread's next failure. One that
+ * has no room loses its middle, so that a long path hides neither what happened to it nor its own beginning and end.
  *
  *     if (n < 1) return dgam_fail(DGAM_EINVAL, "clip_len is %lld, expected 1 or more", n);
  */
@@ -35,6 +36,9 @@ typedef enum dgam_status {
 
 /* Stores the message for this thread and returns `code`, so a failure is one line: return dgam_fail(...). */
 DGAM_API dgam_status dgam_fail(dgam_status code, const char *fmt, ...) DGAM_PRINTF(2, 3);
+
+/* Room for any message, its ending 0 included. */
+enum { DGAM_ERROR_ROOM = 1024 };
 
 /* The message of this thread's last failure; "" if there was none. Never NULL. */
 DGAM_API const char *dgam_error(void);

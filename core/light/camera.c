@@ -201,7 +201,7 @@ static void expose_row(dgam_camera *c, int y) {
       e += row + c->pattern[start + (size_t)x];
       float dn = to_dn * e + black;
       if (on(c, DGAM_CAMERA_QUANTISE)) dn = floorf(dn + (float)dgam_rng_u32(&r) * 0x1p-32f - .5f);
-      c->raw[start + (size_t)x] = dn < 0 ? 0 : dn > DGAM_CAMERA_WHITE ? DGAM_CAMERA_WHITE : dn;
+      c->raw[start + (size_t)x] = dn > 0 ? (dn > DGAM_CAMERA_WHITE ? DGAM_CAMERA_WHITE : dn) : 0; /* NaN gives 0 */
     }
   }
 }

@@ -18,6 +18,13 @@ static dgam_status positive(const char *method, const char *what, float value) {
   return dgam_fail(DGAM_EINVAL, "%s: %s is %g, expected a finite number above 0", method, what, (double)value);
 }
 
+/* The time a blur takes grows with its deviation. */
+static dgam_status deviation(const char *method, const char *what, float value) {
+  if (value > 0 && value <= DGAM_BLUR_MOST) return DGAM_OK;
+  return dgam_fail(DGAM_EINVAL, "%s: %s is %g, expected above 0 and at most %d pixels", method, what, (double)value,
+                   DGAM_BLUR_MOST);
+}
+
 dgam_status dgam_enhance_check(const dgam_enhance *e, size_t h, size_t w) {
   switch (e->method) {
     case DGAM_EQUALISE: return DGAM_OK;
@@ -31,13 +38,13 @@ dgam_status dgam_enhance_check(const dgam_enhance *e, size_t h, size_t w) {
     case DGAM_RETINEX:
       if (e->scales < 1 || e->scales > DGAM_RETINEX_SCALES)
         return dgam_fail(DGAM_EINVAL, "retinex: there are %zu scales, expected 1 to %d", e->scales, DGAM_RETINEX_SCALES);
-      for (size_t s = 0; s < e->scales; s++) DGAM_TRY(positive("retinex", "a scale", e->scale[s]));
+      for (size_t s = 0; s < e->scales; s++) DGAM_TRY(deviation("retinex", "a scale", e->scale[s]));
       return positive("retinex", "dynamic", e->dynamic);
     case DGAM_LIME:
       if (!isfinite(e->gamma) || e->gamma < 0)
         return dgam_fail(DGAM_EINVAL, "lime: gamma is %g, expected 0 or more", (double)e->gamma);
       DGAM_TRY(positive("lime", "alpha", e->alpha));
-      return positive("lime", "sigma", e->sigma);
+      return deviation("lime", "sigma", e->sigma);
     case DGAM_BRIGHTEN: return positive("gamma", "gamma", (float)e->brighten);
   }
   return dgam_fail(DGAM_EINVAL, "enhance: there is no method %d", (int)e->method);

@@ -90,8 +90,11 @@ size_t dgam_clahe_scratch(const dgam_enhance *e, size_t h, size_t w) {
   return tables == SIZE_MAX || columns > SIZE_MAX - tables ? SIZE_MAX : tables + columns;
 }
 
-static inline size_t reflect(size_t i, size_t n) { /* i < 2n - 1, or n = 1 */
-  return i < n ? i : n == 1 ? 0 : 2 * (n - 1) - i;
+static inline size_t reflect(size_t i, size_t n) { /* as often as it takes: with a tile for every row i goes up to 2n - 1 */
+  if (i < n) return i;
+  if (n == 1) return 0;
+  i %= 2 * (n - 1);
+  return i < n ? i : 2 * (n - 1) - i;
 }
 
 static void clip_counts(uint32_t *hist, uint32_t limit) {

@@ -172,16 +172,23 @@ dgam_status dgam_action_check(const dgam_action *a) {
   const char *name = a->name ? a->name : "(no name)";
   if (a->tracks < 0 || a->tracks > DGAM_TRACKS)
     return dgam_fail(DGAM_EINVAL, "action '%s' has %d tracks, expected 0 to %d", name, a->tracks, DGAM_TRACKS);
-  if (!(a->period > 0) || !(a->seconds >= 0) || !(a->ramp > 0 && a->ramp <= .5) || !(a->flight >= 0))
+  if (!(a->period > 0) || !(a->seconds >= 0) || !(a->ramp > 0 && a->ramp <= .5) || !(a->flight >= 0) ||
+      !isfinite(a->period + a->seconds + a->flight))
     return dgam_fail(DGAM_EINVAL,
                      "action '%s' has period %g, seconds %g, ramp %g, flight %g; expected period > 0, seconds >= 0, "
-                     "ramp in (0, 0.5], flight >= 0", name, a->period, a->seconds, a->ramp, a->flight);
+                     "ramp in (0, 0.5], flight >= 0, all finite", name, a->period, a->seconds, a->ramp, a->flight);
   for (int i = 0; i < a->tracks; i++) {
     const dgam_track *t = &a->track[i];
     if ((unsigned)t->dof >= DGAM_DOF_COUNT || (unsigned)t->part >= DGAM_PART_COUNT ||
         (t->part == DGAM_PART_BODY) != (t->dof < DGAM_DOF_HIP))
       return dgam_fail(DGAM_EINVAL, "action '%s', track %d: degree of freedom %d does not belong to part %d", name, i + 1,
                        (int)t->dof, (int)t->part);
+    if (!isfinite(t->mean))
+      return dgam_fail(DGAM_EINVAL, "action '%s', track %d has mean %g, expected a finite number", name, i + 1, t->mean);
+    for (int k = 0; k < DGAM_HARMONICS; k++)
+      if (!isfinite(t->wave[k][0]) || !isfinite(t->wave[k][1]))
+        return dgam_fail(DGAM_EINVAL, "action '%s', track %d, wave %d is (%g, %g), expected finite numbers", name, i + 1, k + 1,
+                         t->wave[k][0], t->wave[k][1]);
     if (t->keys < 0 || t->keys > DGAM_KEYS)
       return dgam_fail(DGAM_EINVAL, "action '%s', track %d has %d keys, expected 0 to %d", name, i + 1, t->keys, DGAM_KEYS);
     for (int k = 0; k < t->keys; k++)

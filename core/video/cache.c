@@ -35,7 +35,7 @@ struct dgam_clip_cache {
   entry *old;             /* last used before `opened`, in that order */
   size_t n_old, next_old; /* next_old: the first that is still there */
   int failed, told;       /* an entry could not be written; its reason was asked for */
-  char why[512];
+  char why[DGAM_ERROR_ROOM];
 };
 
 typedef struct head {
@@ -45,7 +45,7 @@ typedef struct head {
   dgam_video_info info;
 } head;
 
-static const char magic[8] = "dgamclp1"; /* count on when the same key comes to mean other pixels */
+static const char magic[8] = "dgamclp2"; /* count on when the same key comes to mean other pixels */
 enum { UNCHECKED = offsetof(head, check) + sizeof(uint64_t) };
 
 static int64_t ns(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }

@@ -20,6 +20,7 @@ struct dgam_video {
   AVFrame *frame;
   int64_t fed;            /* packet the decoder takes next; -1: it must be restarted */
   int draining;           /* it was told that no packet follows */
+  int altered;            /* a packet gave it a palette or codec data, which a flush does not take back */
   int64_t first, last;    /* lowest frame number that is whole since the restart; last one that came out, or first - 1 */
   int64_t skipped;        /* highest frame number whose packet was fed with leave to skip it */
   int width, height;      /* upright */
@@ -34,7 +35,7 @@ static dgam_status start_decoder(dgam_video *v) {
   const AVCodec *codec = avcodec_find_decoder(par->codec_id);
   if (!codec) return dgam_fail(DGAM_EUNSUPPORTED, "%s: this FFmpeg cannot decode %s", v->path, avcodec_get_name(par->codec_id));
   v->decoder = avcodec_alloc_context3(codec);
-  v->frame = av_frame_alloc();
+  if (!v->frame) v->frame = av_frame_alloc();
   if (!v->decoder || !v->frame) return dgam_fail(DGAM_ENOMEM, "%s: no memory for a decoder", v->path);
   int r = avcodec_parameters_to_context(v->decoder, par);
   if (v->decoder->has_b_frames < v->facts->index.delay) v->decoder->has_b_frames = v->facts->index.delay;
@@ -112,26 +113,35 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
   info->width = v->width;
   info->height = v->height;
   info->rotation = f->rotation;
+  info->mirrored = f->mirrored;
   info->frames = f->frames;
   info->fps = f->fps > 0 ? f->fps : f->seconds > 0 ? (double)f->frames / f->seconds : 0;
   info->intra = f->index.intra;
   info->counted = f->counted;
   info->content = f->content;
   const char *pixels = v->pixels == AV_PIX_FMT_NONE ? NULL : av_get_pix_fmt_name(v->pixels);
-  snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(v->decoder->codec_id));
+  snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(f->par->codec_id));
   snprintf(info->pixels, sizeof info->pixels, "%s", pixels ? pixels : "");
   snprintf(info->format, sizeof info->format, "%s", f->format);
 }
 
 /* --- running the decoder --- */
 
-static void restart(dgam_video *v, int64_t at, int64_t first) {
-  avcodec_flush_buffers(v->decoder);
-  while (avcodec_receive_frame(v->decoder, v->frame) == 0) {} /* libavcodec 61 forgets to flush HEVC frames that are ready */
+static dgam_status restart(dgam_video *v, int64_t at, int64_t first) {
+  v->fed = -1;
+  if (v->altered) {
+    avcodec_free_context(&v->decoder);
+    DGAM_TRY(start_decoder(v));
+    v->altered = 0;
+  } else {
+    avcodec_flush_buffers(v->decoder);
+    while (avcodec_receive_frame(v->decoder, v->frame) == 0) {} /* libavcodec 61 forgets to flush HEVC frames that are ready */
+  }
   v->fed = at;
   v->draining = 0;
   v->first = first;
   v->last = v->skipped = first - 1;
+  return DGAM_OK;
 }
 
 /* Feeds the packet that is next, or the end of the file. What a damaged packet loses shows in what comes out. The packet
@@ -144,6 +154,7 @@ static dgam_status feed(dgam_video *v, int skip, uint64_t *hash) {
     DGAM_TRY(dgam_reader_packet(&v->reader, (size_t)i, &p));
     v->fed++;
     if (hash) *hash = dgam_facts_hash(*hash, p->data, (size_t)p->size);
+    v->altered |= dgam_packet_alters(p);
     if (p->size == 0) return DGAM_OK; /* would mean the end to the decoder */
     p->pts = i;                       /* a frame tells by its pts which packet it came from */
     p->dts = AV_NOPTS_VALUE;
@@ -201,7 +212,7 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
   for (size_t k = 0; k < n; k++) {
     int64_t w = wanted[k], entry = entry_for(x, w);
     if (v->fed < entry || w <= v->last || w <= skipped || w < v->first) {
-      restart(v, entry, x->number[entry]);
+      DGAM_TRY(restart(v, entry, x->number[entry]));
       skipped = v->skipped;
     }
     for (;;) {
@@ -234,7 +245,7 @@ static dgam_status run_by_count(dgam_video *v, const int64_t *wanted, size_t n, 
   size_t k = 0, whole = n == 0;
   uint64_t hash = 1;
   *fits = 1;
-  restart(v, 0, 0);
+  DGAM_TRY(restart(v, 0, 0));
   for (; (whole || k < n) && (got = receive(v)) >= 0;) {
     if (got == 0) {
       DGAM_TRY(feed(v, 0, &hash));
@@ -286,7 +297,7 @@ dgam_status dgam_video_count(dgam_video *v) {
   v->facts->by_count = !fits;
   if (v->facts->frames == 0)
     return dgam_fail(DGAM_EFORMAT, "%s: none of the %zu frames can be decoded (%s); the file is damaged", v->path,
-                     v->facts->index.packets, avcodec_get_name(v->decoder->codec_id));
+                     v->facts->index.packets, avcodec_get_name(v->facts->par->codec_id));
   return DGAM_OK;
 }
 
@@ -331,12 +342,13 @@ static dgam_status resize_odd(const dgam_video *v, const dgam_view *view, const 
 
 static dgam_status deliver(dgam_video *v, int64_t number, void *ctx) {
   const job *j = ctx;
-  int w = v->facts->rotation % 180 ? v->frame->height : v->frame->width, h = v->facts->rotation % 180 ? v->frame->width : v->frame->height;
+  const dgam_facts *f = v->facts;
+  int w = f->rotation % 180 ? v->frame->height : v->frame->width, h = f->rotation % 180 ? v->frame->width : v->frame->height;
   int odd = w != v->width || h != v->height;
   dgam_box box = odd ? (dgam_box){0, 0, w, h} : j->box;
   const uint8_t *rgb;
   size_t stride;
-  DGAM_TRY(dgam_picture_rgb(&v->picture, v->frame, v->facts->rotation, &box, &rgb, &stride, v->path));
+  DGAM_TRY(dgam_picture_rgb(&v->picture, v->frame, f->rotation, f->mirrored, &box, &rgb, &stride, v->path));
   size_t lo = 0, hi = j->n_uses;
   while (lo < hi) {
     size_t mid = (lo + hi) / 2;

@@ -6,8 +6,8 @@
  * the two differ, the whole file is decoded once and frames are counted from the start from then on.
  *
  * What a frame is: the decoder's picture, turned to RGB by swscale (full or limited range, BT.601 unless the file says
- * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright if the
- * file holds a rotation, then cropped and resized as resize.h says. Only the part of the picture that is wanted is
+ * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright and
+ * mirrored if the file says so, then cropped and resized as resize.h says. Only the part of the picture that is wanted is
  * converted.
  *
  * A dgam_video belongs to one thread at a time; different ones may run in different threads.
@@ -43,6 +43,7 @@ typedef struct dgam_video_options {
 typedef struct dgam_video_info {
   int width, height;        /* upright, in pixels */
   int rotation;             /* degrees clockwise that the stored picture is turned by: 0, 90, 180, 270 */
+  int mirrored;             /* 1: then its left and right are exchanged */
   int64_t frames;           /* how many the decoder puts out */
   double fps;               /* 0 if the file does not say */
   int intra;                /* 1: every frame can be decoded alone */

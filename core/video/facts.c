@@ -77,14 +77,14 @@ typedef struct head {
   uint64_t key, size;
   int64_t changed;
   int64_t parameters[N_PARAMETERS];
-  int64_t stream, width, height, rotation, frames, counted, by_count;
+  int64_t stream, width, height, rotation, mirrored, frames, counted, by_count;
   uint64_t content;
   double fps, seconds;
   int64_t packets, index_frames, delay, intra, unsure, placed;
   char format[32];
 } head;
 
-static const char magic[8] = "dgamidx1";
+static const char magic[8] = "dgamidx2";
 
 static uint64_t check_of(const uint8_t *bytes, size_t n) {
   size_t skip = offsetof(head, check) + sizeof(uint64_t);
@@ -100,8 +100,9 @@ static uint8_t *pack(const dgam_facts *f, uint64_t key, uint64_t size, int64_t c
   const dgam_index *x = &f->index;
   const AVCodecParameters *par = f->par;
   head h = {.key = key, .size = size, .changed = changed, .stream = f->stream, .width = f->width, .height = f->height,
-            .rotation = f->rotation, .frames = f->frames, .counted = f->counted, .by_count = f->by_count,
-            .content = f->content, .fps = f->fps, .seconds = f->seconds, .packets = (int64_t)x->packets,
+            .rotation = f->rotation, .mirrored = f->mirrored, .frames = f->frames, .counted = f->counted,
+            .by_count = f->by_count, .content = f->content, .fps = f->fps, .seconds = f->seconds,
+            .packets = (int64_t)x->packets,
             .index_frames = (int64_t)x->frames, .delay = x->delay, .intra = x->intra, .unsure = x->unsure,
             .placed = f->places != NULL};
   size_t extra = (size_t)par->extradata_size, i = 0;
@@ -165,7 +166,8 @@ static int unpack(dgam_facts *f, const uint8_t *bytes, size_t n, uint64_t key, u
     memcpy(par->extradata, bytes + sizeof h, (size_t)extra);
     par->extradata_size = extra;
   }
-  f->stream = (int)h.stream, f->width = (int)h.width, f->height = (int)h.height, f->rotation = (int)h.rotation;
+  f->stream = (int)h.stream, f->width = (int)h.width, f->height = (int)h.height;
+  f->rotation = (int)h.rotation, f->mirrored = h.mirrored != 0;
   f->fps = h.fps, f->seconds = h.seconds, f->frames = h.frames, f->content = h.content;
   f->counted = h.counted != 0, f->by_count = h.by_count != 0;
   memcpy(f->format, h.format, sizeof f->format);

@@ -27,7 +27,7 @@ typedef struct dgam_facts {
   dgam_place *places;      /* one a packet; NULL: some packet is not in one piece, or carries side data */
   int stream;              /* number in the container */
   int width, height;       /* as stored */
-  int rotation;            /* degrees clockwise: 0, 90, 180, 270 */
+  int rotation, mirrored;  /* as in dgam_video_info */
   double fps, seconds;     /* 0: not known */
   int64_t frames;          /* how many the decoder puts out */
   int counted;             /* `frames` comes from decoding */

@@ -1,4 +1,5 @@
 /* ffmpeg.c - see ffmpeg.h */
+#define _GNU_SOURCE /* vasprintf */
 #include "video/ffmpeg.h"
 
 #include <errno.h>
@@ -25,11 +26,13 @@ static dgam_status status_of(int code) {
 }
 
 dgam_status dgam_ffmpeg_fail(int code, const char *fmt, ...) {
-  char message[1024], words[AV_ERROR_MAX_STRING_SIZE];
+  char *message, words[AV_ERROR_MAX_STRING_SIZE];
   va_list args;
   va_start(args, fmt);
-  vsnprintf(message, sizeof message, fmt, args);
+  if (vasprintf(&message, fmt, args) < 0) message = NULL;
   va_end(args);
   av_make_error_string(words, sizeof words, code);
-  return dgam_fail(status_of(code), "%s: %s", message, words);
+  dgam_status s = dgam_fail(status_of(code), "%s: %s", message ? message : "FFmpeg", words);
+  free(message);
+  return s;
 }

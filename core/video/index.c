@@ -141,6 +141,14 @@ dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par) {
   return DGAM_OK;
 }
 
+int dgam_packet_alters(const AVPacket *packet) {
+  for (int i = 0; i < packet->side_data_elems; i++) {
+    enum AVPacketSideDataType type = packet->side_data[i].type;
+    if (type == AV_PKT_DATA_PALETTE || type == AV_PKT_DATA_NEW_EXTRADATA) return 1;
+  }
+  return 0;
+}
+
 dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet) {
   if (x->packets == x->room) {
     size_t room = x->room ? 2 * x->room : 256;
@@ -151,6 +159,7 @@ dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet) {
   }
   struct dgam_index_note *n = &x->note[x->packets++];
   n->kind = (uint8_t)classify(x, packet, &n->order);
+  n->alters = (uint8_t)dgam_packet_alters(packet);
   return DGAM_OK;
 }
 
@@ -196,11 +205,14 @@ static int32_t number_mpeg(dgam_index *x) {
 }
 
 /* B pictures that come out before their I picture lean on what came earlier; they have lower numbers than it, so the
- * picture is still an entry for the frames from its own number on. */
+ * picture is still an entry for the frames from its own number on. A palette or codec data in a packet holds for those after
+ * it, so from there on only packets that bring their own are entries. */
 static void find_entries(dgam_index *x) {
+  int altered = 0;
   for (size_t i = 0; i < x->packets; i++) {
-    int kind = x->note[i].kind;
-    x->entry[i] = x->parser ? kind == KEY_RESETS_ORDER : x->intra ? kind != HIDDEN : kind == KEY;
+    int kind = x->note[i].kind, alters = x->note[i].alters;
+    altered |= alters;
+    x->entry[i] = (x->parser ? kind == KEY_RESETS_ORDER : x->intra ? kind != HIDDEN : kind == KEY) && alters == altered;
   }
 }
 

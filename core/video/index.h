@@ -21,7 +21,7 @@ typedef struct dgam_index {
   size_t frames;
   int32_t *packet;  /* frame number -> packet */
   int delay;        /* how many frames may wait in the decoder for one with an earlier number */
-  int intra;        /* every packet is an entry */
+  int intra;        /* the codec's pictures stand by themselves */
   int unsure;       /* the order could not be told: count by decoding */
   int width, height; /* of the first picture, as the bitstream says; 0: not known */
 
@@ -30,12 +30,16 @@ typedef struct dgam_index {
   struct dgam_index_note {
     int32_t order;  /* picture order count */
     uint8_t kind;   /* see index.c */
+    uint8_t alters; /* dgam_packet_alters */
   } *note;
   AVCodecParserContext *parser;
   AVCodecContext *context;
   int length_size;  /* bytes of a NAL unit's length; 0: start codes */
   enum AVCodecID codec;
 } dgam_index;
+
+/* 1 if the packet carries a palette or new codec data, which the decoder keeps for the packets after it. */
+int dgam_packet_alters(const AVPacket *packet);
 
 /* Starts an empty index for a stream. */
 dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par);

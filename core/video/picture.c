@@ -69,8 +69,12 @@ static dgam_status set_up(dgam_picture *p, const AVFrame *f, int w, int h, const
   return DGAM_OK;
 }
 
-/* The box in the stored picture (w, h) that shows as `b` once turned clockwise. */
-static dgam_box stored_box(dgam_box b, int rotation, int w, int h) {
+/* The box that shows as `b` once the picture, `w` wide, is mirrored. */
+static dgam_box mirrored_box(dgam_box b, int w) { return (dgam_box){w - b.x - b.w, b.y, b.w, b.h}; }
+
+/* The box in the stored picture (w, h) that shows as `b` once turned clockwise and mirrored. */
+static dgam_box stored_box(dgam_box b, int rotation, int mirrored, int w, int h) {
+  if (mirrored) b = mirrored_box(b, rotation % 180 ? h : w);
   switch (rotation) {
     case 90: return (dgam_box){b.y, h - b.x - b.w, b.h, b.w};
     case 180: return (dgam_box){w - b.x - b.w, h - b.y - b.h, b.w, b.h};
@@ -79,22 +83,24 @@ static dgam_box stored_box(dgam_box b, int rotation, int w, int h) {
   }
 }
 
-static dgam_box upright_box(dgam_box s, int rotation, int w, int h) {
+static dgam_box upright_box(dgam_box s, int rotation, int mirrored, int w, int h) {
+  dgam_box b = s;
   switch (rotation) {
-    case 90: return (dgam_box){h - s.y - s.h, s.x, s.h, s.w};
-    case 180: return (dgam_box){w - s.x - s.w, h - s.y - s.h, s.w, s.h};
-    case 270: return (dgam_box){s.y, w - s.x - s.w, s.h, s.w};
-    default: return s;
+    case 90: b = (dgam_box){h - s.y - s.h, s.x, s.h, s.w}; break;
+    case 180: b = (dgam_box){w - s.x - s.w, h - s.y - s.h, s.w, s.h}; break;
+    case 270: b = (dgam_box){s.y, w - s.x - s.w, s.h, s.w}; break;
   }
+  return mirrored ? mirrored_box(b, rotation % 180 ? h : w) : b;
 }
 
-/* Turns [h,w,3] clockwise into `to`, rows without gaps. */
-static void turn(const uint8_t *from, size_t stride, int w, int h, int rotation, uint8_t *to) {
+/* Turns [h,w,3] clockwise and mirrors it into `to`, rows without gaps. */
+static void turn(const uint8_t *from, size_t stride, int w, int h, int rotation, int mirrored, uint8_t *to) {
   int tw = rotation % 180 ? h : w, th = rotation % 180 ? w : h;
   for (int y = 0; y < th; y++)
-    for (int x = 0; x < tw; x++, to += 3) {
-      int sx = rotation == 90 ? y : rotation == 180 ? w - 1 - x : w - 1 - y;
-      int sy = rotation == 90 ? h - 1 - x : rotation == 180 ? h - 1 - y : x;
+    for (int i = 0; i < tw; i++, to += 3) {
+      int x = mirrored ? tw - 1 - i : i;
+      int sx = rotation == 0 ? x : rotation == 90 ? y : rotation == 180 ? w - 1 - x : w - 1 - y;
+      int sy = rotation == 0 ? y : rotation == 90 ? h - 1 - x : rotation == 180 ? h - 1 - y : x;
       const uint8_t *p = from + (size_t)sy * stride + 3 * (size_t)sx;
       to[0] = p[0], to[1] = p[1], to[2] = p[2];
     }
@@ -110,12 +116,12 @@ static void stretch(uint8_t *p, size_t n) {
   for (size_t i = 0; i < n; i++) p[i] = table[p[i]];
 }
 
-dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, dgam_box *box, const uint8_t **rgb,
+dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, int mirrored, dgam_box *box, const uint8_t **rgb,
                              size_t *stride, const char *path) {
   dgam_box s = {0, 0, f->width, f->height};
   const uint8_t *planes[4] = {f->data[0], f->data[1], f->data[2], f->data[3]};
   if (pointwise(f)) {
-    dgam_box want = stored_box(*box, rotation, f->width, f->height);
+    dgam_box want = stored_box(*box, rotation, mirrored, f->width, f->height);
     int right = want.x + want.w, bottom = want.y + want.h;
     s.x = want.x & ~15; /* whole groups of pixels, whole chroma samples */
     s.y = want.y & ~1;
@@ -136,10 +142,10 @@ dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, dg
   if (f->format == AV_PIX_FMT_GRAY8 && !full_range(f)) stretch(p->rgb, line * (size_t)s.h); /* swscale copies it as it is */
   *rgb = p->rgb;
   *stride = line;
-  *box = upright_box(s, rotation, f->width, f->height);
-  if (rotation == 0) return DGAM_OK;
+  *box = upright_box(s, rotation, mirrored, f->width, f->height);
+  if (rotation == 0 && !mirrored) return DGAM_OK;
   DGAM_TRY(room(&p->upright, &p->upright_room, (size_t)s.w * (size_t)s.h * 3));
-  turn(p->rgb, line, s.w, s.h, rotation, p->upright);
+  turn(p->rgb, line, s.w, s.h, rotation, mirrored, p->upright);
   *rgb = p->upright;
   *stride = 3 * (size_t)box->w;
   return DGAM_OK;

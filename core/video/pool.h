@@ -26,7 +26,7 @@ typedef struct dgam_pool dgam_pool;
 
 typedef struct dgam_pool_result {
   dgam_status status;
-  char message[512];     /* "" if status is DGAM_OK */
+  char message[DGAM_ERROR_ROOM]; /* "" if status is DGAM_OK */
   dgam_video_info info;  /* of the file, if it could be opened */
   uint8_t *views;        /* dgam_sampling_bytes bytes; NULL if the job failed */
   size_t bytes;

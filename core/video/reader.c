@@ -133,7 +133,8 @@ static dgam_status open_input(dgam_reader *r) {
 
 /* --- opening --- */
 
-static int stream_rotation(const AVStream *stream) {
+/* How the stream says that its pictures are to be shown: turned clockwise, then mirrored. */
+static void find_orientation(const AVStream *stream, int *rotation, int *mirrored) {
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
   const AVPacketSideData *side = av_packet_side_data_get(stream->codecpar->coded_side_data,
                                                          stream->codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
@@ -143,9 +144,14 @@ static int stream_rotation(const AVStream *stream) {
   const uint8_t *matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
   if (size < 36) matrix = NULL;
 #endif
-  double degrees = matrix ? -av_display_rotation_get((const int32_t *)matrix) : 0;
-  if (!isfinite(degrees)) return 0;
-  return ((int)lrint(degrees / 90) * 90 % 360 + 360) % 360;
+  *rotation = *mirrored = 0;
+  if (!matrix) return;
+  int32_t m[9];
+  memcpy(m, matrix, sizeof m);
+  *mirrored = (double)m[0] * m[4] < (double)m[1] * m[3];
+  if (*mirrored) av_display_matrix_flip(m, 1, 0); /* leaves what is to be done before */
+  double degrees = -av_display_rotation_get(m);
+  if (isfinite(degrees)) *rotation = ((int)lrint(degrees / 90) * 90 % 360 + 360) % 360;
 }
 
 /* Decodes a little of each stream to learn what it is, within our limits. */
@@ -294,7 +300,7 @@ static dgam_status learn(dgam_reader *r) {
     return dgam_fail(DGAM_ENOMEM, "%s: no memory to open it", r->path);
   f->width = f->index.width ? f->index.width : f->par->width;
   f->height = f->index.height ? f->index.height : f->par->height;
-  f->rotation = stream_rotation(stream);
+  find_orientation(stream, &f->rotation, &f->mirrored);
   AVRational rate = stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0 ? stream->avg_frame_rate : stream->r_frame_rate;
   f->fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
   f->seconds = stream->duration > 0 ? (double)stream->duration * av_q2d(stream->time_base) : 0;

@@ -27,7 +27,7 @@ typedef struct dgam_reader {
   dgam_folder folder;         /* instead of a file; count 0: it is one */
   dgam_input input;           /* the file */
   dgam_status failed;         /* how reading it failed last */
-  char why[512];
+  char why[DGAM_ERROR_ROOM];
   int64_t at;                 /* where FFmpeg reads next */
   AVFormatContext *file;
   size_t next;                /* packet that `file` would give next */

@@ -18,6 +18,23 @@ static dgam_status check_int(const char *name, int64_t value, int64_t lo, int64_
   return dgam_fail(DGAM_EINVAL, "%s is %lld, expected %lld to %lld", name, (long long)value, (long long)lo, (long long)hi);
 }
 
+static int crops_of(const dgam_sampling *s) { return s->crop == DGAM_CROP_THREE ? 3 : s->crop == DGAM_CROP_TEN ? 10 : 1; }
+
+static int positions_of(const dgam_sampling *s) { return s->clips_rule == DGAM_CLIPS_DENSE_TEST ? s->positions : 1; }
+
+/* Of numbers that are in range each by itself: neither the views nor their bytes are too many to count. */
+static dgam_status check_product(const dgam_sampling *s) {
+  int64_t most_views = 1 << 20, most_bytes = (int64_t)1 << 40, frame = (int64_t)3 * s->out_h * s->out_w;
+  int64_t views = (int64_t)s->clips * positions_of(s) * crops_of(s);
+  if (views > most_views)
+    return dgam_fail(DGAM_EINVAL, "clips x positions x crops are %d x %d x %d, expected at most %lld in all", s->clips,
+                     positions_of(s), crops_of(s), (long long)most_views);
+  if (views * s->clip_len > most_bytes / frame)
+    return dgam_fail(DGAM_EINVAL, "%lld views of 3 x %d x %d x %d bytes are asked for, expected at most %lld bytes in all",
+                     (long long)views, s->clip_len, s->out_h, s->out_w, (long long)most_bytes);
+  return DGAM_OK;
+}
+
 dgam_status dgam_sampling_check(const dgam_sampling *s) {
   DGAM_TRY(check_int("clip_len", s->clip_len, 1, 1 << 20));
   DGAM_TRY(check_int("interval", s->interval, 1, 1 << 20));
@@ -28,6 +45,7 @@ dgam_status dgam_sampling_check(const dgam_sampling *s) {
     DGAM_TRY(check_int("window", s->window, 1, 1 << 30));
     DGAM_TRY(check_int("positions", s->positions, 1, 1 << 16));
   }
+  DGAM_TRY(check_product(s));
   if (s->crop == DGAM_CROP_CENTRE || s->crop == DGAM_CROP_THREE || s->crop == DGAM_CROP_TEN)
     DGAM_TRY(check_int("short_side", s->short_side, s->out_w > s->out_h ? s->out_w : s->out_h, 8192));
   if (s->crop == DGAM_CROP_RANDOM) {
@@ -41,9 +59,7 @@ dgam_status dgam_sampling_check(const dgam_sampling *s) {
   return dgam_augment_check(&s->augment);
 }
 
-static int crops_of(const dgam_sampling *s) { return s->crop == DGAM_CROP_THREE ? 3 : s->crop == DGAM_CROP_TEN ? 10 : 1; }
-
-static int clips_of(const dgam_sampling *s) { return s->clips_rule == DGAM_CLIPS_DENSE_TEST ? s->clips * s->positions : s->clips; }
+static int clips_of(const dgam_sampling *s) { return s->clips * positions_of(s); }
 
 int dgam_sampling_views(const dgam_sampling *s) { return clips_of(s) * crops_of(s); }
 

@@ -62,7 +62,7 @@ typedef struct dgam_sampling {
 /* Kinetics practice: one clip of 32 frames, every 2nd, 224 x 224, area .08 to 1, ratio 3/4 to 4/3, flip .5. */
 DGAM_API dgam_sampling dgam_sampling_defaults(void);
 
-/* DGAM_EINVAL with the option's name if something makes no sense. */
+/* DGAM_EINVAL with the option's name if something makes no sense; more than 2^20 views or 2^40 bytes of them do not. */
 DGAM_API dgam_status dgam_sampling_check(const dgam_sampling *s);
 
 /* How many views a video gives: clips (times positions) x crops; clip by clip, crops of a clip side by side. */

@@ -54,15 +54,16 @@ function enhance.clahe(clip, options)
 end
 
 --- Multi-scale retinex, with colour restoration.
--- @param options scales = {15, 80, 250} (deviations of the surrounds in pixels), dynamic = 1.2 (deviations either side of
---   the mean that fill 0 .. 255), restore = false for plain retinex
+-- @param options scales = {15, 80, 250} (deviations of the surrounds in pixels, at most 1024), dynamic = 1.2 (deviations
+--   either side of the mean that fill 0 .. 255), restore = false for plain retinex
 function enhance.retinex(clip, options)
   options = check("retinex", options, { "scales", "dynamic", "restore" })
   return ops.retinex(clip, options.scales or { 15, 80, 250 }, options.dynamic or 1.2, options.restore ~= false)
 end
 
 --- LIME: every pixel divided by a smooth map of the light that falls on it.
--- @param options alpha = 0.15 (smoothness), gamma = 0.8 (exponent of the map), sigma = 2 (window of the edge weights)
+-- @param options alpha = 0.15 (smoothness), gamma = 0.8 (exponent of the map), sigma = 2 (window of the edge weights, at
+--   most 1024)
 function enhance.lime(clip, options)
   options = check("lime", options, { "alpha", "gamma", "sigma" })
   return ops.lime(clip, options.alpha or 0.15, options.gamma or 0.8, options.sigma or 2)
@@ -107,7 +108,11 @@ enhance.ZeroDCE = nn.class "ZeroDCE"
 
 function enhance.ZeroDCE:init(options)
   options = check("ZeroDCE", options, { "iterations", "width" })
-  local width, outputs = options.width or 32, 3 * (options.iterations or 8)
+  local width, iterations = options.width or 32, math.tointeger(options.iterations or 8)
+  if not iterations or iterations < 1 or iterations > 64 then
+    error(("ZeroDCE: iterations is %s, expected a whole number from 1 to 64"):format(tostring(options.iterations)), 2)
+  end
+  local outputs = 3 * iterations
   for i = 1, 4 do self:add("e_conv" .. i, Conv2d(i == 1 and 3 or width, width)) end
   for i = 5, 7 do self:add("e_conv" .. i, Conv2d(2 * width, i == 7 and outputs or width)) end
 end

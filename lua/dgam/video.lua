@@ -47,7 +47,8 @@ end
 --   in memory, of the few containers that scatter them; longer files are read anew for each call); what is kept: index =
 --   video.index (a folder that exists, or false), index_bytes = 2^28 (size of that folder, about)
 -- @return video with
---   info()            { width, height, frames, fps, codec, pixels, format, rotation (degrees, applied already), intra, counted }
+--   info()            { width, height, frames, fps, codec, pixels, format, rotation (degrees clockwise) and then mirrored (left
+--                     to right), both applied already, intra, counted }
 --   frames(list)      uint8 [n,3,H,W], RGB: frames(1, 32), frames { 5, 9 }, frames() = all
 --   sample(sampling, ...)  uint8 [views,3,T,H,W]; see video.sampling; the numbers that follow choose the random draws
 --   count()           frame count by decoding all of them, which also corrects info().frames for a damaged file and adds

@@ -17,6 +17,25 @@ static void status_keeps_message(void **state) {
   assert_string_equal(dgam_error(), "clip_len is 7");
 }
 
+/* A path that is too long for the message: its ends and the reason stay, and no character is cut in two. */
+static void status_keeps_the_reason(void **state) {
+  (void)state;
+  char path[6001];
+  for (size_t i = 0; i < 6000; i += 2) memcpy(path + i, "\xc3\xa9", 2);
+  for (size_t n = 900; n <= 6000; n += 100)
+    for (size_t shift = 0; shift < 4; shift++) {
+      path[n] = 0;
+      dgam_fail(DGAM_EIO, "%.*s%s/last.avi: cannot open: %s", (int)shift, "/ab", path, "File name too long");
+      size_t length = strlen(dgam_error()), reason = strlen("\xc3\xa9/last.avi: cannot open: File name too long");
+      assert_true(length < DGAM_ERROR_ROOM && length > 900);
+      assert_string_equal(dgam_error() + length - reason, "\xc3\xa9/last.avi: cannot open: File name too long");
+      for (const char *c = dgam_error(); *c; c++)
+        if (*c == '\xc3') assert_int_equal(*++c, '\xa9');
+        else assert_int_not_equal(*c, '\xa9');
+      path[n] = '\xc3';
+    }
+}
+
 static void arena_aligns_and_refuses(void **state) {
   (void)state;
   dgam_arena a;
@@ -150,7 +169,8 @@ static void stream_is_a_maximum(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(status_keeps_message),         cmocka_unit_test(arena_aligns_and_refuses),
+      cmocka_unit_test(status_keeps_message),         cmocka_unit_test(status_keeps_the_reason),
+      cmocka_unit_test(arena_aligns_and_refuses),
       cmocka_unit_test(philox_known_answers),         cmocka_unit_test(draws_have_right_moments),
       cmocka_unit_test(parallel_covers_once_and_reports), cmocka_unit_test(cpu_level_can_be_lowered),
       cmocka_unit_test(stream_is_a_maximum),

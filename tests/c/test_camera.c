@@ -337,6 +337,26 @@ static void threads_change_nothing(void **state) {
   free(other);
 }
 
+/* Light that is not a number, or infinite, gives some picture, whichever stage is off. */
+static void any_light_is_filmed(void **state) {
+  (void)state;
+  static float light[3 * AREA];
+  static uint8_t rgb[3 * AREA];
+  const dgam_camera_exposure exposure = {.lux = 1, .time = .05, .gain = 16};
+  flat(light, NAN);
+  light[1] = INFINITY, light[2] = -INFINITY;
+  for (int stage = -1; stage < DGAM_CAMERA_STAGES; stage++) {
+    unsigned stages = DGAM_CAMERA_ALL & ~(stage < 0 ? 0 : 1u << stage);
+    dgam_camera *c;
+    assert_ok(dgam_camera_open(&c, &dgam_camera_models[0], W, H, &exposure, stages, 3, 4));
+    for (int f = 0; f < 3; f++) assert_ok(dgam_camera_frame(c, light, rgb));
+    const float *raw = dgam_camera_raw(c); /* NULL without the mosaic */
+    for (int i = 0; raw && i < AREA; i++) assert_true(raw[i] >= 0 && raw[i] <= DGAM_CAMERA_WHITE);
+    if (!(stages & DGAM_CAMERA_SHOT)) assert_true(raw[AREA - 1] == 0);
+    dgam_camera_close(&c);
+  }
+}
+
 static void jitter_stays_in_range(void **state) {
   (void)state;
   double lowest = 9, highest = 0;
@@ -383,7 +403,8 @@ int main(void) {
         cmocka_unit_test(patterns_stay_rows_change),
       cmocka_unit_test(colours_are_balanced),      cmocka_unit_test(demosaic_keeps_ramps),
       cmocka_unit_test(denoiser_lowers_noise_and_coring_blackens), cmocka_unit_test(exposure_first_time_then_gain),
-      cmocka_unit_test(threads_change_nothing),    cmocka_unit_test(jitter_stays_in_range),
+      cmocka_unit_test(threads_change_nothing),    cmocka_unit_test(any_light_is_filmed),
+      cmocka_unit_test(jitter_stays_in_range),
       cmocka_unit_test(refuses_nonsense),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,9 @@
 /* Tests of core/light/enhance: OpenCV's and scipy's results (tests/golden/make_enhance.py), threads, strides, errors. */
 #include "test_light.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "light/enhance.h"
 
 static void run(const dgam_enhance *e, const dgam_clip *clip, uint8_t *out) {
@@ -118,6 +121,23 @@ static void frames_without_content(void **state) {
       }
 }
 
+/* A tile for every row or column, where the other axis does not divide: nothing before the frame is read. */
+static void clahe_stays_in_the_frame(void **state) {
+  (void)state;
+  static const size_t frames[][4] = {{4, 7, 4, 2}, {7, 4, 2, 4}, {2, 3, 2, 2}, {1, 3, 1, 2}}; /* h, w, tiles down, across */
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  uint8_t *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), out[3 * 28];
+  assert_true(p != MAP_FAILED);
+  assert_int_equal(mprotect(p, page, PROT_NONE), 0);
+  for (size_t k = 0; k < 4; k++) {
+    dgam_clip clip = dgam_clip_ncthw(p + page, 1, 1, frames[k][0], frames[k][1]);
+    dgam_enhance e = dgam_enhance_defaults(DGAM_CLAHE);
+    e.per_channel = 1, e.tiles_y = frames[k][2], e.tiles_x = frames[k][3];
+    run(&e, &clip, out);
+  }
+  munmap(p, 2 * page);
+}
+
 static void bad_input_is_named(void **state) {
   (void)state;
   uint8_t p[48] = {0}, out[48];
@@ -135,9 +155,17 @@ static void bad_input_is_named(void **state) {
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "a scale is 0");
   e.scales = 9;
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "9 scales");
+  e = dgam_enhance_defaults(DGAM_RETINEX);
+  e.scale[2] = 1e9f;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "a scale is 1e+09, expected above 0 and at most 1024");
+  e.scale[2] = 1024;
+  assert_ok(dgam_enhance_check(&e, 4, 4));
   e = dgam_enhance_defaults(DGAM_LIME);
   e.alpha = NAN;
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "alpha is");
+  e = dgam_enhance_defaults(DGAM_LIME);
+  e.sigma = 2000;
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "sigma is 2000, expected above 0 and at most 1024");
   e = dgam_enhance_defaults(DGAM_EQUALISE);
   clip.h = 0;
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "0 x 4");
@@ -147,6 +175,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equalise_is_opencvs),
       cmocka_unit_test(clahe_is_opencvs),
+      cmocka_unit_test(clahe_stays_in_the_frame),
       cmocka_unit_test(retinex_and_lime_are_what_double_precision_gives),
       cmocka_unit_test(frames_are_independent),
       cmocka_unit_test(frames_without_content),

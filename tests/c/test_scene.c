@@ -36,6 +36,15 @@ static void tables_make_sense(void **state) {
   bad = dgam_scene_actions[3];
   bad.track[0].part = DGAM_PART_BODY;
   assert_fails(dgam_action_check(&bad), DGAM_EINVAL, "track 1");
+  bad = dgam_scene_actions[0];
+  bad.track[1].mean = NAN;
+  assert_fails(dgam_action_check(&bad), DGAM_EINVAL, "track 2 has mean nan");
+  bad = dgam_scene_actions[0];
+  bad.track[1].wave[1][1] = INFINITY;
+  assert_fails(dgam_action_check(&bad), DGAM_EINVAL, "wave 2 is (-8, inf)");
+  bad = dgam_scene_actions[0];
+  bad.flight = INFINITY;
+  assert_fails(dgam_action_check(&bad), DGAM_EINVAL, "flight inf");
   bad.tracks = 99;
   assert_fails(dgam_action_check(&bad), DGAM_EINVAL, "99 tracks");
 }

@@ -148,24 +148,29 @@ static void grey_is_grey(void **state) {
   }
 }
 
-/* Makes a copy of an MP4 whose track is to be shown turned clockwise (matrix of box tkhd). */
-static void turn_file(const char *from, const char *to, int degrees) {
+/* The ways to show a picture: pixel (x, y) goes to (xx x + xy y, yx x + yy y), moved to where both start at 0. */
+static const struct orientation {
+  int xx, yx, xy, yy, rotation, mirrored;
+} orientations[8] = {{1, 0, 0, 1, 0, 0},  {0, 1, -1, 0, 90, 0}, {-1, 0, 0, -1, 180, 0}, {0, -1, 1, 0, 270, 0},
+                     {-1, 0, 0, 1, 0, 1}, {0, 1, 1, 0, 90, 1},  {1, 0, 0, -1, 180, 1},  {0, -1, -1, 0, 270, 1}};
+
+/* Makes a copy of an MP4 whose track is to be shown in another way (matrix of box tkhd). */
+static void turn_file(const char *from, const char *to, const struct orientation *o) {
   size_t n;
   unsigned char *b = read_file(from, &n);
-  static const int32_t matrices[3][9] = {{0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30},
-                                         {-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30},
-                                         {0, -65536, 0, 65536, 0, 0, 0, 0, 1 << 30}};
+  int32_t matrix[9] = {o->xx * 65536, o->yx * 65536, 0, o->xy * 65536, o->yy * 65536, 0, 0, 0, 1 << 30};
   size_t i = 0;
   while (i + 100 < n && memcmp(b + i, "tkhd", 4) != 0) i++;
   assert_true(i + 100 < n);
   for (size_t k = 0; k < 9; k++)
     for (size_t byte = 0; byte < 4; byte++)
-      b[i + 44 + 4 * k + byte] = (unsigned char)((uint32_t)matrices[degrees / 90 - 1][k] >> (24 - 8 * byte));
+      b[i + 44 + 4 * k + byte] = (unsigned char)((uint32_t)matrix[k] >> (24 - 8 * byte));
   write_file(to, b, n);
   free(b);
 }
 
-/* Any rectangle, resized: the same bytes as from the whole picture, which for a turned file is the turned picture. */
+/* Any rectangle, resized: the same bytes as from the whole picture, which for a turned or mirrored file is the
+ * picture turned or mirrored. */
 static void parts_are_parts_of_the_whole(void **state) {
   (void)state;
   static const struct {
@@ -189,25 +194,26 @@ static void parts_are_parts_of_the_whole(void **state) {
     assert_ok(dgam_video_open(&v, path, NULL));
     assert_ok(dgam_video_frames(v, &one, 1, stored));
     dgam_video_close(v);
-    for (int degrees = 0; degrees <= (mp4 ? 270 : 0); degrees += 90) {
+    for (const struct orientation *o = orientations; o < orientations + (mp4 ? 8 : 1); o++) {
       snprintf(turned, sizeof turned, "%s", path);
-      if (degrees) {
+      if (o > orientations) {
         snprintf(turned, sizeof turned, "%s", scratch_path("turned.mp4"));
-        turn_file(path, turned, degrees);
+        turn_file(path, turned, o);
       }
       dgam_video_info info;
       assert_ok(dgam_video_open(&v, turned, NULL));
       dgam_video_get_info(v, &info);
-      assert_int_equal(info.rotation, degrees);
-      int w = degrees % 180 ? files[f].h : files[f].w, h = degrees % 180 ? files[f].w : files[f].h;
+      assert_int_equal(info.rotation, o->rotation);
+      assert_int_equal(info.mirrored, o->mirrored);
+      int w = o->xy ? files[f].h : files[f].w, h = o->xy ? files[f].w : files[f].h;
       assert_int_equal(info.width, w);
       assert_int_equal(info.height, h);
       assert_ok(dgam_video_frames(v, &one, 1, whole));
       for (size_t c = 0; c < 3; c++)
-        for (int y = 0; y < h; y++)
-          for (int x = 0; x < w; x++) {
-            int sx = degrees == 0 ? x : degrees == 90 ? y : degrees == 180 ? w - 1 - x : h - 1 - y;
-            int sy = degrees == 0 ? y : degrees == 90 ? w - 1 - x : degrees == 180 ? h - 1 - y : x;
+        for (int sy = 0; sy < files[f].h; sy++)
+          for (int sx = 0; sx < files[f].w; sx++) {
+            int x = o->xx * sx + o->xy * sy + (o->xx + o->xy < 0 ? w - 1 : 0);
+            int y = o->yx * sx + o->yy * sy + (o->yx + o->yy < 0 ? h - 1 : 0);
             uint8_t got = whole[c * plane + (size_t)y * (size_t)w + (size_t)x];
             assert_int_equal(got, stored[c * plane + (size_t)sy * (size_t)files[f].w + (size_t)sx]);
             packed[3 * ((size_t)y * (size_t)w + (size_t)x) + c] = got;

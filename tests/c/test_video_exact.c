@@ -192,7 +192,36 @@ static void every_frame_is_exact(void **state) {
   assert_true(files >= 60 && damaged >= 60);
 }
 
+/* A film of two halves that are coded differently, as FLV allows: the first half is exact also after the second was decoded. */
+static void changed_codec_data(void **state) {
+  (void)state;
+  static const char *const options[2] = {X264("cabac=1"), X264("cabac=0:bframes=0:ref=4")};
+  char path[512];
+  FILE *both = fopen(scratch_path("both.flv"), "wb");
+  assert_non_null(both);
+  for (int half = 0; half < 2; half++) {
+    dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+    s.codec = "libx264", s.options = options[half];
+    snprintf(path, sizeof path, "%s", scratch_path("half.flv"));
+    dgam_status status = film_write(path, &s, N);
+    if (status == DGAM_EUNSUPPORTED) {
+      fclose(both);
+      skip();
+    }
+    assert_ok(status);
+    size_t n, head = half ? 13 : 0;
+    unsigned char *bytes = read_file(path, &n);
+    assert_int_equal(fwrite(bytes + head, 1, n - head, both), n - head);
+    free(bytes);
+  }
+  assert_int_equal(fclose(both), 0);
+  snprintf(path, sizeof path, "%s", scratch_path("both.flv"));
+  int truth[2 * N];
+  for (int i = 0; i < 2 * N; i++) truth[i] = i % N;
+  check_exact(path, truth, 2 * N, 7);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_frame_is_exact)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_frame_is_exact), cmocka_unit_test(changed_codec_data)};
   return cmocka_run_group_tests_name("video_exact", tests, scratch_make, scratch_remove);
 }

@@ -93,6 +93,18 @@ static void failures_come_in_their_turn(void **state) {
     }
     dgam_pool_release(p, &r);
   }
+  /* the reason comes through, however long the path is */
+  char path[5001];
+  for (size_t n = 300; n <= 5000; n += 235) {
+    for (size_t i = 0; i < n; i++) path[i] = i % 200 ? 'x' : '/';
+    path[n] = 0;
+    const char *reason = n < 4096 ? "open the video: No such file or directory" : "open the video: File name too long";
+    dgam_pool_result r;
+    assert_ok(dgam_pool_submit(p, path, &s));
+    assert_ok(dgam_pool_next(p, &r));
+    if (!strstr(r.message, reason)) fail_msg("'%s' for a path of %zu bytes, expected '%s'", r.message, n, reason);
+    dgam_pool_release(p, &r);
+  }
   s.clip_len = 0;
   assert_fails(dgam_pool_submit(p, paths[0], &s), DGAM_EINVAL, "clip_len");
   dgam_pool_destroy(p);

@@ -237,6 +237,18 @@ static void wrong_options_are_named(void **state) {
   assert_fails(dgam_sampling_check(&s), DGAM_EINVAL, "ratio is 2 to");
   s = dgam_sampling_defaults(), s.crop = DGAM_CROP_THREE, s.short_side = 100;
   assert_fails(dgam_sampling_check(&s), DGAM_EINVAL, "short_side is 100, expected 224");
+
+  /* each in range, their products are not */
+  s = dgam_sampling_defaults(), s.clips_rule = DGAM_CLIPS_DENSE_TEST, s.crop = DGAM_CROP_TEN, s.clips = s.positions = 1 << 16;
+  assert_fails(dgam_sampling_check(&s), DGAM_EINVAL, "65536 x 65536 x 10, expected at most 1048576");
+  s.clips = 1 << 10, s.positions = 103;
+  assert_fails(dgam_sampling_check(&s), DGAM_EINVAL, "1024 x 103 x 10");
+  s.positions = 102, s.clip_len = 8;
+  assert_fails(dgam_sampling_check(&s), DGAM_EINVAL, "1044480 views of 3 x 8 x 224 x 224 bytes");
+  s.clip_len = 4;
+  assert_ok(dgam_sampling_check(&s));
+  s = dgam_sampling_defaults(), s.clip_len = 1 << 20, s.out_w = s.out_h = 8192;
+  assert_fails(dgam_sampling_check(&s), DGAM_EINVAL, "1 views of 3 x 1048576 x 8192 x 8192");
 }
 
 int main(void) {

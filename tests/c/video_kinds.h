@@ -67,6 +67,8 @@ static const video_kind video_kinds[] = {
     {"png", "mov", NULL, 30, "rgba", 0, 0},
     {"rawvideo", "avi nut", NULL, 30, NULL, 0, 0},
     {"rawvideo", "nut", NULL, 30, "yuyv422", 0, 0},
+    {"rawvideo", "avi", NULL, 15, "pal8", 0, 0},
+    {"rawvideo", "mov", NULL, 15, "gray", 0, 0}, /* read with a palette */
     {"msmpeg4v2", "avi", "g=12:b=800000", 30, NULL, 0, 0},
     {"wmv2", "avi asf", "g=12:b=800000", 30, NULL, 0, 0},
     {"flv", "flv avi", "g=12:b=800000", 30, NULL, 0, 0},

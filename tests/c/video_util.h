@@ -110,8 +110,73 @@ static inline void film_numbers(dgam_video *v, const int64_t *frames, size_t n, 
   free(out);
 }
 
+static inline void put_chunk(FILE *f, const char *name, uint32_t bytes) {
+  uint8_t size[4] = {(uint8_t)bytes, (uint8_t)(bytes >> 8), (uint8_t)(bytes >> 16), (uint8_t)(bytes >> 24)};
+  fwrite(name, 1, 4, f);
+  fwrite(size, 1, 4, f);
+}
+
+static inline void put_words(FILE *f, const uint32_t *words, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    for (int byte = 0; byte < 4; byte++) fputc((int)(words[i] >> (8 * byte) & 255), f);
+}
+
+/* Frames 0 .. n-1 of the film with a palette, uncompressed in AVI: index i of the first half stands for 3 bits of red, 3 of
+ * green, 2 of blue; in the middle of the file another palette follows, for indices with all bits turned. */
+static inline dgam_status film_write_palette(const char *path, const dgam_encoder_spec *spec, int n) {
+  uint32_t w = (uint32_t)spec->width, h = (uint32_t)spec->height, row = (w + 3) / 4 * 4, size = row * h, palette[2][256];
+  for (uint32_t i = 0; i < 256; i++)
+    palette[0][i] = palette[1][255 - i] = (i >> 5) * 36 << 16 | (i >> 2 & 7) * 36 << 8 | (i & 3) * 85;
+  uint32_t fps = (uint32_t)spec->fps_num, movi = 4 + (uint32_t)n * (8 + size) + 8 + 4 + 1024;
+  uint32_t avih[14] = {1000000 / fps, 0, 0, 0, (uint32_t)n, 0, 1, size, w, h};
+  uint32_t strh[14] = {0x73646976 /* vids */, 0, 0, 0, 0, 1, fps, 0, (uint32_t)n, size};
+  uint32_t strf[10] = {40, w, h, 1 | 8 << 16, 0, size, 0, 0, 256};
+  uint32_t strl = 4 + 8 + sizeof strh + 8 + sizeof strf + 1024, hdrl = 4 + 8 + sizeof avih + 8 + strl;
+  uint8_t *rgb = malloc(3 * (size_t)w * h), *line = calloc(row, 1);
+  FILE *f = fopen(path, "wb");
+  assert_true(rgb && line && f);
+  put_chunk(f, "RIFF", 4 + 8 + hdrl + 8 + movi);
+  fwrite("AVI ", 1, 4, f);
+  put_chunk(f, "LIST", hdrl);
+  fwrite("hdrl", 1, 4, f);
+  put_chunk(f, "avih", sizeof avih);
+  put_words(f, avih, 14);
+  put_chunk(f, "LIST", strl);
+  fwrite("strl", 1, 4, f);
+  put_chunk(f, "strh", sizeof strh);
+  put_words(f, strh, 14);
+  put_chunk(f, "strf", sizeof strf + 1024);
+  put_words(f, strf, 10);
+  put_words(f, palette[0], 256);
+  put_chunk(f, "LIST", movi);
+  fwrite("movi", 1, 4, f);
+  for (int k = 0; k < n; k++) {
+    int half = k >= n / 2;
+    if (k == n / 2) {
+      put_chunk(f, "00pc", 4 + 1024); /* from entry 0 on, 256 (written 0) entries: R, G, B, unused */
+      put_words(f, (uint32_t[1]){0}, 1);
+      for (int i = 0; i < 256; i++)
+        for (int byte = 2; byte >= -1; byte--) fputc(byte < 0 ? 0 : (int)(palette[1][i] >> (8 * byte) & 255), f);
+    }
+    film_frame(rgb, (int)w, (int)h, k);
+    put_chunk(f, "00db", size);
+    for (uint32_t y = h; y-- > 0;) { /* from below */
+      for (uint32_t x = 0; x < w; x++) {
+        const uint8_t *p = rgb + 3 * ((size_t)y * w + x);
+        line[x] = (uint8_t)((p[0] >> 5 << 5 | p[1] >> 5 << 2 | p[2] >> 6) ^ (half ? 255 : 0));
+      }
+      fwrite(line, 1, row, f);
+    }
+  }
+  free(rgb), free(line);
+  assert_int_equal(fclose(f), 0);
+  return DGAM_OK;
+}
+
 /* Writes frames 0 .. n-1 of the film with `spec`. */
 static inline dgam_status film_write(const char *path, const dgam_encoder_spec *spec, int n) {
+  /* swscale makes no palettes */
+  if (spec->pixels && strcmp(spec->pixels, "pal8") == 0) return film_write_palette(path, spec, n);
   dgam_encoder *e;
   DGAM_TRY(dgam_encoder_open(&e, path, spec));
   uint8_t *rgb = malloc((size_t)3 * (size_t)spec->width * (size_t)spec->height);

@@ -72,6 +72,8 @@ describe("dgam.video", function()
     assert.matches("clip_len is 0", message { clip_len = 0 })
     assert.matches("short_side is 10", message { crop = "centre", size = 32, short = 10 })
     assert.matches("area is 0 to 1", message { area = { 0, 1 } })
+    assert.matches("clips x positions x crops are 65536 x 65536 x 1",
+      message { rule = "dense-test", clips = 65536, positions = 65536, crop = "centre", size = 8, clip_len = 1 })
   end)
 
   it("writes the same bytes for the same frames, and only whole files", function()
@@ -112,6 +114,27 @@ describe("dgam.video", function()
     film.write(path, 30, 64, 48, { codec = "mpeg4", options = "g=10:bf=2:b=2000000" })
     assert.equal(30, video.info(path).frames)
     assert.has_error(function() video.info(path, { index = 3 }) end, "option 'index' is 3, expected a string")
+  end)
+
+  it("tells that pictures are stored mirrored, also from the index", function()
+    local path, before = dir .. "/upside-down.mp4", video.index
+    local bytes = support.bytes(dir .. "/b.mp4")
+    local at = bytes:find("tkhd", 1, true) + 44 -- its matrix
+    film.text(path, bytes:sub(1, at - 1) .. (">i4i4i4i4i4"):pack(65536, 0, 0, 0, -65536) .. bytes:sub(at + 20))
+    lfs.touch(path, os.time() - 60)
+    video.index = dir
+    finally(function() video.index = before end)
+    for _ = 1, 2 do
+      local info = video.info(path)
+      assert.same({ 180, true }, { info.rotation, info.mirrored })
+    end
+    local said, real = {}, print
+    _G.print = function(line) said[#said + 1] = line end -- luacheck: ignore
+    local ok, why = pcall(require("dgam.cli.info").run, { path })
+    _G.print = real -- luacheck: ignore
+    assert(ok, why)
+    assert.matches("64 x 48, turned by 180 degrees, mirrored", table.concat(said, "\n"), 1, true)
+    assert.False(video.info(dir .. "/b.mp4").mirrored)
   end)
 
   it("says what is wrong with a file", function()

@@ -130,7 +130,8 @@ end
 local function info_video(path)
   local v = require("dgam.video").info(path)
   field("format", ("video, %s, %s"):format(v.format, v.codec))
-  field("pictures", ("%d x %d%s"):format(v.width, v.height, v.rotation ~= 0 and (", turned by %g degrees"):format(v.rotation) or ""))
+  local turned = v.rotation ~= 0 and (", turned by %g degrees"):format(v.rotation) or ""
+  field("pictures", ("%d x %d%s%s"):format(v.width, v.height, turned, v.mirrored and ", mirrored" or ""))
   field("frames", ("%d%s"):format(v.frames, v.fps > 0 and (", %g a second, %.1f s"):format(v.fps, v.frames / v.fps) or ""))
   field("coded", v.intra and "every frame by itself" or "frames from one another")
 end
