@@ -53,6 +53,34 @@ describe("dgam.data", function()
       fails("own: no classes are named", data.open, text("own.csv", "path,label\na.avi,0\n"))
     end)
 
+    it("keeps apart numbers that count classes and numbers that name them", function()
+      local lfs = require "lfs"
+      for _, path in ipairs { "num", "num/1", "num/2", "num/10" } do lfs.mkdir(dir .. "/" .. path) end
+      for _, class in ipairs { "1", "2", "10" } do
+        for i = 1, 3 do text(("num/%s/%d.avi"):format(class, i), "") end
+      end
+      local function of_folder(d)
+        for _, item in ipairs(d.items) do assert.equal(item.path:match "([^/]+)/[^/]+$", d.classes[item.label]) end
+        return #d
+      end
+      local d = data.open(dir .. "/num")
+      assert.equal(9, of_folder(d))
+      d:deal({ test = 1 / 3, val = 0 }):save_lists(dir .. "/numlists")
+      assert.equal(9, of_folder(data.open(dir .. "/numlists/dataset.lua")))
+      local list = text("num/list.txt", "1/1.avi 0\n10/1.avi 1\n2/1.avi 2\n")
+      assert.equal(3, of_folder(data.open(list)))
+      local t = { root = dir .. "/num", classes = { "1", "2", "10" }, splits = { all = list } }
+      fails("list.txt:2: label 1 is class '1' by its name and '2' by its number; set labels", data.open, t)
+      t.splits.all = { format = "csv", file = text("num/list.csv", "path,label\n1/1.avi,1\n10/1.avi,10\n2/1.avi,2\n") }
+      fails("list.csv:2: label 1 is class '1' by its name", data.open, t)
+      t.labels = "name"
+      assert.equal(3, of_folder(data.open(t)))
+      t.labels = "number"
+      fails("list.csv:3: label 10 is out of range", data.open, t)
+      t.labels = "both"
+      fails('labels is both, expected "number" or "name"', data.open, t)
+    end)
+
     it("names file and line of what is wrong in a list", function()
       local function open(content, more)
         local t = { root = dir, classes = { "run", "walk" }, splits = { train = text("b.txt", content) } }

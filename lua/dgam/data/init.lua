@@ -13,6 +13,8 @@
 --   name       for messages
 --   classes    list of names, or a file with one a line. May be left out for class folders, and for lists whose paths have the
 --              class as the last folder
+--   labels     "number" or "name": what a whole number in a list is, where classes are named by numbers; "number" where the
+--              class names come from the paths
 --   root       folder that paths in the lists start from, or a list of folders that are tried in turn; relative ones start
 --              at the description's folder (at the current one for a table)
 --   splits     { train = LIST, val = LIST, test = LIST }; a LIST is a file name, or { file =, format =, ... }:
@@ -258,8 +260,16 @@ function Dataset:save_lists(folder)
     end
     fs.write(folder .. "/metadata.csv", table.concat(rows))
   end
-  fs.write(folder .. "/dataset.lua", ("return {\n  name = %q,\n  root = %q,\n  classes = \"classes.txt\",\n  splits = {\n%s  },\n%s}\n")
-    :format(self.name, root, table.concat(splits), #names > 0 and '  metadata = "metadata.csv",\n' or ""))
+  fs.write(folder .. "/dataset.lua", ([[
+return {
+  name = %q,
+  root = %q,
+  classes = "classes.txt",
+  labels = "number",
+  splits = {
+%s  },
+%s}
+]]):format(self.name, root, table.concat(splits), #names > 0 and '  metadata = "metadata.csv",\n' or ""))
 end
 
 -- --- opening ---
@@ -269,8 +279,8 @@ local function absolute(path, base)
   return base == "" and path or base .. "/" .. path
 end
 
-local function class_table(names)
-  local classes = { index = {} }
+local function class_table(names, labels)
+  local classes = { index = {}, labels = labels }
   for i, name in ipairs(names) do
     if classes.index[name] then error(("class '%s' is named twice"):format(name), 0) end
     classes[i], classes.index[name] = name, i
@@ -525,7 +535,7 @@ local function add_metadata(file, items)
 end
 
 local KNOWN = { "name", "classes", "root", "splits", "items", "metadata", "fields", "options", "prepare", "finish", "allow_overlap",
-  "about" }
+  "labels", "about" }
 
 --- A dataset from a description table.
 local function build(description, base, options)
@@ -551,14 +561,17 @@ local function build(description, base, options)
     description = more
   end
   local roots = roots_of(description, root_base, options)
-  local names = description.classes
+  local names, labels = description.classes, description.labels
+  if labels ~= nil and labels ~= "number" and labels ~= "name" then
+    error(("%s: labels is %s, expected \"number\" or \"name\""):format(description.name, tostring(labels)), 0)
+  end
   if type(names) == "string" then names = lists.classes(find_file(names, base, roots)) end
   if not names and description.splits then
-    names = classes_from_folders(description.splits, roots) or classes_from_labels(description.splits, base, roots) or
-      classes_from_paths(description.splits, base, roots)
+    names = classes_from_folders(description.splits, roots) or classes_from_labels(description.splits, base, roots)
+    if not names then names, labels = classes_from_paths(description.splits, base, roots), "number" end
   end
   if not names or #names == 0 then error(("%s: no classes are named"):format(description.name), 0) end
-  local classes = class_table(names)
+  local classes = class_table(names, labels)
   local items = description.items
   if items then
     local split_of = {}

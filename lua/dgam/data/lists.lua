@@ -64,18 +64,23 @@ function lists.classes(file)
 end
 
 --- A label as it stands in a list: a number from 0, or a class name. Returns the position in `classes`, from 1.
--- @param classes list of names, with index = name -> position
+-- @param classes list of names, with index = name -> position, and labels = "number" or "name" where a whole number can only be
+--   that. Without it a number that is also the name of another class is an error
 function lists.label(classes, word, file, line)
-  local number = word:find "^[+-]?%d+$" and math.tointeger(tonumber(word))
-  if number and not classes.index[word] then
-    if number < 0 or number >= #classes then
-      lists.fail(file, line, "label %s is out of range, expected 0 to %d (%d classes)", word, #classes - 1, #classes)
+  local number = classes.labels ~= "name" and word:find "^[+-]?%d+$" and math.tointeger(tonumber(word))
+  local at = not (number and classes.labels == "number") and classes.index[word]
+  if number and number >= 0 and number < #classes then
+    if at and at ~= number + 1 then
+      lists.fail(file, line, "label %s is class '%s' by its name and '%s' by its number; set labels = \"name\" or \"number\"",
+        word, classes[at], classes[number + 1])
     end
     return number + 1
   end
-  local at = classes.index[word]
   if at then return at end
-  if tonumber(word) then lists.fail(file, line, "label %s is not a whole number", word) end
+  if number then
+    lists.fail(file, line, "label %s is out of range, expected 0 to %d (%d classes)", word, #classes - 1, #classes)
+  end
+  if tonumber(word) and classes.labels ~= "name" then lists.fail(file, line, "label %s is not a whole number", word) end
   lists.fail(file, line, "%s", suggest.unknown("class", word, classes))
 end
 
