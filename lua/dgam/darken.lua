@@ -123,7 +123,14 @@ local function describe(t)
   return table.concat(lines, "\n") .. "\n"
 end
 
+--- Whether two paths lead to one file or folder; false if one of them does not exist.
+local function same(a, b)
+  a, b = lfs.attributes(a), lfs.attributes(b)
+  return a and b and a.ino == b.ino and a.dev == b.dev
+end
+
 local function film(input, output, o, preset, name)
+  if same(input, output) then error(("%s is input and output at once"):format(input), 0) end
   local v <close> = video.open(input)
   local info, count = v:info(), v:count()
   if count < 1 then error(("%s has no frame"):format(input), 0) end
@@ -170,10 +177,8 @@ function darken.file(input, output, options)
   if not CAN_HOLD_MJPEG[extension(output)] then
     error(("%s: the ending is '%s', expected .avi, .mkv, .mov or .mp4"):format(output, extension(output)), 0)
   end
-  local a, b = lfs.attributes(input), lfs.attributes(output)
-  if not a then error(("%s does not exist"):format(input), 0) end
-  if b and a.ino == b.ino and a.dev == b.dev then error(("%s is input and output at once"):format(input), 0) end
-  if b and not o.overwrite then return nil end
+  if not lfs.attributes(input) then error(("%s does not exist"):format(input), 0) end
+  if lfs.attributes(output) and not o.overwrite and not same(input, output) then return nil end
   return film(input, output, o, preset, input:match "[^/]+$")
 end
 
@@ -203,6 +208,7 @@ end
 function darken.tree(input, output, options, note)
   local o, preset = check(options)
   if lfs.attributes(input, "mode") ~= "directory" then error(("%s is not a folder"):format(input), 0) end
+  if same(input, output) then error(("%s is input and output at once, expected another folder"):format(input), 0) end
   local list = videos(input, "", {})
   if #list == 0 then error(("%s holds no video"):format(input), 0) end
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)

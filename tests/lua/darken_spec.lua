@@ -9,6 +9,8 @@ local support = require "support"
 local message = support.message
 local bytes = support.bytes
 
+local quiet = { advance = function() end, finish = function() end }
+
 local folder
 
 local function luma(path)
@@ -91,7 +93,6 @@ describe("darken", function()
   end)
 
   it("does a tree, and goes on past a file that is no video", function()
-    local quiet = { advance = function() end, finish = function() end }
     local r = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
     local again = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
     assert.same({ 2, 0, 1 }, { r.done, r.kept, #r.failed })
@@ -100,6 +101,18 @@ describe("darken", function()
     assert.is_truthy(lfs.attributes(folder .. "/out/a b/wave.avi", "mode"))
     assert.is_nil(lfs.attributes(folder .. "/out/broken.mp4", "mode"))
     assert.equal(32, video.info(folder .. "/out/jump.avi").width)
+  end)
+
+  it("never writes over its input", function()
+    local tree, out = folder .. "/own", folder .. "/ownout"
+    assert(lfs.mkdir(tree) and lfs.mkdir(out))
+    assert(os.execute(("cp '%s/in/jump.avi' '%s/a.avi'"):format(folder, tree)))
+    local original = bytes(tree .. "/a.avi")
+    assert.matches("own is input and output at once", message(darken.tree, tree, tree .. "/.", { overwrite = true }))
+    assert(lfs.link(tree .. "/a.avi", out .. "/a.avi", true))
+    local r = darken.tree(tree, out, { overwrite = true }, quiet)
+    assert.same({ 0, 1 }, { r.done, #r.failed })
+    assert.is_true(original == bytes(tree .. "/a.avi"))
   end)
 
   it("refuses what it cannot do", function()
