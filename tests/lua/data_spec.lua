@@ -1,4 +1,5 @@
 -- dgam.data: descriptions, lists, filters, and the loader.
+local lfs = require "lfs"
 local film = require "film"
 local data = require "dgam.data"
 local lists = require "dgam.data.lists"
@@ -54,7 +55,6 @@ describe("dgam.data", function()
     end)
 
     it("keeps apart numbers that count classes and numbers that name them", function()
-      local lfs = require "lfs"
       for _, path in ipairs { "num", "num/1", "num/2", "num/10" } do lfs.mkdir(dir .. "/" .. path) end
       for _, class in ipairs { "1", "2", "10" } do
         for i = 1, 3 do text(("num/%s/%d.avi"):format(class, i), "") end
@@ -118,7 +118,6 @@ describe("dgam.data", function()
     end)
 
     it("takes several roots, folders of pictures, and links that lead back", function()
-      local lfs = require "lfs"
       local a, b = dir .. "/roots/a", dir .. "/roots/b"
       for _, path in ipairs { dir .. "/roots", a, b, a .. "/run", b .. "/run", b .. "/walk", b .. "/walk/clip1" } do lfs.mkdir(path) end
       text("roots/a/run/1.avi", "")
@@ -370,7 +369,6 @@ describe("dgam.data", function()
   end)
 
   describe("descriptions of datasets", function()
-    local lfs = require "lfs"
     local function tree(name, files)
       local root = dir .. "/" .. name
       for path, content in pairs(files) do
@@ -471,14 +469,19 @@ describe("dgam.data", function()
       assert.same({ test = 1, train = 3, val = 1 }, data.open(dir .. "/clean/dataset.lua"):count "split")
       bar.n = 0
       assert.equal(1, #run().unreadable)
-      assert.equal(0, bar.n) -- all was known
-      text("bad.avi", "still no video")
+      assert.equal(1, bar.n) -- all was known but what could not be read
+      assert(lfs.touch(dir .. "/copy.avi", 1, 1))
+      bar.n = 0
       run()
+      assert.equal(2, bar.n) -- and what has changed
+      text("bad.avi", support.bytes(dir .. "/train/run/clip 4.avi"))
+      bar.n = 0
+      assert.equal(0, #run().unreadable)
       assert.equal(1, bar.n)
-      local state = io.open(dir .. "/state.csv"):read "a" -- killed within a line
+      local state = support.bytes(dir .. "/state.csv") -- killed within a line
       text("state.csv", state:sub(1, -20))
       bar.n = 0
-      assert.equal(1, #run().unreadable)
+      run()
       assert.equal(1, bar.n)
       bar.n = 0
       run()
@@ -490,6 +493,33 @@ describe("dgam.data", function()
       assert.equal(1, #counted.short)
       assert.matches("21 frames, the list says 30", counted.short[1].message, 1, true)
     end)
+  end)
+
+  it("checks again what failed for a time, and folders of pictures of which one has changed", function()
+    local check = require "dgam.data.check"
+    local function picture(k, grey)
+      text(("shots/%d.ppm"):format(k), "P6 16 16 255\n" .. string.char(grey):rep(3 * 16 * 16))
+      assert(lfs.touch(("%s/shots/%d.ppm"):format(dir, k), 1000, grey))
+    end
+    assert(lfs.mkdir(dir .. "/shots"))
+    for k = 1, 3 do picture(k, 10 * k) end
+    assert(lfs.touch(dir .. "/shots", 1000, 20))
+    local d = data.open { root = dir, classes = { "run" }, items = { { path = "shots", label = 1 } } }
+    local bar = { n = 0, finish = function() end, advance = function(self, n) self.n = self.n + n end }
+    local function read(limits)
+      bar.n = 0
+      return #check.run(d, { state = dir .. "/shots.csv", bar = bar, limits = limits }).unreadable, bar.n
+    end
+    assert.same({ 1, 1 }, { read { pixels = 64 } })
+    assert.same({ 0, 1 }, { read() })
+    assert.same({ 0, 0 }, { read() })
+    picture(2, 200)
+    assert.equal(20, lfs.attributes(dir .. "/shots", "modification"))
+    assert.same({ 0, 1 }, { read() })
+    text("shots/2.ppm", support.bytes(dir .. "/shots/2.ppm") .. "more") -- another size, the same time
+    assert(lfs.touch(dir .. "/shots/2.ppm", 1000, 200))
+    assert.same({ 0, 1 }, { read() })
+    assert.same({ 0, 0 }, { read() })
   end)
 
   describe("lists", function()

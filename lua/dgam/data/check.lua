@@ -1,7 +1,7 @@
 --- dgam.data.check: reads every file of a dataset to its end and says what is wrong with it.
 --
 -- All cores decode. What was found is appended to a state file at once, so a check that was stopped, or killed, goes on, and
--- a file is read again only when its size or time has changed.
+-- a file is read again only when its size or time has changed, or when it could not be read.
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
 local progress = require "dgam.progress"
@@ -46,6 +46,19 @@ local function read_state(path)
   return known
 end
 
+--- Size and time of change of a file; of a folder of pictures the sum and the latest of its files. Zeros if there is none.
+local function stamp_of(path)
+  local a = lfs.attributes(path) or { size = 0, modification = 0 }
+  if a.mode ~= "directory" then return a.size, a.modification end
+  local size, time = 0, a.modification
+  local ok, names = pcall(lists.folder, path) -- one that cannot be read is told by the decoder
+  for _, name in ipairs(ok and names or {}) do
+    local file = lfs.attributes(path .. "/" .. name) or { size = 0, modification = 0 }
+    size, time = size + file.size, math.max(time, file.modification)
+  end
+  return size, time
+end
+
 --- Decodes what is not known yet; returns path -> record.
 local function read_all(dataset, o)
   local known = o.state and read_state(o.state) or {}
@@ -53,12 +66,12 @@ local function read_all(dataset, o)
   for _, item in ipairs(dataset.items) do
     local path = item.path
     if not records[path] then
-      local a = lfs.attributes(path) or { size = 0, modification = 0 }
+      local size, time = stamp_of(path)
       local r = known[path]
-      if r and r.size == a.size and r.time == a.modification then
+      if r and r.size == size and r.time == time and r.error == "" then -- what failed may be mended: a disk, a permission
         records[path] = r
       else
-        records[path], stamps[path] = {}, a
+        records[path], stamps[path] = {}, { size = size, time = time }
         todo[#todo + 1] = path
       end
     end
@@ -75,7 +88,7 @@ local function read_all(dataset, o)
     local path = todo[done]
     local info, why = pool:next()
     info = info or { frames = 0, width = 0, height = 0 }
-    local r = { path = path, size = stamps[path].size, time = stamps[path].modification, frames = info.frames, width = info.width,
+    local r = { path = path, size = stamps[path].size, time = stamps[path].time, frames = info.frames, width = info.width,
       height = info.height, content = info.content or "", error = why or "" }
     records[path] = r
     if file then
