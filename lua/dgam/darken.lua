@@ -19,6 +19,7 @@
 --   overwrite   true: files that exist are made again                                       false
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
+local lists = require "dgam.data.lists"
 local camera = require "dgam.camera"
 local progress = require "dgam.progress"
 local rng = require "dgam.rng"
@@ -33,8 +34,6 @@ darken.options = { "camera", "lux", "light", "scale", "jitter", "model", "stages
 local SUBFRAMES = 5 -- moments averaged over the exposure
 local METERED = 8   -- frames that the exposure control looks at
 local CAN_HOLD_MJPEG = { avi = true, mkv = true, mov = true, mp4 = true }
-local VIDEO = { avi = true, mkv = true, mov = true, mp4 = true, webm = true, m4v = true, mpg = true, mpeg = true, wmv = true,
-  flv = true, ["3gp"] = true, ts = true }
 
 local function extension(path) return (path:match "%.([^./]+)$" or ""):lower() end
 
@@ -182,26 +181,25 @@ function darken.file(input, output, options)
   return film(input, output, o, preset, input:match "[^/]+$")
 end
 
---- Relative paths of the videos below a folder, sorted.
-local function videos(root, below, out)
-  local names = {}
-  for entry in lfs.dir(root .. "/" .. below) do
-    if entry:sub(1, 1) ~= "." then names[#names + 1] = entry end
+--- Names of the dark videos: those of the bright ones, with .avi where the ending cannot hold MJPEG. It is put behind the whole
+-- name of a folder of pictures, and of a video that would share its name with another; a name still shared is an error.
+local function targets_of(list)
+  local short, sharing, out, from = {}, {}, {}, {}
+  for i, path in ipairs(list) do
+    short[i] = CAN_HOLD_MJPEG[extension(path)] and path or lists.is_video(path) and path:gsub("%.[^./]+$", ".avi") or path .. ".avi"
+    sharing[short[i]] = (sharing[short[i]] or 0) + 1
   end
-  table.sort(names)
-  for _, entry in ipairs(names) do
-    local path = below == "" and entry or below .. "/" .. entry
-    local mode = lfs.attributes(root .. "/" .. path, "mode")
-    if mode == "directory" then
-      videos(root, path, out)
-    elseif mode == "file" and VIDEO[extension(entry)] then
-      out[#out + 1] = path
-    end
+  for i, path in ipairs(list) do
+    out[i] = sharing[short[i]] > 1 and short[i] ~= path and path .. ".avi" or short[i]
+    local other = from[out[i]]
+    if other then error(("%s and %s would both become %s, expected names that differ"):format(other, path, out[i]), 0) end
+    from[out[i]] = path
   end
   return out
 end
 
---- Darkens every video below a folder. Names stay; only an ending that cannot hold MJPEG becomes .avi. A file that fails is
+--- Darkens every video below a folder, folders of pictures too; links are followed, but not back to a folder one is in. Names
+-- stay; only an ending that cannot hold MJPEG becomes .avi (of a.avi and a.webm the second a.webm.avi). A file that fails is
 -- reported and left out; what exists is kept, so an interrupted run goes on.
 -- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
 -- @return { done, kept, failed = list of messages, luma, lux (means over what was done) }
@@ -209,11 +207,13 @@ function darken.tree(input, output, options, note)
   local o, preset = check(options)
   if lfs.attributes(input, "mode") ~= "directory" then error(("%s is not a folder"):format(input), 0) end
   if same(input, output) then error(("%s is input and output at once, expected another folder"):format(input), 0) end
-  local list = videos(input, "", {})
+  local list = {}
+  lists.videos(input, function(path) list[#list + 1] = path end)
   if #list == 0 then error(("%s holds no video"):format(input), 0) end
+  local targets = targets_of(list)
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
-  for _, path in ipairs(list) do
-    local target = output .. "/" .. (CAN_HOLD_MJPEG[extension(path)] and path or path:gsub("%.[^./]+$", ".avi"))
+  for i, path in ipairs(list) do
+    local target = output .. "/" .. targets[i]
     paths.make_folder(target:match "^(.*)/")
     if lfs.attributes(target, "mode") and not o.overwrite then
       result.kept = result.kept + 1

@@ -103,6 +103,32 @@ describe("darken", function()
     assert.equal(32, video.info(folder .. "/out/jump.avi").width)
   end)
 
+  it("gives every video a name of its own, and goes round no circle", function()
+    local function tree(name, files)
+      assert(lfs.mkdir(folder .. "/" .. name))
+      for _, file in ipairs(files) do
+        assert(os.execute(("cp '%s/in/jump.avi' '%s/%s/%s'"):format(folder, folder, name, file)))
+      end
+      return folder .. "/" .. name
+    end
+    local function names(path)
+      local f <close> = assert(io.popen(("cd '%s' && find . -name '*.avi' | LC_ALL=C sort"):format(path)))
+      return f:read "a"
+    end
+    local bright = tree("names", { "a.avi", "a.webm", "b.webm", "c.webm", "c.wmv" })
+    assert(lfs.link(".", bright .. "/loop", true))
+    assert(lfs.mkdir(bright .. "/shots.1"))
+    local f <close> = assert(io.open(bright .. "/shots.1/1.ppm", "wb"))
+    f:write("P6 16 16 255\n", ("x"):rep(3 * 16 * 16))
+    f:close()
+    local r = darken.tree(bright, folder .. "/names out", {}, quiet)
+    assert.same({ 6, {} }, { r.done, r.failed })
+    assert.equal("./a.avi\n./a.webm.avi\n./b.avi\n./c.webm.avi\n./c.wmv.avi\n./shots.1.avi\n", names(folder .. "/names out"))
+    bright = tree("clash", { "a.avi", "a.webm", "a.webm.avi" })
+    assert.matches("a.webm and a.webm.avi would both become a.webm.avi", message(darken.tree, bright, folder .. "/clash out"))
+    assert.is_nil(lfs.attributes(folder .. "/clash out"))
+  end)
+
   it("never writes over its input", function()
     local tree, out = folder .. "/own", folder .. "/ownout"
     assert(lfs.mkdir(tree) and lfs.mkdir(out))
