@@ -33,26 +33,32 @@ darken.options = { "camera", "lux", "light", "scale", "jitter", "model", "stages
 
 local SUBFRAMES = 5 -- moments averaged over the exposure
 local METERED = 8   -- frames that the exposure control looks at
+local AT_ONCE = 1 << 24 -- bytes of pixels that are turned into light together, a frame at least
 local CAN_HOLD_MJPEG = { avi = true, mkv = true, mov = true, mp4 = true }
 
 local function extension(path) return (path:match "%.([^./]+)$" or ""):lower() end
 
+local LIGHT = {} -- of the sRGB values 0 to 255
+for value = 0, 255 do
+  local v = value / 255
+  LIGHT[value + 1] = v <= 0.04045 and v / 12.92 or ((v + 0.055) / 1.055) ^ 2.4
+end
+
 --- Light of 8-bit sRGB pixels, averaged over blocks: uint8 [T,3,H,W] -> float [T,3,H/scale,W/scale], 1 = white.
 function darken.light(frames, scale)
   local torch = require "torch"
-  local v = frames:float() / 255
-  v = torch.where(v:le(0.04045), v / 12.92, ((v + 0.055) / 1.055):pow(2.4))
-  return torch.avg_pool2d(v, { scale, scale })
+  local light = torch.tensor(LIGHT, { dtype = "float32" }):index_select(1, frames:flatten():int():add_(1)):view(frames.shape)
+  return torch.avg_pool2d(light, { scale, scale })
 end
 
 --- A reader of light by frame number: read(n, first) -> float [3,H,W]. No frame before `first` will be asked for again.
 local function reader(v, count, scale)
-  local kept, from = {}, 1
-  local CHUNK = 8
+  local kept, from, info = {}, 1, v:info()
+  local together = math.max(1, math.min(8, AT_ONCE // (3 * info.width * info.height)))
   return function(n, first)
     n = math.min(n, count)
     if not kept[n] then
-      local last = math.min(count, n + CHUNK - 1)
+      local last = math.min(count, n + together - 1)
       local light = darken.light(v:frames(n, last), scale)
       for k = n, last do kept[k] = light:select(1, k - n + 1) end
     end
@@ -83,10 +89,14 @@ local function blend(read, n, frames)
   return sum:contiguous()
 end
 
+--- Mean light of red, green and blue, over frames from all of the video, one after the other: large ones are heavy.
 local function meter(v, count, scale)
-  local list = {}
-  for k = 1, math.min(METERED, count) do list[k] = 1 + (k - 1) * count // math.min(METERED, count) end
-  return darken.light(v:frames(list), scale):mean({ 1, 3, 4 }):totable()
+  local n, sum = math.min(METERED, count), 0
+  for k = 1, n do
+    local at = 1 + (k - 1) * count // n
+    sum = darken.light(v:frames(at, at), scale):mean({ 1, 3, 4 }) / n + sum
+  end
+  return sum:totable()
 end
 
 local function check(options)

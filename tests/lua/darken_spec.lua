@@ -36,6 +36,10 @@ describe("darken", function()
     local x = torch.tensor { { { { 0, 255 }, { 128, 10 } } } }:to "uint8":expand(1, 3, 2, 2)
     local want = (0 + 1 + ((128 / 255 + 0.055) / 1.055) ^ 2.4 + 10 / 255 / 12.92) / 4
     assert.is_true(math.abs(darken.light(x, 2):max():item() - want) < 1e-6)
+    local all = torch.arange(0, 256):to "uint8":view(1, 1, 16, 16):expand(2, 3, 16, 16)
+    local v = all:float() / 255
+    v = torch.where(v:le(0.04045), v / 12.92, ((v + 0.055) / 1.055):pow(2.4))
+    assert.is_true((darken.light(all, 1) - v):abs():max():item() < 1e-6)
   end)
 
   it("keeps length, rate and names, and writes down what was used", function()
@@ -71,6 +75,21 @@ describe("darken", function()
     assert.is_true(dim < bright)
     local _, rough = at { lux = 2, stages = { temporal = false, spatial = false, coring = false } }
     assert.is_true(rough > noise)
+  end)
+
+  it("holds few frames of a large video", function()
+    local path = folder .. "/large.avi"
+    local e <close> = video.encoder(path, { width = 1920, height = 1080, fps = 30 })
+    for n = 1, 8 do e:write(torch.full({ 3, 1080, 1920 }, 10 * n):to "uint8") end
+    e:finish()
+    local f <close> = assert(io.open(folder .. "/large.lua", "wb"))
+    f:write(([[
+      require "dgam.darken".file(%q, %q, { scale = 8, lux = 1 })
+      print(io.open "/proc/self/status":read "a":match "VmHWM:%%s+(%%d+)")]]):format(path, folder .. "/large dark.avi"))
+    f:close()
+    local pipe <close> = assert(io.popen(("'%s/build/dgamlua' '%s/large.lua'"):format(dgamlua.root, folder)))
+    local peak = pipe:read "n" / 1024
+    assert.is_true(peak < 700, ("%.0f MB"):format(peak)) -- 8 frames as floats are 190, and every step of a formula as much again
   end)
 
   it("exposes over as many frames as an exposure lasts", function()
