@@ -114,6 +114,16 @@ local function check(options)
   if not camera.model[o.camera or "brio"] then
     error("darken: " .. suggest.unknown("camera", tostring(o.camera), { "brio", "arducam", "c920" }), 0)
   end
+  local stages = o.stages or {}
+  if type(stages) ~= "table" then error(("darken: stages is %s, expected a table"):format(tostring(stages)), 0) end
+  o.stages, o.jpeg = {}, true
+  for k, on in pairs(stages) do
+    if k == "jpeg" then o.jpeg = on else o.stages[k] = on end
+  end
+  local ok, c = pcall(camera.new, { width = 8, height = 8, camera = o.camera, model = o.model, stages = o.stages, jitter = o.jitter,
+    seed = o.seed })
+  if not ok then error("darken: " .. tostring(c):gsub("^[^\n]-%.lua:%d+: ", ""), 0) end
+  c:close()
   return o, preset
 end
 
@@ -151,16 +161,12 @@ local function film(input, output, o, preset, name)
   local stream = tonumber(fs.sha256(name):sub(1, 15), 16)
   local lux = o.lux
   if not lux then lux = preset.lux[1] + rng.new(o.seed or 0, stream):uniform() * (preset.lux[2] - preset.lux[1]) end
-  local stages, jpeg = {}, true
-  for k, on in pairs(o.stages or {}) do
-    if k == "jpeg" then jpeg = on else stages[k] = on end
-  end
-  local c <close>, how = camera.new { width = width, height = height, camera = o.camera, model = o.model, stages = stages,
+  local c <close>, how = camera.new { width = width, height = height, camera = o.camera, model = o.model, stages = o.stages,
     jitter = o.jitter, lux = lux, target = preset.target, mean = meter(v, count, o.scale), seed = o.seed, stream = stream }
   local fps = info.fps > 0 and info.fps or 30
   local read = reader(v, count, o.scale)
   local e <close> = video.encoder(output, { width = width, height = height, fps = fps,
-    quality = jpeg and math.tointeger(how.quality) or 100 })
+    quality = o.jpeg and math.tointeger(how.quality) or 100 })
   local luma = 0
   for n = 1, count do
     local frame = c:frame(blend(read, n, how.time * fps))
@@ -169,10 +175,15 @@ local function film(input, output, o, preset, name)
     e:write(frame)
     if dgamlua and dgamlua.interrupted() then error("interrupted", 0) end
   end
-  e:finish()
   how.camera, how.light, how.scale, how.seed, how.source = o.camera or "brio", o.light or "ELL", o.scale, o.seed or 0, name
   how.frames, how.width, how.height, how.fps, how.luma = count, width, height, fps, luma
-  fs.write(output .. ".camera.txt", describe(how))
+  local beside = output .. ".camera.txt"
+  fs.write(beside, describe(how)) -- first, so that no video is without it
+  local ok, why = pcall(e.finish, e)
+  if not ok then
+    os.remove(beside)
+    error(why, 0)
+  end
   return how
 end
 

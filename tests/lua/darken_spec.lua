@@ -174,6 +174,25 @@ describe("darken", function()
     assert.matches("is not a folder", message(darken.tree, bright, folder .. "/y"))
   end)
 
+  it("says once, before the first file, what is wrong with an option", function()
+    local function said(options) return message(darken.tree, folder .. "/in", folder .. "/never", options, quiet) end
+    assert.equal("darken: unknown option 'corin'; did you mean 'coring'?", said { stages = { corin = false } })
+    assert.equal("darken: jitter is -1, expected 1 to 100", said { jitter = -1 })
+    assert.equal("darken: option 'seed' is 1.5, expected a whole number", said { seed = 1.5 })
+    assert.equal("darken: stages is jpeg, expected a table", said { stages = "jpeg" })
+    assert.is_nil(lfs.attributes(folder .. "/never"))
+  end)
+
+  it("leaves no video without what was used, and no such text without a video", function()
+    local out = folder .. "/beside.avi"
+    assert(lfs.mkdir(out .. ".camera.txt"))
+    assert.matches("beside.avi.camera.txt", message(darken.file, folder .. "/in/jump.avi", out), 1, true)
+    assert.is_nil(lfs.attributes(out))
+    assert(lfs.rmdir(out .. ".camera.txt") and lfs.mkdir(out))
+    assert.matches("beside.avi", message(darken.file, folder .. "/in/jump.avi", out, { overwrite = true }), 1, true)
+    assert.is_nil(lfs.attributes(out .. ".camera.txt"))
+  end)
+
   it("reads its command line", function()
     local job = cli.parse { "in", "--camera=c920", "--lux", "0.1", "out", "--without", "jpeg", "--overwrite" }
     assert.same({ input = "in", output = "out", options = { camera = "c920", lux = 0.1, stages = { jpeg = false },
