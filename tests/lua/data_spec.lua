@@ -495,6 +495,32 @@ describe("dgam.data", function()
     end)
   end)
 
+  it("lets splits overlap that may, with fields for each clip, in checks and saved lists too", function()
+    local names = { "train/run/clip 1.avi", "train/walk/clip 1.avi", "train/run/clip 2.avi", "train/walk/clip 2.avi" }
+    local function list(name, ...)
+      local lines = {}
+      for i, k in ipairs { ... } do lines[i] = ("%s %d\n"):format(names[k], (k + 1) % 2) end
+      return text(name, table.concat(lines))
+    end
+    local d = data.open { root = dir, classes = { "run", "walk" }, allow_overlap = { "val/test" },
+      splits = { train = list("o1.txt", 1, 2), val = list("o2.txt", 3, 4), test = list("o3.txt", 3) },
+      metadata = text("o.csv", "path,light\n" .. names[3] .. ",ELL\n") }
+    assert.same({ test = 1, val = 1 }, d:where({ light = "ELL" }):count "split")
+    local bar = { advance = function() end, finish = function() end }
+    local check = require "dgam.data.check"
+    local r = check.run(d, { bar = bar, out = dir .. "/overlap" })
+    assert.same({ 0, 0, 0, 5 }, { #r.duplicate, #r.leak, #r.mislabelled, #r.clean.items })
+    assert.same(d:count "split", data.open(dir .. "/overlap/dataset.lua"):count "split")
+    d.items[1].path, d.items[2].path = d:split("val").items[1].path, d:split("val").items[2].path
+    r = check.run(d, { bar = bar })
+    assert.same({ 0, 2, 0, 3 }, { #r.duplicate, #r.leak, #r.mislabelled, #r.clean.items })
+    assert.matches("in 'train', the same pictures as .- in 'test'", r.leak[1].message)
+    d.items[3].label = 2
+    assert.equal(2, #check.run(d, { bar = bar }).mislabelled) -- of the two that share pictures with a test clip
+    d.description.allow_overlap = true
+    assert.equal(0, #check.run(d, { bar = bar }).leak)
+  end)
+
   it("checks again what failed for a time, and folders of pictures of which one has changed", function()
     local check = require "dgam.data.check"
     local function picture(k, grey)

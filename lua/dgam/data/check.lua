@@ -111,15 +111,23 @@ local function other_class(dataset, item)
   return other
 end
 
+--- The first of some clips with the same pictures that must not be there beside `item`: one of the same split, or of one that
+-- may not overlap with it.
+local function clash(dataset, before, item)
+  for _, other in ipairs(before) do
+    if other.split == item.split or not dataset:may_overlap(other.split, item.split) then return other end
+  end
+end
+
 local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 
 --- Checks a dataset.
 -- @param options threads = all cores, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
 --   lists, limits, bar
 -- @return report: { clips, unreadable, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
---   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split: the
---   test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks, and files named with
---   two labels.
+--   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
+--   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks,
+--   and files named with two labels.
 function check.run(dataset, options)
   suggest.check_options("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
   local o = setmetatable(options or {}, { __index = { threads = 2, min_frames = 1 } })
@@ -131,7 +139,7 @@ function check.run(dataset, options)
   local order = {}
   for i, item in ipairs(dataset.items) do order[i] = { item, SPLIT_RANK[item.split] or 4, i } end
   table.sort(order, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[3] < b[3]) end)
-  local first, bad = {}, {}
+  local of_content, bad = {}, {}
   for _, entry in ipairs(order) do
     local item = entry[1]
     local r = records[item.path]
@@ -145,21 +153,23 @@ function check.run(dataset, options)
       if item.frames and math.type(item.frames) == "integer" and r.frames < item.frames then
         tell("short", item, "%d frames, the list says %d", r.frames, item.frames)
       end
-      local before = first[r.content]
-      if not before then
-        first[r.content] = item
-      else
+      local same = of_content[r.content] or {}
+      of_content[r.content] = same
+      local before = clash(dataset, same, item)
+      if before then
         bad[item] = true
         if before.split ~= item.split then
           tell("leak", item, "in '%s', the same pictures as %s in '%s'", tostring(item.split), before.path, tostring(before.split))
         else
           tell("duplicate", item, "the same pictures as %s", before.path)
         end
-        if before.label ~= item.label then
-          tell("mislabelled", item, "labelled '%s', but %s, the same pictures, '%s'", dataset.classes[item.label], before.path,
-            dataset.classes[before.label])
-        end
       end
+      before = before or same[1]
+      if before and before.label ~= item.label then
+        tell("mislabelled", item, "labelled '%s', but %s, the same pictures, '%s'", dataset.classes[item.label], before.path,
+          dataset.classes[before.label])
+      end
+      if not bad[item] then table.insert(same, item) end
     end
   end
   local items = {}

@@ -49,6 +49,15 @@ function data.loader(dataset, options) return require "dgam.data.loader".new(dat
 
 -- --- a dataset ---
 
+local function overlap_allowed(description, a, b)
+  local allowed = description.allow_overlap
+  if type(allowed) ~= "table" then return allowed == true end
+  for _, pair in ipairs(allowed) do
+    if pair == a .. "/" .. b or pair == b .. "/" .. a then return true end
+  end
+  return false
+end
+
 local Dataset = {}
 Dataset.__index = Dataset
 
@@ -144,6 +153,9 @@ function Dataset:group_by(field)
   return groups
 end
 
+--- Whether two splits may hold the same file: what the description's allow_overlap says.
+function Dataset:may_overlap(a, b) return overlap_allowed(self.description, tostring(a or "all"), tostring(b or "all")) end
+
 --- A hash of what the dataset consists of: name, classes, the folder's last component, and path, label and split of every
 -- clip. The contents of the files do not go in.
 function Dataset:fingerprint()
@@ -228,6 +240,14 @@ local function cell(v)
   return text:find '[,"\r\n]' and '"' .. text:gsub('"', '""') .. '"' or text
 end
 
+--- The line of a saved description that says which splits may overlap; "" if none.
+local function overlap_line(allowed)
+  if type(allowed) ~= "table" then return allowed and "  allow_overlap = true,\n" or "" end
+  local pairs_of = {}
+  for i, pair in ipairs(allowed) do pairs_of[i] = ("%q"):format(pair) end
+  return ("  allow_overlap = { %s },\n"):format(table.concat(pairs_of, ", "))
+end
+
 --- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, classes.txt, metadata.csv if
 -- the clips have other fields, and dataset.lua, the description with which data.open reads it back.
 function Dataset:save_lists(folder)
@@ -268,8 +288,9 @@ return {
   labels = "number",
   splits = {
 %s  },
-%s}
-]]):format(self.name, root, table.concat(splits), #names > 0 and '  metadata = "metadata.csv",\n' or ""))
+%s%s}
+]]):format(self.name, root, table.concat(splits), overlap_line(self.description.allow_overlap),
+    #names > 0 and '  metadata = "metadata.csv",\n' or ""))
 end
 
 -- --- opening ---
@@ -453,15 +474,6 @@ local function classes_from_folders(splits, roots)
   return names
 end
 
-local function overlap_allowed(description, a, b)
-  local allowed = description.allow_overlap
-  if type(allowed) ~= "table" then return allowed == true end
-  for _, pair in ipairs(allowed) do
-    if pair == a .. "/" .. b or pair == b .. "/" .. a then return true end
-  end
-  return false
-end
-
 --- "./a//b/../c" -> "a/c", so that a file has one name.
 local function plain_path(path, root)
   if path:find("//", 1, true) or path:find("./", 1, true) or path:find "/%.?%.?$" then
@@ -523,13 +535,17 @@ end
 
 --- Adds the columns of a CSV file to the items whose path it names.
 local function add_metadata(file, items)
-  local by_path = {}
-  for _, item in ipairs(items) do by_path[item.path] = item end
+  local by_path = {} -- lists of items: splits may overlap
+  for _, item in ipairs(items) do
+    by_path[item.path] = by_path[item.path] or {}
+    table.insert(by_path[item.path], item)
+  end
   lists.csv(file, function(row, line)
     if not row.path then lists.fail(file, line, "there is no column 'path'") end
-    local item = by_path[row.path]
-    for name, value in pairs(item and row or {}) do
-      if item[name] == nil and value ~= "" then item[name] = lists.value(value) end
+    for _, item in ipairs(by_path[row.path] or {}) do
+      for name, value in pairs(row) do
+        if item[name] == nil and value ~= "" then item[name] = lists.value(value) end
+      end
     end
   end)
 end
