@@ -21,8 +21,9 @@
 --                format = "list"     lines `path label`; labels count from 0, or are class names (the default)
 --                format = "numbered" lines `number label path` with tabs, as ARID has them
 --                format = "frames"   lines `folder frames label`; a folder of pictures is read as a video
---                format = "csv"      columns path and label, others become fields of the item; `columns` names them when the file
---                                    has no header, `item = function(row)` may return { path =, label = } instead
+--                format = "csv"      columns path and label, others become fields of the item, but for `split`: the split of
+--                                    that item, unless empty; `columns` names them when the file has no header,
+--                                    `item = function(row)` may return { path =, label = } instead
 --                format = "folders"  folder/CLASS/**/video; `folder` is taken below every root. A folder of pictures is a video
 --   items      instead of splits: list of { path =, label = (from 1), split =, ... }
 --   metadata   CSV file with a column path and others that become fields of the item with that path
@@ -375,7 +376,7 @@ function readers.csv(list, classes, add)
     if not item.label then lists.fail(list.file, line, "there is no column 'label'") end
     item.label = math.type(item.label) == "integer" and item.label or lists.label(classes, item.label, list.file, line)
     for name, value in pairs(item) do
-      if name ~= "path" and type(value) == "string" then item[name] = lists.value(value) end
+      if name ~= "path" and name ~= "split" and type(value) == "string" then item[name] = lists.value(value) end
     end
     add(item, line)
   end, list.columns)
@@ -515,14 +516,15 @@ local function read_splits(description, base, roots, classes)
     local before = #items
     reader(list, classes, function(item, line)
       item.path = plain_path(item.path, roots[1] or "")
-      local at = where[item.path]
-      if at and at.split == name then
+      local at, split = where[item.path], item.split ~= "" and item.split or name
+      if at and at.split == split then
         lists.fail(list.file or list.folder or "folder", line, "%s is named twice", item.path)
-      elseif at and not overlap_allowed(description, at.split, name) then
+      elseif at and not overlap_allowed(description, at.split, split) then
         lists.fail(list.file or list.folder or "folder", line,
-          "%s is in the list '%s' too; set allow_overlap = { \"%s/%s\" } if that is meant", item.path, at.split, at.split, name)
+          "%s is in the list '%s' too; set allow_overlap = { \"%s/%s\" } if that is meant", item.path, at.split, at.split,
+          split)
       end
-      item.split = name
+      item.split = split
       where[item.path] = item
       items[#items + 1] = item
     end, roots)
