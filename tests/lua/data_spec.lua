@@ -81,6 +81,22 @@ describe("dgam.data", function()
       fails('labels is both, expected "number" or "name"', data.open, t)
     end)
 
+    it("saves class names as they are", function()
+      local names = { " sit", "0 walk", "1 run", '2 "stand"', "3 \u{6b69}\\く" }
+      lfs.mkdir(dir .. "/odd")
+      for i, class in ipairs(names) do
+        lfs.mkdir(dir .. "/odd/" .. class)
+        text(("odd/%s/%d.avi"):format(class, i), "")
+      end
+      local d = data.open(dir .. "/odd")
+      fails('" sit/1.avi": a name with white space at its edge cannot stand in a list', d.save_lists, d, dir .. "/oddlists")
+      d.items[1].path = dir .. "/odd/other.avi"
+      d:save_lists(dir .. "/oddlists")
+      local again = data.open(dir .. "/oddlists/dataset.lua")
+      assert.same(names, { table.unpack(again.classes) })
+      for i, item in ipairs(d.items) do assert.same({ item.path, i }, { again.items[i].path, again.items[i].label }) end
+    end)
+
     it("names file and line of what is wrong in a list", function()
       local function open(content, more)
         local t = { root = dir, classes = { "run", "walk" }, splits = { train = text("b.txt", content) } }

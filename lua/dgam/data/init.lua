@@ -230,9 +230,13 @@ local OWN_FIELDS = { path = true, label = true, split = true }
 
 --- A path as it is to stand in a saved list: from the root where it lies below it, else absolute.
 local function saved_path(path, root)
+  local saved = path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
+  if root ~= "" and path:sub(1, #root + 1) == root .. "/" then saved = path:sub(#root + 2) end
   if path:find "[\r\n]" then error(("%q: a name with a line end cannot stand in a list"):format(path), 0) end
-  if root ~= "" and path:sub(1, #root + 1) == root .. "/" then return path:sub(#root + 2) end
-  return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
+  if saved:find "^%s" or saved:find "%s$" then
+    error(("%q: a name with white space at its edge cannot stand in a list"):format(saved), 0)
+  end
+  return saved
 end
 
 local function cell(v)
@@ -249,8 +253,8 @@ local function overlap_line(allowed)
   return ("  allow_overlap = { %s },\n"):format(table.concat(pairs_of, ", "))
 end
 
---- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, classes.txt, metadata.csv if
--- the clips have other fields, and dataset.lua, the description with which data.open reads it back.
+--- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, metadata.csv if the clips
+-- have other fields, and dataset.lua, the description (it names the classes) with which data.open reads it back.
 function Dataset:save_lists(folder)
   local root = mode(self.root or "") == "directory" and self.root or "" -- of several roots the first may be missing
   local below = root
@@ -270,7 +274,8 @@ function Dataset:save_lists(folder)
     fs.write(("%s/%s.txt"):format(folder, name), table.concat(text[name]))
     splits[#splits + 1] = ("    [%q] = %q,\n"):format(name, name .. ".txt")
   end
-  fs.write(folder .. "/classes.txt", table.concat(self.classes, "\n") .. "\n")
+  local classes = {}
+  for i, name in ipairs(self.classes) do classes[i] = ("    %q,\n"):format(name) end
   local names = sorted_keys(fields)
   if #names > 0 then
     local rows = { "path," .. table.concat(names, ",") .. "\n" }
@@ -285,12 +290,13 @@ function Dataset:save_lists(folder)
 return {
   name = %q,
   root = %q,
-  classes = "classes.txt",
+  classes = {
+%s  },
   labels = "number",
   splits = {
 %s  },
 %s%s}
-]]):format(self.name, root, table.concat(splits), overlap_line(self.description.allow_overlap),
+]]):format(self.name, root, table.concat(classes), table.concat(splits), overlap_line(self.description.allow_overlap),
     #names > 0 and '  metadata = "metadata.csv",\n' or ""))
 end
 
