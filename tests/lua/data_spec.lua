@@ -39,6 +39,13 @@ describe("dgam.data", function()
       assert.matches("14 clips, 2 classes; train 12, val 2", tostring(d))
     end)
 
+    it("says that a folder is to hold class folders", function()
+      assert(lfs.mkdir(dir .. "/flat"))
+      fails("flat: there is no class folder, expected CLASS/video", data.open, dir .. "/flat")
+      text("flat/a.avi", "")
+      fails("flat: there is no class folder, expected CLASS/video", data.open, dir .. "/flat")
+    end)
+
     it("takes lists with spaces, CRLF, numbers and names", function()
       text("a.txt", "\xEF\xBB\xBFtrain/run/clip 1.avi 0\r\n\r\ntrain/walk/clip 1.avi walk\r\n")
       local d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = dir .. "/a.txt" } }
@@ -577,12 +584,44 @@ describe("dgam.data", function()
     assert.same({ 0, 0 }, { read() })
   end)
 
+  it("is looked at from the command line", function()
+    local function run(line, before)
+      local f <close> = assert(io.popen(("%s '%s/build/dgamlua' %s 2>&1"):format(before or "", dgamlua.root, line)))
+      return f:read "a"
+    end
+    local check = ("data check '%s/val' --state '%s/val.csv' "):format(dir, dir)
+    assert.matches("%-%-min%-frames is '20.5', expected a whole number of 0 or more", run(check .. "--min-frames 20.5"))
+    assert.matches("%-%-most is '0.5', expected a whole number of 0 or more", run(check .. "--most 0.5"))
+    assert.matches("%-%-threads is '1.5', expected a whole number from 1 to 256", run(check .. "--threads 1.5"))
+    assert.matches("%-%-threads is '257', expected", run(check .. "--threads 257"))
+    assert(lfs.mkdir(dir .. "/bin"))
+    text("bin/nproc", "#!/bin/sh\necho 384\n")
+    assert(os.execute(("chmod +x '%s/bin/nproc'"):format(dir)))
+    local all = run(check .. "--min-frames 4", ("PATH='%s/bin':$PATH"):format(dir))
+    assert.matches("2 clips: 0 unreadable, 1 short, .* 2 clean", all)
+    lfs.mkdir(dir .. "/pictures")
+    for k = 1, 3 do text(("pictures/%d.ppm"):format(k), "P6 16 8 255\n" .. ("x"):rep(3 * 16 * 8)) end
+    assert.matches("pictures%s+16 x 8\nframes%s+3", run(("info '%s/pictures'"):format(dir)))
+    assert.matches("is a folder without results files or pictures", run(("info '%s/bin'"):format(dir)))
+  end)
+
   describe("lists", function()
-    it("takes text for a number only where it is written like one", function()
-      for text_of, want in pairs { ["7"] = 7, ["0.10"] = 0.1, ["-3.5e2"] = -350, ["0"] = 0, ["007"] = "007", ["0x10"] = "0x10", nan = "nan",
-        inf = "inf", [""] = "", ["-"] = "-", ["1.2.3"] = "1.2.3", e5 = "e5" } do
+    it("takes text for a number only where the number is written so", function()
+      for text_of, want in pairs { ["7"] = 7, ["0.1"] = 0.1, ["-350"] = -350, ["0"] = 0, ["1e+20"] = 1e20, ["0.10"] = "0.10",
+        ["-3.5e2"] = "-3.5e2", ["12345678901234567890"] = "12345678901234567890", ["-0"] = "-0", [" 7"] = " 7", ["007"] = "007",
+        ["0x10"] = "0x10", nan = "nan", inf = "inf", [""] = "", ["-"] = "-", ["1.2.3"] = "1.2.3", e5 = "e5" } do
         assert.equal(want, lists.value(text_of))
       end
+    end)
+
+    it("keeps groups apart whose names would be one number", function()
+      local ids = { "12345678901234567890", "12345678901234567891", "1.1", "1.10", "2" }
+      local rows = { "path,label,id\n" }
+      for i, id in ipairs(ids) do rows[i + 1] = ("%d.avi,run,%s\n"):format(i, id) end
+      local d = data.open(text("ids.csv", table.concat(rows)))
+      local values = {}
+      for i, group in ipairs(d:group_by "id") do values[i] = group.value end
+      assert.same({ 1.1, 2, "1.10", ids[1], ids[2] }, values)
     end)
 
     it("reads class names", function()

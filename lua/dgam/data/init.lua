@@ -466,17 +466,19 @@ local function classes_from_labels(splits, base, roots)
   return names
 end
 
---- Class names from folder names, for descriptions that leave them out.
+--- Class names from folder names, for descriptions that leave them out. nil if there are other formats.
 local function classes_from_folders(splits, roots)
-  local names, seen = {}, {}
+  local names, seen, place = {}, {}, nil
   for _, list in pairs(splits) do
     if type(list) ~= "table" or list.format ~= "folders" then return nil end
     for _, root in ipairs(places(roots, list.folder)) do
+      place = root
       for _, class in ipairs(lists.folder(root)) do
         if not seen[class] and mode(root .. "/" .. class) == "directory" then names[#names + 1], seen[class] = class, true end
       end
     end
   end
+  if place and #names == 0 then error(("%s: there is no class folder, expected CLASS/video below it"):format(place), 0) end
   table.sort(names)
   return names
 end
