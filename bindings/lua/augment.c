@@ -1,4 +1,5 @@
 /* augment.c - dgamnative.augment: changes of the pixels of a clip. dgam.augment documents it. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,12 @@ static void enhance_options(lua_State *L, int idx, dgam_sampling *s) {
   e.clip_limit = (float)dgl_optfield_number(L, idx, "clip_limit", e.clip_limit);
   double tiles[2] = {(double)e.tiles_y, (double)e.tiles_x};
   dgl_optfield_pair(L, idx, "tiles", tiles);
+  for (int i = 0; i < 2; i++)
+    if (tiles[i] != floor(tiles[i])) luaL_error(L, "enhance: tiles holds %f, expected whole numbers", tiles[i]);
   e.tiles_y = tiles[0] >= 1 && tiles[0] <= 1e6 ? (size_t)tiles[0] : 0;
   e.tiles_x = tiles[1] >= 1 && tiles[1] <= 1e6 ? (size_t)tiles[1] : 0;
-  if (lua_getfield(L, idx, "scales") == LUA_TTABLE) {
+  if (lua_getfield(L, idx, "scales") != LUA_TNIL) {
+    if (!lua_istable(L, -1)) luaL_error(L, "enhance: scales is %s, expected a list of numbers", luaL_tolstring(L, -1, NULL));
     e.scales = (size_t)luaL_len(L, -1);
     for (size_t i = 0; i < e.scales && i < DGAM_RETINEX_SCALES; i++) {
       lua_rawgeti(L, -1, (lua_Integer)i + 1);

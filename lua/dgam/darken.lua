@@ -19,6 +19,7 @@
 --   overwrite   true: files that exist are made again                                       false
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
+local lists = require "dgam.data.lists"
 local camera = require "dgam.camera"
 local progress = require "dgam.progress"
 local rng = require "dgam.rng"
@@ -32,28 +33,32 @@ darken.options = { "camera", "lux", "light", "scale", "jitter", "model", "stages
 
 local SUBFRAMES = 5 -- moments averaged over the exposure
 local METERED = 8   -- frames that the exposure control looks at
+local AT_ONCE = 1 << 24 -- bytes of pixels that are turned into light together, a frame at least
 local CAN_HOLD_MJPEG = { avi = true, mkv = true, mov = true, mp4 = true }
-local VIDEO = { avi = true, mkv = true, mov = true, mp4 = true, webm = true, m4v = true, mpg = true, mpeg = true, wmv = true,
-  flv = true, ["3gp"] = true, ts = true }
 
 local function extension(path) return (path:match "%.([^./]+)$" or ""):lower() end
+
+local LIGHT = {} -- of the sRGB values 0 to 255
+for value = 0, 255 do
+  local v = value / 255
+  LIGHT[value + 1] = v <= 0.04045 and v / 12.92 or ((v + 0.055) / 1.055) ^ 2.4
+end
 
 --- Light of 8-bit sRGB pixels, averaged over blocks: uint8 [T,3,H,W] -> float [T,3,H/scale,W/scale], 1 = white.
 function darken.light(frames, scale)
   local torch = require "torch"
-  local v = frames:float() / 255
-  v = torch.where(v:le(0.04045), v / 12.92, ((v + 0.055) / 1.055):pow(2.4))
-  return torch.avg_pool2d(v, { scale, scale })
+  local light = torch.tensor(LIGHT, { dtype = "float32" }):index_select(1, frames:flatten():int():add_(1)):view(frames.shape)
+  return torch.avg_pool2d(light, { scale, scale })
 end
 
 --- A reader of light by frame number: read(n, first) -> float [3,H,W]. No frame before `first` will be asked for again.
 local function reader(v, count, scale)
-  local kept, from = {}, 1
-  local CHUNK = 8
+  local kept, from, info = {}, 1, v:info()
+  local together = math.max(1, math.min(8, AT_ONCE // (3 * info.width * info.height)))
   return function(n, first)
     n = math.min(n, count)
     if not kept[n] then
-      local last = math.min(count, n + CHUNK - 1)
+      local last = math.min(count, n + together - 1)
       local light = darken.light(v:frames(n, last), scale)
       for k = n, last do kept[k] = light:select(1, k - n + 1) end
     end
@@ -84,10 +89,14 @@ local function blend(read, n, frames)
   return sum:contiguous()
 end
 
+--- Mean light of red, green and blue, over frames from all of the video, one after the other: large ones are heavy.
 local function meter(v, count, scale)
-  local list = {}
-  for k = 1, math.min(METERED, count) do list[k] = 1 + (k - 1) * count // math.min(METERED, count) end
-  return darken.light(v:frames(list), scale):mean({ 1, 3, 4 }):totable()
+  local n, sum = math.min(METERED, count), 0
+  for k = 1, n do
+    local at = 1 + (k - 1) * count // n
+    sum = darken.light(v:frames(at, at), scale):mean({ 1, 3, 4 }) / n + sum
+  end
+  return sum:totable()
 end
 
 local function check(options)
@@ -105,6 +114,16 @@ local function check(options)
   if not camera.model[o.camera or "brio"] then
     error("darken: " .. suggest.unknown("camera", tostring(o.camera), { "brio", "arducam", "c920" }), 0)
   end
+  local stages = o.stages or {}
+  if type(stages) ~= "table" then error(("darken: stages is %s, expected a table"):format(tostring(stages)), 0) end
+  o.stages, o.jpeg = {}, true
+  for k, on in pairs(stages) do
+    if k == "jpeg" then o.jpeg = on else o.stages[k] = on end
+  end
+  local ok, c = pcall(camera.new, { width = 8, height = 8, camera = o.camera, model = o.model, stages = o.stages, jitter = o.jitter,
+    seed = o.seed })
+  if not ok then error("darken: " .. tostring(c):gsub("^[^\n]-%.lua:%d+: ", ""), 0) end
+  c:close()
   return o, preset
 end
 
@@ -123,7 +142,14 @@ local function describe(t)
   return table.concat(lines, "\n") .. "\n"
 end
 
+--- Whether two paths lead to one file or folder; false if one of them does not exist.
+local function same(a, b)
+  a, b = lfs.attributes(a), lfs.attributes(b)
+  return a and b and a.ino == b.ino and a.dev == b.dev
+end
+
 local function film(input, output, o, preset, name)
+  if same(input, output) then error(("%s is input and output at once"):format(input), 0) end
   local v <close> = video.open(input)
   local info, count = v:info(), v:count()
   if count < 1 then error(("%s has no frame"):format(input), 0) end
@@ -135,16 +161,12 @@ local function film(input, output, o, preset, name)
   local stream = tonumber(fs.sha256(name):sub(1, 15), 16)
   local lux = o.lux
   if not lux then lux = preset.lux[1] + rng.new(o.seed or 0, stream):uniform() * (preset.lux[2] - preset.lux[1]) end
-  local stages, jpeg = {}, true
-  for k, on in pairs(o.stages or {}) do
-    if k == "jpeg" then jpeg = on else stages[k] = on end
-  end
-  local c <close>, how = camera.new { width = width, height = height, camera = o.camera, model = o.model, stages = stages,
+  local c <close>, how = camera.new { width = width, height = height, camera = o.camera, model = o.model, stages = o.stages,
     jitter = o.jitter, lux = lux, target = preset.target, mean = meter(v, count, o.scale), seed = o.seed, stream = stream }
   local fps = info.fps > 0 and info.fps or 30
   local read = reader(v, count, o.scale)
   local e <close> = video.encoder(output, { width = width, height = height, fps = fps,
-    quality = jpeg and math.tointeger(how.quality) or 100 })
+    quality = o.jpeg and math.tointeger(how.quality) or 100 })
   local luma = 0
   for n = 1, count do
     local frame = c:frame(blend(read, n, how.time * fps))
@@ -153,10 +175,15 @@ local function film(input, output, o, preset, name)
     e:write(frame)
     if dgamlua and dgamlua.interrupted() then error("interrupted", 0) end
   end
-  e:finish()
   how.camera, how.light, how.scale, how.seed, how.source = o.camera or "brio", o.light or "ELL", o.scale, o.seed or 0, name
   how.frames, how.width, how.height, how.fps, how.luma = count, width, height, fps, luma
-  fs.write(output .. ".camera.txt", describe(how))
+  local beside = output .. ".camera.txt"
+  fs.write(beside, describe(how)) -- first, so that no video is without it
+  local ok, why = pcall(e.finish, e)
+  if not ok then
+    os.remove(beside)
+    error(why, 0)
+  end
   return how
 end
 
@@ -170,44 +197,44 @@ function darken.file(input, output, options)
   if not CAN_HOLD_MJPEG[extension(output)] then
     error(("%s: the ending is '%s', expected .avi, .mkv, .mov or .mp4"):format(output, extension(output)), 0)
   end
-  local a, b = lfs.attributes(input), lfs.attributes(output)
-  if not a then error(("%s does not exist"):format(input), 0) end
-  if b and a.ino == b.ino and a.dev == b.dev then error(("%s is input and output at once"):format(input), 0) end
-  if b and not o.overwrite then return nil end
+  if not lfs.attributes(input) then error(("%s does not exist"):format(input), 0) end
+  if lfs.attributes(output) and not o.overwrite and not same(input, output) then return nil end
   return film(input, output, o, preset, input:match "[^/]+$")
 end
 
---- Relative paths of the videos below a folder, sorted.
-local function videos(root, below, out)
-  local names = {}
-  for entry in lfs.dir(root .. "/" .. below) do
-    if entry:sub(1, 1) ~= "." then names[#names + 1] = entry end
+--- Names of the dark videos: those of the bright ones, with .avi where the ending cannot hold MJPEG. It is put behind the whole
+-- name of a folder of pictures, and of a video that would share its name with another; a name still shared is an error.
+local function targets_of(list)
+  local short, sharing, out, from = {}, {}, {}, {}
+  for i, path in ipairs(list) do
+    short[i] = CAN_HOLD_MJPEG[extension(path)] and path or lists.is_video(path) and path:gsub("%.[^./]+$", ".avi") or path .. ".avi"
+    sharing[short[i]] = (sharing[short[i]] or 0) + 1
   end
-  table.sort(names)
-  for _, entry in ipairs(names) do
-    local path = below == "" and entry or below .. "/" .. entry
-    local mode = lfs.attributes(root .. "/" .. path, "mode")
-    if mode == "directory" then
-      videos(root, path, out)
-    elseif mode == "file" and VIDEO[extension(entry)] then
-      out[#out + 1] = path
-    end
+  for i, path in ipairs(list) do
+    out[i] = sharing[short[i]] > 1 and short[i] ~= path and path .. ".avi" or short[i]
+    local other = from[out[i]]
+    if other then error(("%s and %s would both become %s, expected names that differ"):format(other, path, out[i]), 0) end
+    from[out[i]] = path
   end
   return out
 end
 
---- Darkens every video below a folder. Names stay; only an ending that cannot hold MJPEG becomes .avi. A file that fails is
+--- Darkens every video below a folder, folders of pictures too; links are followed, but not back to a folder one is in. Names
+-- stay; only an ending that cannot hold MJPEG becomes .avi (of a.avi and a.webm the second a.webm.avi). A file that fails is
 -- reported and left out; what exists is kept, so an interrupted run goes on.
 -- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
 -- @return { done, kept, failed = list of messages, luma, lux (means over what was done) }
 function darken.tree(input, output, options, note)
   local o, preset = check(options)
   if lfs.attributes(input, "mode") ~= "directory" then error(("%s is not a folder"):format(input), 0) end
-  local list = videos(input, "", {})
+  if same(input, output) then error(("%s is input and output at once, expected another folder"):format(input), 0) end
+  local list = {}
+  lists.videos(input, function(path) list[#list + 1] = path end)
   if #list == 0 then error(("%s holds no video"):format(input), 0) end
+  local targets = targets_of(list)
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
-  for _, path in ipairs(list) do
-    local target = output .. "/" .. (CAN_HOLD_MJPEG[extension(path)] and path or path:gsub("%.[^./]+$", ".avi"))
+  for i, path in ipairs(list) do
+    local target = output .. "/" .. targets[i]
     paths.make_folder(target:match "^(.*)/")
     if lfs.attributes(target, "mode") and not o.overwrite then
       result.kept = result.kept + 1

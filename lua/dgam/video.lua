@@ -111,7 +111,7 @@ function video.sampling(options)
   for k, v in pairs(options or {}) do
     if o[k] == nil and not augment.is_option[k] then o[k] = v end
   end
-  if o.enhance then o.enhance = enhancement(o.enhance) end
+  o.enhance = o.enhance and enhancement(o.enhance) or nil
   return native.sampling(o)
 end
 

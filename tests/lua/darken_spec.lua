@@ -9,6 +9,8 @@ local support = require "support"
 local message = support.message
 local bytes = support.bytes
 
+local quiet = { advance = function() end, finish = function() end }
+
 local folder
 
 local function luma(path)
@@ -34,6 +36,10 @@ describe("darken", function()
     local x = torch.tensor { { { { 0, 255 }, { 128, 10 } } } }:to "uint8":expand(1, 3, 2, 2)
     local want = (0 + 1 + ((128 / 255 + 0.055) / 1.055) ^ 2.4 + 10 / 255 / 12.92) / 4
     assert.is_true(math.abs(darken.light(x, 2):max():item() - want) < 1e-6)
+    local all = torch.arange(0, 256):to "uint8":view(1, 1, 16, 16):expand(2, 3, 16, 16)
+    local v = all:float() / 255
+    v = torch.where(v:le(0.04045), v / 12.92, ((v + 0.055) / 1.055):pow(2.4))
+    assert.is_true((darken.light(all, 1) - v):abs():max():item() < 1e-6)
   end)
 
   it("keeps length, rate and names, and writes down what was used", function()
@@ -71,6 +77,21 @@ describe("darken", function()
     assert.is_true(rough > noise)
   end)
 
+  it("holds few frames of a large video", function()
+    local path = folder .. "/large.avi"
+    local e <close> = video.encoder(path, { width = 1920, height = 1080, fps = 30 })
+    for n = 1, 8 do e:write(torch.full({ 3, 1080, 1920 }, 10 * n):to "uint8") end
+    e:finish()
+    local f <close> = assert(io.open(folder .. "/large.lua", "wb"))
+    f:write(([[
+      require "dgam.darken".file(%q, %q, { scale = 8, lux = 1 })
+      print(io.open "/proc/self/status":read "a":match "VmHWM:%%s+(%%d+)")]]):format(path, folder .. "/large dark.avi"))
+    f:close()
+    local pipe <close> = assert(io.popen(("'%s/build/dgamlua' '%s/large.lua'"):format(dgamlua.root, folder)))
+    local peak = pipe:read "n" / 1024
+    assert.is_true(peak < 700, ("%.0f MB"):format(peak)) -- 8 frames as floats are 190, and every step of a formula as much again
+  end)
+
   it("exposes over as many frames as an exposure lasts", function()
     -- Bright and black frames in turn: at 120 a second six of them fall into Brio's 50 ms, at 15 less than one.
     local function flicker(fps)
@@ -91,7 +112,6 @@ describe("darken", function()
   end)
 
   it("does a tree, and goes on past a file that is no video", function()
-    local quiet = { advance = function() end, finish = function() end }
     local r = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
     local again = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
     assert.same({ 2, 0, 1 }, { r.done, r.kept, #r.failed })
@@ -100,6 +120,44 @@ describe("darken", function()
     assert.is_truthy(lfs.attributes(folder .. "/out/a b/wave.avi", "mode"))
     assert.is_nil(lfs.attributes(folder .. "/out/broken.mp4", "mode"))
     assert.equal(32, video.info(folder .. "/out/jump.avi").width)
+  end)
+
+  it("gives every video a name of its own, and goes round no circle", function()
+    local function tree(name, files)
+      assert(lfs.mkdir(folder .. "/" .. name))
+      for _, file in ipairs(files) do
+        assert(os.execute(("cp '%s/in/jump.avi' '%s/%s/%s'"):format(folder, folder, name, file)))
+      end
+      return folder .. "/" .. name
+    end
+    local function names(path)
+      local f <close> = assert(io.popen(("cd '%s' && find . -name '*.avi' | LC_ALL=C sort"):format(path)))
+      return f:read "a"
+    end
+    local bright = tree("names", { "a.avi", "a.webm", "b.webm", "c.webm", "c.wmv" })
+    assert(lfs.link(".", bright .. "/loop", true))
+    assert(lfs.mkdir(bright .. "/shots.1"))
+    local f <close> = assert(io.open(bright .. "/shots.1/1.ppm", "wb"))
+    f:write("P6 16 16 255\n", ("x"):rep(3 * 16 * 16))
+    f:close()
+    local r = darken.tree(bright, folder .. "/names out", {}, quiet)
+    assert.same({ 6, {} }, { r.done, r.failed })
+    assert.equal("./a.avi\n./a.webm.avi\n./b.avi\n./c.webm.avi\n./c.wmv.avi\n./shots.1.avi\n", names(folder .. "/names out"))
+    bright = tree("clash", { "a.avi", "a.webm", "a.webm.avi" })
+    assert.matches("a.webm and a.webm.avi would both become a.webm.avi", message(darken.tree, bright, folder .. "/clash out"))
+    assert.is_nil(lfs.attributes(folder .. "/clash out"))
+  end)
+
+  it("never writes over its input", function()
+    local tree, out = folder .. "/own", folder .. "/ownout"
+    assert(lfs.mkdir(tree) and lfs.mkdir(out))
+    assert(os.execute(("cp '%s/in/jump.avi' '%s/a.avi'"):format(folder, tree)))
+    local original = bytes(tree .. "/a.avi")
+    assert.matches("own is input and output at once", message(darken.tree, tree, tree .. "/.", { overwrite = true }))
+    assert(lfs.link(tree .. "/a.avi", out .. "/a.avi", true))
+    local r = darken.tree(tree, out, { overwrite = true }, quiet)
+    assert.same({ 0, 1 }, { r.done, #r.failed })
+    assert.is_true(original == bytes(tree .. "/a.avi"))
   end)
 
   it("refuses what it cannot do", function()
@@ -114,6 +172,25 @@ describe("darken", function()
     assert.matches("did you mean 'coring'", message(darken.file, bright, folder .. "/x.avi", { stages = { coringg = false } }))
     assert.is_nil(lfs.attributes(folder .. "/x.avi", "mode"))
     assert.matches("is not a folder", message(darken.tree, bright, folder .. "/y"))
+  end)
+
+  it("says once, before the first file, what is wrong with an option", function()
+    local function said(options) return message(darken.tree, folder .. "/in", folder .. "/never", options, quiet) end
+    assert.equal("darken: unknown option 'corin'; did you mean 'coring'?", said { stages = { corin = false } })
+    assert.equal("darken: jitter is -1, expected 1 to 100", said { jitter = -1 })
+    assert.equal("darken: option 'seed' is 1.5, expected a whole number", said { seed = 1.5 })
+    assert.equal("darken: stages is jpeg, expected a table", said { stages = "jpeg" })
+    assert.is_nil(lfs.attributes(folder .. "/never"))
+  end)
+
+  it("leaves no video without what was used, and no such text without a video", function()
+    local out = folder .. "/beside.avi"
+    assert(lfs.mkdir(out .. ".camera.txt"))
+    assert.matches("beside.avi.camera.txt", message(darken.file, folder .. "/in/jump.avi", out), 1, true)
+    assert.is_nil(lfs.attributes(out))
+    assert(lfs.rmdir(out .. ".camera.txt") and lfs.mkdir(out))
+    assert.matches("beside.avi", message(darken.file, folder .. "/in/jump.avi", out, { overwrite = true }), 1, true)
+    assert.is_nil(lfs.attributes(out .. ".camera.txt"))
   end)
 
   it("reads its command line", function()

@@ -1,4 +1,5 @@
 -- dgam.data: descriptions, lists, filters, and the loader.
+local lfs = require "lfs"
 local film = require "film"
 local data = require "dgam.data"
 local lists = require "dgam.data.lists"
@@ -38,6 +39,13 @@ describe("dgam.data", function()
       assert.matches("14 clips, 2 classes; train 12, val 2", tostring(d))
     end)
 
+    it("says that a folder is to hold class folders", function()
+      assert(lfs.mkdir(dir .. "/flat"))
+      fails("flat: there is no class folder, expected CLASS/video", data.open, dir .. "/flat")
+      text("flat/a.avi", "")
+      fails("flat: there is no class folder, expected CLASS/video", data.open, dir .. "/flat")
+    end)
+
     it("takes lists with spaces, CRLF, numbers and names", function()
       text("a.txt", "\xEF\xBB\xBFtrain/run/clip 1.avi 0\r\n\r\ntrain/walk/clip 1.avi walk\r\n")
       local d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = dir .. "/a.txt" } }
@@ -51,6 +59,49 @@ describe("dgam.data", function()
       local c = data.open(text("own.csv", "path,label,lux\nb.avi,walk,0.5\na.avi,run,0.1\n"))
       assert.same({ "run", "walk", 2, 0.5 }, { c.classes[1], c.classes[2], c.items[1].label, c.items[1].lux })
       fails("own: no classes are named", data.open, text("own.csv", "path,label\na.avi,0\n"))
+    end)
+
+    it("keeps apart numbers that count classes and numbers that name them", function()
+      for _, path in ipairs { "num", "num/1", "num/2", "num/10" } do lfs.mkdir(dir .. "/" .. path) end
+      for _, class in ipairs { "1", "2", "10" } do
+        for i = 1, 3 do text(("num/%s/%d.avi"):format(class, i), "") end
+      end
+      local function of_folder(d)
+        for _, item in ipairs(d.items) do assert.equal(item.path:match "([^/]+)/[^/]+$", d.classes[item.label]) end
+        return #d
+      end
+      local d = data.open(dir .. "/num")
+      assert.equal(9, of_folder(d))
+      d:deal({ test = 1 / 3, val = 0 }):save_lists(dir .. "/numlists")
+      assert.equal(9, of_folder(data.open(dir .. "/numlists/dataset.lua")))
+      local list = text("num/list.txt", "1/1.avi 0\n10/1.avi 1\n2/1.avi 2\n")
+      assert.equal(3, of_folder(data.open(list)))
+      local t = { root = dir .. "/num", classes = { "1", "2", "10" }, splits = { all = list } }
+      fails("list.txt:2: label 1 is class '1' by its name and '2' by its number; set labels", data.open, t)
+      t.splits.all = { format = "csv", file = text("num/list.csv", "path,label\n1/1.avi,1\n10/1.avi,10\n2/1.avi,2\n") }
+      fails("list.csv:2: label 1 is class '1' by its name", data.open, t)
+      t.labels = "name"
+      assert.equal(3, of_folder(data.open(t)))
+      t.labels = "number"
+      fails("list.csv:3: label 10 is out of range", data.open, t)
+      t.labels = "both"
+      fails('labels is both, expected "number" or "name"', data.open, t)
+    end)
+
+    it("saves class names as they are", function()
+      local names = { " sit", "0 walk", "1 run", '2 "stand"', "3 \u{6b69}\\く" }
+      lfs.mkdir(dir .. "/odd")
+      for i, class in ipairs(names) do
+        lfs.mkdir(dir .. "/odd/" .. class)
+        text(("odd/%s/%d.avi"):format(class, i), "")
+      end
+      local d = data.open(dir .. "/odd")
+      fails('" sit/1.avi": a name with white space at its edge cannot stand in a list', d.save_lists, d, dir .. "/oddlists")
+      d.items[1].path = dir .. "/odd/other.avi"
+      d:save_lists(dir .. "/oddlists")
+      local again = data.open(dir .. "/oddlists/dataset.lua")
+      assert.same(names, { table.unpack(again.classes) })
+      for i, item in ipairs(d.items) do assert.same({ item.path, i }, { again.items[i].path, again.items[i].label }) end
     end)
 
     it("names file and line of what is wrong in a list", function()
@@ -90,7 +141,6 @@ describe("dgam.data", function()
     end)
 
     it("takes several roots, folders of pictures, and links that lead back", function()
-      local lfs = require "lfs"
       local a, b = dir .. "/roots/a", dir .. "/roots/b"
       for _, path in ipairs { dir .. "/roots", a, b, a .. "/run", b .. "/run", b .. "/walk", b .. "/walk/clip1" } do lfs.mkdir(path) end
       text("roots/a/run/1.avi", "")
@@ -124,6 +174,8 @@ describe("dgam.data", function()
       d = data.open { root = dir, classes = { "run", "walk" }, splits = { train = { file = c, format = "csv" } } }
       assert.equal(dir .. "/a, b.avi", d.items[1].path)
       assert.same({ 'Brio "4k"', 2, 1 }, { d.items[1].camera, d.items[1].label, d.items[2].label })
+      local own = data.open(text("split.csv", "path,label,split\na.avi,run,test\nb.avi,walk,\nc.avi,run,val\n"))
+      assert.same({ all = 1, test = 1, val = 1 }, own:count "split")
       text("c.csv", "path,label\na.avi\n")
       fails("c.csv:2: 1 fields, expected 2", data.open, { root = dir, classes = { "a" }, splits = { t = { file = c, format = "csv" } } })
       local k = text("k.csv", "label,id,start\nwalk,abc,3\n")
@@ -337,12 +389,22 @@ describe("dgam.data", function()
       fails("batch is 0", data.loader, d, { batch = 0 })
       fails("2 crops, expected 1, 3 or 10", data.loader, d, { views = { crops = 2 } })
       fails("flip is for train", data.loader, d, { flip = 0 })
+      fails("draws is for train = true", data.loader, d, { draws = 2 })
+      fails("views is for train = false", data.loader, d, { train = true, views = { clips = 2 } })
+      fails("short is for train = false", data.loader, d, { train = true, short = 64 })
+      fails("drop_last is no, expected true or false", data.loader, d, { drop_last = "no" })
+      fails("train is yes, expected true or false", data.loader, d, { train = "yes" })
+      fails("enhance: scales is 15, expected a list", data.loader, d, { enhance = { "retinex", scales = 15 } })
+      fails("enhance: tiles holds 2.7, expected whole", data.loader, d, { enhance = { "clahe", tiles = { 2.7, 2.2 } } })
+      fails("loader: size is a table, expected a whole number of 1", data.loader, d, { size = { 32, 32 } })
+      fails("loader: cache: folder is 5, expected a path", data.loader, d, { cache = { folder = 5 } })
+      data.loader(d, { enhance = false, draws = false, flip = false }):close()
+      require("dgam.video").sampling { enhance = false }
       fails("unknown split 'tset'", data.loader, d, { split = "tset" })
     end)
   end)
 
   describe("descriptions of datasets", function()
-    local lfs = require "lfs"
     local function tree(name, files)
       local root = dir .. "/" .. name
       for path, content in pairs(files) do
@@ -443,14 +505,19 @@ describe("dgam.data", function()
       assert.same({ test = 1, train = 3, val = 1 }, data.open(dir .. "/clean/dataset.lua"):count "split")
       bar.n = 0
       assert.equal(1, #run().unreadable)
-      assert.equal(0, bar.n) -- all was known
-      text("bad.avi", "still no video")
+      assert.equal(1, bar.n) -- all was known but what could not be read
+      assert(lfs.touch(dir .. "/copy.avi", 1, 1))
+      bar.n = 0
       run()
+      assert.equal(2, bar.n) -- and what has changed
+      text("bad.avi", support.bytes(dir .. "/train/run/clip 4.avi"))
+      bar.n = 0
+      assert.equal(0, #run().unreadable)
       assert.equal(1, bar.n)
-      local state = io.open(dir .. "/state.csv"):read "a" -- killed within a line
+      local state = support.bytes(dir .. "/state.csv") -- killed within a line
       text("state.csv", state:sub(1, -20))
       bar.n = 0
-      assert.equal(1, #run().unreadable)
+      run()
       assert.equal(1, bar.n)
       bar.n = 0
       run()
@@ -464,12 +531,97 @@ describe("dgam.data", function()
     end)
   end)
 
+  it("lets splits overlap that may, with fields for each clip, in checks and saved lists too", function()
+    local names = { "train/run/clip 1.avi", "train/walk/clip 1.avi", "train/run/clip 2.avi", "train/walk/clip 2.avi" }
+    local function list(name, ...)
+      local lines = {}
+      for i, k in ipairs { ... } do lines[i] = ("%s %d\n"):format(names[k], (k + 1) % 2) end
+      return text(name, table.concat(lines))
+    end
+    local d = data.open { root = dir, classes = { "run", "walk" }, allow_overlap = { "val/test" },
+      splits = { train = list("o1.txt", 1, 2), val = list("o2.txt", 3, 4), test = list("o3.txt", 3) },
+      metadata = text("o.csv", "path,light\n" .. names[3] .. ",ELL\n") }
+    assert.same({ test = 1, val = 1 }, d:where({ light = "ELL" }):count "split")
+    local bar = { advance = function() end, finish = function() end }
+    local check = require "dgam.data.check"
+    local r = check.run(d, { bar = bar, out = dir .. "/overlap" })
+    assert.same({ 0, 0, 0, 5 }, { #r.duplicate, #r.leak, #r.mislabelled, #r.clean.items })
+    assert.same(d:count "split", data.open(dir .. "/overlap/dataset.lua"):count "split")
+    d.items[1].path, d.items[2].path = d:split("val").items[1].path, d:split("val").items[2].path
+    r = check.run(d, { bar = bar })
+    assert.same({ 0, 2, 0, 3 }, { #r.duplicate, #r.leak, #r.mislabelled, #r.clean.items })
+    assert.matches("in 'train', the same pictures as .- in 'test'", r.leak[1].message)
+    d.items[3].label = 2
+    assert.equal(2, #check.run(d, { bar = bar }).mislabelled) -- of the two that share pictures with a test clip
+    d.description.allow_overlap = true
+    assert.equal(0, #check.run(d, { bar = bar }).leak)
+  end)
+
+  it("checks again what failed for a time, and folders of pictures of which one has changed", function()
+    local check = require "dgam.data.check"
+    local function picture(k, grey)
+      text(("shots/%d.ppm"):format(k), "P6 16 16 255\n" .. string.char(grey):rep(3 * 16 * 16))
+      assert(lfs.touch(("%s/shots/%d.ppm"):format(dir, k), 1000, grey))
+    end
+    assert(lfs.mkdir(dir .. "/shots"))
+    for k = 1, 3 do picture(k, 10 * k) end
+    assert(lfs.touch(dir .. "/shots", 1000, 20))
+    local d = data.open { root = dir, classes = { "run" }, items = { { path = "shots", label = 1 } } }
+    local bar = { n = 0, finish = function() end, advance = function(self, n) self.n = self.n + n end }
+    local function read(limits)
+      bar.n = 0
+      return #check.run(d, { state = dir .. "/shots.csv", bar = bar, limits = limits }).unreadable, bar.n
+    end
+    assert.same({ 1, 1 }, { read { pixels = 64 } })
+    assert.same({ 0, 1 }, { read() })
+    assert.same({ 0, 0 }, { read() })
+    picture(2, 200)
+    assert.equal(20, lfs.attributes(dir .. "/shots", "modification"))
+    assert.same({ 0, 1 }, { read() })
+    text("shots/2.ppm", support.bytes(dir .. "/shots/2.ppm") .. "more") -- another size, the same time
+    assert(lfs.touch(dir .. "/shots/2.ppm", 1000, 200))
+    assert.same({ 0, 1 }, { read() })
+    assert.same({ 0, 0 }, { read() })
+  end)
+
+  it("is looked at from the command line", function()
+    local function run(line, before)
+      local f <close> = assert(io.popen(("%s '%s/build/dgamlua' %s 2>&1"):format(before or "", dgamlua.root, line)))
+      return f:read "a"
+    end
+    local check = ("data check '%s/val' --state '%s/val.csv' "):format(dir, dir)
+    assert.matches("%-%-min%-frames is '20.5', expected a whole number of 0 or more", run(check .. "--min-frames 20.5"))
+    assert.matches("%-%-most is '0.5', expected a whole number of 0 or more", run(check .. "--most 0.5"))
+    assert.matches("%-%-threads is '1.5', expected a whole number from 1 to 256", run(check .. "--threads 1.5"))
+    assert.matches("%-%-threads is '257', expected", run(check .. "--threads 257"))
+    assert(lfs.mkdir(dir .. "/bin"))
+    text("bin/nproc", "#!/bin/sh\necho 384\n")
+    assert(os.execute(("chmod +x '%s/bin/nproc'"):format(dir)))
+    local all = run(check .. "--min-frames 4", ("PATH='%s/bin':$PATH"):format(dir))
+    assert.matches("2 clips: 0 unreadable, 1 short, .* 2 clean", all)
+    lfs.mkdir(dir .. "/pictures")
+    for k = 1, 3 do text(("pictures/%d.ppm"):format(k), "P6 16 8 255\n" .. ("x"):rep(3 * 16 * 8)) end
+    assert.matches("pictures%s+16 x 8\nframes%s+3", run(("info '%s/pictures'"):format(dir)))
+    assert.matches("is a folder without results files or pictures", run(("info '%s/bin'"):format(dir)))
+  end)
+
   describe("lists", function()
-    it("takes text for a number only where it is written like one", function()
-      for text_of, want in pairs { ["7"] = 7, ["0.10"] = 0.1, ["-3.5e2"] = -350, ["0"] = 0, ["007"] = "007", ["0x10"] = "0x10", nan = "nan",
-        inf = "inf", [""] = "", ["-"] = "-", ["1.2.3"] = "1.2.3", e5 = "e5" } do
+    it("takes text for a number only where the number is written so", function()
+      for text_of, want in pairs { ["7"] = 7, ["0.1"] = 0.1, ["-350"] = -350, ["0"] = 0, ["1e+20"] = 1e20, ["0.10"] = "0.10",
+        ["-3.5e2"] = "-3.5e2", ["12345678901234567890"] = "12345678901234567890", ["-0"] = "-0", [" 7"] = " 7", ["007"] = "007",
+        ["0x10"] = "0x10", nan = "nan", inf = "inf", [""] = "", ["-"] = "-", ["1.2.3"] = "1.2.3", e5 = "e5" } do
         assert.equal(want, lists.value(text_of))
       end
+    end)
+
+    it("keeps groups apart whose names would be one number", function()
+      local ids = { "12345678901234567890", "12345678901234567891", "1.1", "1.10", "2" }
+      local rows = { "path,label,id\n" }
+      for i, id in ipairs(ids) do rows[i + 1] = ("%d.avi,run,%s\n"):format(i, id) end
+      local d = data.open(text("ids.csv", table.concat(rows)))
+      local values = {}
+      for i, group in ipairs(d:group_by "id") do values[i] = group.value end
+      assert.same({ 1.1, 2, "1.10", ids[1], ids[2] }, values)
     end)
 
     it("reads class names", function()

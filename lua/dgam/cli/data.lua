@@ -17,6 +17,18 @@ local function options_of(words)
   return options
 end
 
+local THREADS = 256 -- the most that a pool takes
+
+--- A converter for argparse: the value of `option` as a whole number from `least` on, to `most` if that is given.
+local function whole(option, least, most)
+  return function(text)
+    local n = math.tointeger(tonumber(text))
+    if n and n >= least and n <= (most or n) then return n end
+    return nil, ("%s is '%s', expected a whole number %s"):format(option, text,
+      most and ("from %d to %d"):format(least, most) or ("of %d or more"):format(least))
+  end
+end
+
 local function open(args)
   return require "dgam.data".open(args.dataset, options_of(args.options))
 end
@@ -56,7 +68,7 @@ end
 
 function COMMANDS.check(args)
   local d = open(args)
-  local threads = args.threads or tonumber((io.popen "nproc":read "l")) or 2
+  local threads = args.threads or math.min(tonumber((io.popen "nproc":read "l")) or 2, THREADS)
   local report = require "dgam.data.check".run(d, { threads = threads, state = args.state or default_state(d),
     min_frames = args.min_frames, out = args.out })
   local wrong = 0
@@ -95,11 +107,11 @@ function M.run(args)
   end
   command("show", "counts by class, split, light, camera ...; generates the built-in dataset")
   local c = command("check", "read every file; exit status 1 if something is wrong")
-  c:option("--threads", "decoding threads (all cores)"):convert(tonumber)
+  c:option("--threads", "decoding threads (all cores)"):convert(whole("--threads", 1, THREADS))
   c:option("--state", "file that remembers what was read (in the cache folder)")
-  c:option("--min-frames", "fewer frames count as short"):convert(tonumber):default "1"
+  c:option("--min-frames", "fewer frames count as short"):convert(whole("--min-frames", 0)):default "1"
   c:option("--out", "folder for lists without what is wrong")
-  c:option("--most", "lines of a kind"):convert(tonumber):default "20"
+  c:option("--most", "lines of a kind"):convert(whole("--most", 0)):default "20"
   c = command("deal", "make train, val and test lists for a dataset that has none")
   c:option("--out", "folder for the lists"):count(1)
   c:option("--test", "share of the test list"):convert(tonumber):default "0.2"

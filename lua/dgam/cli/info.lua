@@ -1,4 +1,5 @@
---- dgamlua info FILE: what is in a video, a checkpoint, a results file, or any HDF5 file. libtorch is not loaded.
+--- dgamlua info FILE: what is in a video or folder of pictures, a checkpoint, a results file, or any HDF5 file. libtorch is
+-- not loaded.
 local argparse = require "argparse"
 local lfs = require "lfs"
 local sorted_keys = require "dgam.keys"
@@ -118,15 +119,6 @@ local function info_h5(path, all)
   field("numbers", ("%s, %s, %s"):format(plural(#entries, "dataset"), plural(values, "value"), bytes(size)))
 end
 
-local function info_folder(path)
-  local records, problems = require("dgam.results").scan(path)
-  if #records == 0 and #problems == 0 then error(("'%s' is a folder without results files"):format(path), 0) end
-  field("folder", path)
-  field("trials", #records)
-  for _, problem in ipairs(problems) do print("unreadable: " .. problem) end
-  if #records > 0 then require("dgam.cli.results").table(records):print() end
-end
-
 local function info_video(path)
   local v = require("dgam.video").info(path)
   field("format", ("video, %s, %s"):format(v.format, v.codec))
@@ -136,9 +128,28 @@ local function info_video(path)
   field("coded", v.intra and "every frame by itself" or "frames from one another")
 end
 
+local function info_folder(path)
+  local records, problems = require("dgam.results").scan(path)
+  if #records == 0 and #problems == 0 then
+    local lists = require "dgam.data.lists"
+    for _, name in ipairs(lists.folder(path)) do
+      if lists.is_picture(name) then
+        field("folder", path)
+        return info_video(path)
+      end
+    end
+    error(("'%s' is a folder without results files or pictures"):format(path), 0)
+  end
+  field("folder", path)
+  field("trials", #records)
+  for _, problem in ipairs(problems) do print("unreadable: " .. problem) end
+  if #records > 0 then require("dgam.cli.results").table(records):print() end
+end
+
 --- The command.
 function M.run(args)
-  local parser = argparse("dgamlua info", "Say what is in a video, a checkpoint (.pth, .safetensors, .h5), a results file or folder.")
+  local parser = argparse("dgamlua info", "Say what is in a video or folder of pictures, a checkpoint (.pth, .safetensors, "
+    .. ".h5), a results file or folder.")
   parser:argument("file", "file or folder")
   parser:flag("--all", "list every tensor")
   local options = parser:parse(args)

@@ -1,7 +1,7 @@
 --- dgam.data.check: reads every file of a dataset to its end and says what is wrong with it.
 --
 -- All cores decode. What was found is appended to a state file at once, so a check that was stopped, or killed, goes on, and
--- a file is read again only when its size or time has changed.
+-- a file is read again only when its size or time has changed, or when it could not be read.
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
 local progress = require "dgam.progress"
@@ -46,6 +46,19 @@ local function read_state(path)
   return known
 end
 
+--- Size and time of change of a file; of a folder of pictures the sum and the latest of its files. Zeros if there is none.
+local function stamp_of(path)
+  local a = lfs.attributes(path) or { size = 0, modification = 0 }
+  if a.mode ~= "directory" then return a.size, a.modification end
+  local size, time = 0, a.modification
+  local ok, names = pcall(lists.folder, path) -- one that cannot be read is told by the decoder
+  for _, name in ipairs(ok and names or {}) do
+    local file = lfs.attributes(path .. "/" .. name) or { size = 0, modification = 0 }
+    size, time = size + file.size, math.max(time, file.modification)
+  end
+  return size, time
+end
+
 --- Decodes what is not known yet; returns path -> record.
 local function read_all(dataset, o)
   local known = o.state and read_state(o.state) or {}
@@ -53,12 +66,12 @@ local function read_all(dataset, o)
   for _, item in ipairs(dataset.items) do
     local path = item.path
     if not records[path] then
-      local a = lfs.attributes(path) or { size = 0, modification = 0 }
+      local size, time = stamp_of(path)
       local r = known[path]
-      if r and r.size == a.size and r.time == a.modification then
+      if r and r.size == size and r.time == time and r.error == "" then -- what failed may be mended: a disk, a permission
         records[path] = r
       else
-        records[path], stamps[path] = {}, a
+        records[path], stamps[path] = {}, { size = size, time = time }
         todo[#todo + 1] = path
       end
     end
@@ -75,7 +88,7 @@ local function read_all(dataset, o)
     local path = todo[done]
     local info, why = pool:next()
     info = info or { frames = 0, width = 0, height = 0 }
-    local r = { path = path, size = stamps[path].size, time = stamps[path].modification, frames = info.frames, width = info.width,
+    local r = { path = path, size = stamps[path].size, time = stamps[path].time, frames = info.frames, width = info.width,
       height = info.height, content = info.content or "", error = why or "" }
     records[path] = r
     if file then
@@ -98,15 +111,23 @@ local function other_class(dataset, item)
   return other
 end
 
+--- The first of some clips with the same pictures that must not be there beside `item`: one of the same split, or of one that
+-- may not overlap with it.
+local function clash(dataset, before, item)
+  for _, other in ipairs(before) do
+    if other.split == item.split or not dataset:may_overlap(other.split, item.split) then return other end
+  end
+end
+
 local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 
 --- Checks a dataset.
 -- @param options threads = all cores, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
 --   lists, limits, bar
 -- @return report: { clips, unreadable, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
---   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split: the
---   test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks, and files named with
---   two labels.
+--   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
+--   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks,
+--   and files named with two labels.
 function check.run(dataset, options)
   suggest.check_options("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
   local o = setmetatable(options or {}, { __index = { threads = 2, min_frames = 1 } })
@@ -118,7 +139,7 @@ function check.run(dataset, options)
   local order = {}
   for i, item in ipairs(dataset.items) do order[i] = { item, SPLIT_RANK[item.split] or 4, i } end
   table.sort(order, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[3] < b[3]) end)
-  local first, bad = {}, {}
+  local of_content, bad = {}, {}
   for _, entry in ipairs(order) do
     local item = entry[1]
     local r = records[item.path]
@@ -132,21 +153,23 @@ function check.run(dataset, options)
       if item.frames and math.type(item.frames) == "integer" and r.frames < item.frames then
         tell("short", item, "%d frames, the list says %d", r.frames, item.frames)
       end
-      local before = first[r.content]
-      if not before then
-        first[r.content] = item
-      else
+      local same = of_content[r.content] or {}
+      of_content[r.content] = same
+      local before = clash(dataset, same, item)
+      if before then
         bad[item] = true
         if before.split ~= item.split then
           tell("leak", item, "in '%s', the same pictures as %s in '%s'", tostring(item.split), before.path, tostring(before.split))
         else
           tell("duplicate", item, "the same pictures as %s", before.path)
         end
-        if before.label ~= item.label then
-          tell("mislabelled", item, "labelled '%s', but %s, the same pictures, '%s'", dataset.classes[item.label], before.path,
-            dataset.classes[before.label])
-        end
       end
+      before = before or same[1]
+      if before and before.label ~= item.label then
+        tell("mislabelled", item, "labelled '%s', but %s, the same pictures, '%s'", dataset.classes[item.label], before.path,
+          dataset.classes[before.label])
+      end
+      if not bad[item] then table.insert(same, item) end
     end
   end
   local items = {}

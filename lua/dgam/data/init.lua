@@ -13,14 +13,17 @@
 --   name       for messages
 --   classes    list of names, or a file with one a line. May be left out for class folders, and for lists whose paths have the
 --              class as the last folder
+--   labels     "number" or "name": what a whole number in a list is, where classes are named by numbers; "number" where the
+--              class names come from the paths
 --   root       folder that paths in the lists start from, or a list of folders that are tried in turn; relative ones start
 --              at the description's folder (at the current one for a table)
 --   splits     { train = LIST, val = LIST, test = LIST }; a LIST is a file name, or { file =, format =, ... }:
 --                format = "list"     lines `path label`; labels count from 0, or are class names (the default)
 --                format = "numbered" lines `number label path` with tabs, as ARID has them
 --                format = "frames"   lines `folder frames label`; a folder of pictures is read as a video
---                format = "csv"      columns path and label, others become fields of the item; `columns` names them when the file
---                                    has no header, `item = function(row)` may return { path =, label = } instead
+--                format = "csv"      columns path and label, others become fields of the item, but for `split`: the split of
+--                                    that item, unless empty; `columns` names them when the file has no header,
+--                                    `item = function(row)` may return { path =, label = } instead
 --                format = "folders"  folder/CLASS/**/video; `folder` is taken below every root. A folder of pictures is a video
 --   items      instead of splits: list of { path =, label = (from 1), split =, ... }
 --   metadata   CSV file with a column path and others that become fields of the item with that path
@@ -46,6 +49,15 @@ local function mode(path) return lfs.attributes(path, "mode") end
 function data.loader(dataset, options) return require "dgam.data.loader".new(dataset, options) end
 
 -- --- a dataset ---
+
+local function overlap_allowed(description, a, b)
+  local allowed = description.allow_overlap
+  if type(allowed) ~= "table" then return allowed == true end
+  for _, pair in ipairs(allowed) do
+    if pair == a .. "/" .. b or pair == b .. "/" .. a then return true end
+  end
+  return false
+end
 
 local Dataset = {}
 Dataset.__index = Dataset
@@ -142,6 +154,9 @@ function Dataset:group_by(field)
   return groups
 end
 
+--- Whether two splits may hold the same file: what the description's allow_overlap says.
+function Dataset:may_overlap(a, b) return overlap_allowed(self.description, tostring(a or "all"), tostring(b or "all")) end
+
 --- A hash of what the dataset consists of: name, classes, the folder's last component, and path, label and split of every
 -- clip. The contents of the files do not go in.
 function Dataset:fingerprint()
@@ -215,9 +230,13 @@ local OWN_FIELDS = { path = true, label = true, split = true }
 
 --- A path as it is to stand in a saved list: from the root where it lies below it, else absolute.
 local function saved_path(path, root)
+  local saved = path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
+  if root ~= "" and path:sub(1, #root + 1) == root .. "/" then saved = path:sub(#root + 2) end
   if path:find "[\r\n]" then error(("%q: a name with a line end cannot stand in a list"):format(path), 0) end
-  if root ~= "" and path:sub(1, #root + 1) == root .. "/" then return path:sub(#root + 2) end
-  return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
+  if saved:find "^%s" or saved:find "%s$" then
+    error(("%q: a name with white space at its edge cannot stand in a list"):format(saved), 0)
+  end
+  return saved
 end
 
 local function cell(v)
@@ -226,8 +245,16 @@ local function cell(v)
   return text:find '[,"\r\n]' and '"' .. text:gsub('"', '""') .. '"' or text
 end
 
---- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, classes.txt, metadata.csv if
--- the clips have other fields, and dataset.lua, the description with which data.open reads it back.
+--- The line of a saved description that says which splits may overlap; "" if none.
+local function overlap_line(allowed)
+  if type(allowed) ~= "table" then return allowed and "  allow_overlap = true,\n" or "" end
+  local pairs_of = {}
+  for i, pair in ipairs(allowed) do pairs_of[i] = ("%q"):format(pair) end
+  return ("  allow_overlap = { %s },\n"):format(table.concat(pairs_of, ", "))
+end
+
+--- Writes the dataset to a folder: SPLIT.txt with `path label` lines (labels from 0) for every split, metadata.csv if the clips
+-- have other fields, and dataset.lua, the description (it names the classes) with which data.open reads it back.
 function Dataset:save_lists(folder)
   local root = mode(self.root or "") == "directory" and self.root or "" -- of several roots the first may be missing
   local below = root
@@ -247,7 +274,8 @@ function Dataset:save_lists(folder)
     fs.write(("%s/%s.txt"):format(folder, name), table.concat(text[name]))
     splits[#splits + 1] = ("    [%q] = %q,\n"):format(name, name .. ".txt")
   end
-  fs.write(folder .. "/classes.txt", table.concat(self.classes, "\n") .. "\n")
+  local classes = {}
+  for i, name in ipairs(self.classes) do classes[i] = ("    %q,\n"):format(name) end
   local names = sorted_keys(fields)
   if #names > 0 then
     local rows = { "path," .. table.concat(names, ",") .. "\n" }
@@ -258,8 +286,18 @@ function Dataset:save_lists(folder)
     end
     fs.write(folder .. "/metadata.csv", table.concat(rows))
   end
-  fs.write(folder .. "/dataset.lua", ("return {\n  name = %q,\n  root = %q,\n  classes = \"classes.txt\",\n  splits = {\n%s  },\n%s}\n")
-    :format(self.name, root, table.concat(splits), #names > 0 and '  metadata = "metadata.csv",\n' or ""))
+  fs.write(folder .. "/dataset.lua", ([[
+return {
+  name = %q,
+  root = %q,
+  classes = {
+%s  },
+  labels = "number",
+  splits = {
+%s  },
+%s%s}
+]]):format(self.name, root, table.concat(classes), table.concat(splits), overlap_line(self.description.allow_overlap),
+    #names > 0 and '  metadata = "metadata.csv",\n' or ""))
 end
 
 -- --- opening ---
@@ -269,8 +307,8 @@ local function absolute(path, base)
   return base == "" and path or base .. "/" .. path
 end
 
-local function class_table(names)
-  local classes = { index = {} }
+local function class_table(names, labels)
+  local classes = { index = {}, labels = labels }
   for i, name in ipairs(names) do
     if classes.index[name] then error(("class '%s' is named twice"):format(name), 0) end
     classes[i], classes.index[name] = name, i
@@ -344,7 +382,7 @@ function readers.csv(list, classes, add)
     if not item.label then lists.fail(list.file, line, "there is no column 'label'") end
     item.label = math.type(item.label) == "integer" and item.label or lists.label(classes, item.label, list.file, line)
     for name, value in pairs(item) do
-      if name ~= "path" and type(value) == "string" then item[name] = lists.value(value) end
+      if name ~= "path" and name ~= "split" and type(value) == "string" then item[name] = lists.value(value) end
     end
     add(item, line)
   end, list.columns)
@@ -428,28 +466,21 @@ local function classes_from_labels(splits, base, roots)
   return names
 end
 
---- Class names from folder names, for descriptions that leave them out.
+--- Class names from folder names, for descriptions that leave them out. nil if there are other formats.
 local function classes_from_folders(splits, roots)
-  local names, seen = {}, {}
+  local names, seen, place = {}, {}, nil
   for _, list in pairs(splits) do
     if type(list) ~= "table" or list.format ~= "folders" then return nil end
     for _, root in ipairs(places(roots, list.folder)) do
+      place = root
       for _, class in ipairs(lists.folder(root)) do
         if not seen[class] and mode(root .. "/" .. class) == "directory" then names[#names + 1], seen[class] = class, true end
       end
     end
   end
+  if place and #names == 0 then error(("%s: there is no class folder, expected CLASS/video below it"):format(place), 0) end
   table.sort(names)
   return names
-end
-
-local function overlap_allowed(description, a, b)
-  local allowed = description.allow_overlap
-  if type(allowed) ~= "table" then return allowed == true end
-  for _, pair in ipairs(allowed) do
-    if pair == a .. "/" .. b or pair == b .. "/" .. a then return true end
-  end
-  return false
 end
 
 --- "./a//b/../c" -> "a/c", so that a file has one name.
@@ -493,14 +524,15 @@ local function read_splits(description, base, roots, classes)
     local before = #items
     reader(list, classes, function(item, line)
       item.path = plain_path(item.path, roots[1] or "")
-      local at = where[item.path]
-      if at and at.split == name then
+      local at, split = where[item.path], item.split ~= "" and item.split or name
+      if at and at.split == split then
         lists.fail(list.file or list.folder or "folder", line, "%s is named twice", item.path)
-      elseif at and not overlap_allowed(description, at.split, name) then
+      elseif at and not overlap_allowed(description, at.split, split) then
         lists.fail(list.file or list.folder or "folder", line,
-          "%s is in the list '%s' too; set allow_overlap = { \"%s/%s\" } if that is meant", item.path, at.split, at.split, name)
+          "%s is in the list '%s' too; set allow_overlap = { \"%s/%s\" } if that is meant", item.path, at.split, at.split,
+          split)
       end
-      item.split = name
+      item.split = split
       where[item.path] = item
       items[#items + 1] = item
     end, roots)
@@ -513,19 +545,23 @@ end
 
 --- Adds the columns of a CSV file to the items whose path it names.
 local function add_metadata(file, items)
-  local by_path = {}
-  for _, item in ipairs(items) do by_path[item.path] = item end
+  local by_path = {} -- lists of items: splits may overlap
+  for _, item in ipairs(items) do
+    by_path[item.path] = by_path[item.path] or {}
+    table.insert(by_path[item.path], item)
+  end
   lists.csv(file, function(row, line)
     if not row.path then lists.fail(file, line, "there is no column 'path'") end
-    local item = by_path[row.path]
-    for name, value in pairs(item and row or {}) do
-      if item[name] == nil and value ~= "" then item[name] = lists.value(value) end
+    for _, item in ipairs(by_path[row.path] or {}) do
+      for name, value in pairs(row) do
+        if item[name] == nil and value ~= "" then item[name] = lists.value(value) end
+      end
     end
   end)
 end
 
 local KNOWN = { "name", "classes", "root", "splits", "items", "metadata", "fields", "options", "prepare", "finish", "allow_overlap",
-  "about" }
+  "labels", "about" }
 
 --- A dataset from a description table.
 local function build(description, base, options)
@@ -551,14 +587,17 @@ local function build(description, base, options)
     description = more
   end
   local roots = roots_of(description, root_base, options)
-  local names = description.classes
+  local names, labels = description.classes, description.labels
+  if labels ~= nil and labels ~= "number" and labels ~= "name" then
+    error(("%s: labels is %s, expected \"number\" or \"name\""):format(description.name, tostring(labels)), 0)
+  end
   if type(names) == "string" then names = lists.classes(find_file(names, base, roots)) end
   if not names and description.splits then
-    names = classes_from_folders(description.splits, roots) or classes_from_labels(description.splits, base, roots) or
-      classes_from_paths(description.splits, base, roots)
+    names = classes_from_folders(description.splits, roots) or classes_from_labels(description.splits, base, roots)
+    if not names then names, labels = classes_from_paths(description.splits, base, roots), "number" end
   end
   if not names or #names == 0 then error(("%s: no classes are named"):format(description.name), 0) end
-  local classes = class_table(names)
+  local classes = class_table(names, labels)
   local items = description.items
   if items then
     local split_of = {}

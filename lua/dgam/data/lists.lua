@@ -31,10 +31,11 @@ function lists.slurp(file)
   return text:sub(1, 3) == "\xEF\xBB\xBF" and text:sub(4) or text
 end
 
---- Text of a CSV file as a number, if it is written like one and no zeros lead it; else as it is.
+--- Text of a CSV file as a number, if that prints as the same text; else as it is, so that 1.1 and 1.10, or two long numbers of
+-- which a float keeps the first digits, stay two.
 function lists.value(text)
-  if text:find "^%-?0?%.?%d*%.?%d*[eE]?[+-]?%d*$" and not text:find "^%-?0%d" then return tonumber(text) or text end
-  return text
+  local number = tonumber(text)
+  return tostring(number) == text and number or text
 end
 
 --- Calls f(line, number) for every line that is not blank, without the white space around it.
@@ -64,18 +65,23 @@ function lists.classes(file)
 end
 
 --- A label as it stands in a list: a number from 0, or a class name. Returns the position in `classes`, from 1.
--- @param classes list of names, with index = name -> position
+-- @param classes list of names, with index = name -> position, and labels = "number" or "name" where a whole number can only be
+--   that. Without it a number that is also the name of another class is an error
 function lists.label(classes, word, file, line)
-  local number = word:find "^[+-]?%d+$" and math.tointeger(tonumber(word))
-  if number and not classes.index[word] then
-    if number < 0 or number >= #classes then
-      lists.fail(file, line, "label %s is out of range, expected 0 to %d (%d classes)", word, #classes - 1, #classes)
+  local number = classes.labels ~= "name" and word:find "^[+-]?%d+$" and math.tointeger(tonumber(word))
+  local at = not (number and classes.labels == "number") and classes.index[word]
+  if number and number >= 0 and number < #classes then
+    if at and at ~= number + 1 then
+      lists.fail(file, line, "label %s is class '%s' by its name and '%s' by its number; set labels = \"name\" or \"number\"",
+        word, classes[at], classes[number + 1])
     end
     return number + 1
   end
-  local at = classes.index[word]
   if at then return at end
-  if tonumber(word) then lists.fail(file, line, "label %s is not a whole number", word) end
+  if number then
+    lists.fail(file, line, "label %s is out of range, expected 0 to %d (%d classes)", word, #classes - 1, #classes)
+  end
+  if tonumber(word) and classes.labels ~= "name" then lists.fail(file, line, "label %s is not a whole number", word) end
   lists.fail(file, line, "%s", suggest.unknown("class", word, classes))
 end
 
@@ -187,6 +193,9 @@ end
 local PICTURES = {}
 for ending in ("jpg jpeg png bmp tif tiff webp ppm pgm"):gmatch "%S+" do PICTURES[ending] = true end
 
+--- Whether a file name looks like a picture's.
+function lists.is_picture(name) return PICTURES[(name:match "%.(%w+)$" or ""):lower()] == true end
+
 --- Calls f(path relative to `root`) for every video below root, in sorted order. A folder that holds pictures and no video is one.
 -- Links are followed, but not back to a folder one is in.
 function lists.videos(root, f, below, above)
@@ -202,7 +211,7 @@ function lists.videos(root, f, below, above)
     if lists.is_video(name) and lfs.attributes(root .. "/" .. path, "mode") ~= "directory" then
       videos = videos + 1
       f(path)
-    elseif PICTURES[(name:match "%.(%w+)$" or ""):lower()] then
+    elseif lists.is_picture(name) then
       pictures = pictures + 1
     elseif lfs.attributes(root .. "/" .. path, "mode") == "directory" then
       lists.videos(root, f, path, above)

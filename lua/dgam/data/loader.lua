@@ -24,7 +24,9 @@ Loader.__index = Loader
 local OPTIONS = { "split", "batch", "clip_len", "interval", "size", "train", "seed", "threads", "prefetch", "views", "shuffle",
   "short", "area", "ratio", "flip", "clips", "rule", "window", "positions", "limits", "drop_last", "layout", "quiet", "on_skip",
   "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance", "cache", "draws" }
-local FOR_TRAINING = { "area", "ratio", "flip", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix" }
+local FOR_TRAINING = { "area", "ratio", "flip", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "draws" }
+local NOT_SAMPLING = { mixup = true, cutmix = true, draws = true } -- of these; the loader sees to them
+local FOR_MEASURING = { "views", "short" }
 
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
@@ -47,6 +49,9 @@ local function cache_of(o)
   local size = cache.gigabytes or 8
   if type(size) ~= "number" or not (size > 0 and size < 1e6) then
     error(("loader: cache is %s gigabytes, expected more than 0"):format(tostring(size)), 4)
+  end
+  if cache.folder ~= nil and type(cache.folder) ~= "string" then
+    error(("loader: cache: folder is %s, expected a path"):format(tostring(cache.folder)), 4)
   end
   return { folder = cache.folder or paths.cache() .. "/clips", bytes = math.ceil(size * 1e9) }
 end
@@ -78,26 +83,37 @@ local function count(o, name, least, default)
   local v = o[name]
   if v == nil then v = default end
   if math.type(v) ~= "integer" or v < least then
-    error(("loader: %s is %s, expected a whole number of %d or more"):format(name, tostring(v), least), 4)
+    v = type(v) == "table" and "a table" or tostring(v)
+    error(("loader: %s is %s, expected a whole number of %d or more"):format(name, v, least), 4)
   end
+  return v
+end
+
+local function flag(o, name, default)
+  local v = o[name]
+  if v == nil then return default end
+  if type(v) ~= "boolean" then error(("loader: %s is %s, expected true or false"):format(name, tostring(v)), 4) end
   return v
 end
 
 --- What the options mean for dgam.video.sampling.
 local function sampling_of(o)
-  local size = o.size or 224
+  local size = count(o, "size", 1, 224)
   local s = { clip_len = o.clip_len, interval = o.interval, size = size, seed = o.seed, layout = o.layout, window = o.window,
     positions = o.positions }
-  if type(o.enhance) ~= "function" then s.enhance = o.enhance end
+  if type(o.enhance) ~= "function" then s.enhance = o.enhance or nil end
   if o.train then
+    for _, name in ipairs(FOR_MEASURING) do
+      if o[name] ~= nil then error(("loader: %s is for train = false"):format(name), 3) end
+    end
     s.rule, s.crop, s.clips = o.rule or "train", "random", o.clips
     for _, name in ipairs(FOR_TRAINING) do
-      if name ~= "mixup" and name ~= "cutmix" then s[name] = o[name] end
+      if not NOT_SAMPLING[name] then s[name] = o[name] end
     end
     return s
   end
   for _, name in ipairs(FOR_TRAINING) do
-    if o[name] ~= nil and (o[name] ~= 0 or name == "flip") then error(("loader: %s is for train = true"):format(name), 3) end
+    if o[name] and (o[name] ~= 0 or name == "flip") then error(("loader: %s is for train = true"):format(name), 3) end
   end
   local views = o.views or {}
   suggest.check_options("loader: views", views, { "clips", "crops" })
@@ -116,8 +132,8 @@ end
 --   train = false     true: random start, random resized crop, flip, random order (area, ratio, flip change the draws).
 --                     false: list order, one centre crop after resizing the short side to size * 256 / 224
 --   views = { clips = 4, crops = 3 }   several views a video, side by side: the batch is [N * clips * crops, ...]; the short
---                     side is resized to `size`. Crops: 1, 3 (left, right, middle) or 10
---   short = pixels    another short side
+--                     side is resized to `size`. Crops: 1, 3 (left, right, middle) or 10. Not in training
+--   short = pixels    another short side. Not in training
 --   rule = "test"     "test-1.x", "dense", "dense-test"; see dgam.video.sampling
 --   clips = 1         clips a video in training
 --   jitter, randaugment, gamma_jitter, erasing   random changes of the pixels in training; see dgam.augment.options
@@ -144,13 +160,14 @@ function loader.new(dataset, options)
   local o = {}
   for k, v in pairs(options) do o[k] = v end
   o.seed = o.seed or 1
-  local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed, threads = count(o, "threads", 1, 2),
-    shuffle = o.shuffle, drop_last = o.drop_last, limits = o.limits, quiet = o.quiet, on_skip = o.on_skip, skipped = {},
-    n_skipped = 0, read = 0, waited = 0, mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
+  local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed,
+    threads = count(o, "threads", 1, 2),
+    shuffle = flag(o, "shuffle", flag(o, "train", false)), drop_last = flag(o, "drop_last", false), limits = o.limits,
+    quiet = flag(o, "quiet", false), on_skip = o.on_skip, skipped = {}, n_skipped = 0, read = 0, waited = 0,
+    mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
     enhance = type(o.enhance) == "function" and o.enhance or nil, cache = cache_of(o), cached = 0,
     draws = o.draws and count(o, "draws", 1) }, Loader)
   self.mixes = self.mix.mixup > 0 or self.mix.cutmix > 0
-  if self.shuffle == nil then self.shuffle = o.train or false end
   self.sampling = video.sampling(sampling_of(o))
   self.shape = { self.sampling:shape() }
   self.views = self.shape[1]
