@@ -7,8 +7,8 @@
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
 -- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
 -- code), its seed, the dataset's fingerprint, the code of its function with the script's own functions that it calls and the
--- numbers and texts of the script that they use, the code of the library, the models and the modules that the script had
--- loaded when the experiment was made (dgam.sources), and the program's version.
+-- numbers, texts and tables of the script that they use (results.code), the code of the library, the models and the modules
+-- that the script had loaded when the experiment was made (dgam.sources), and the program's version.
 local lfs = require "lfs"
 local paths = require "dgam.paths"
 local results = require "dgam.results"
@@ -18,6 +18,8 @@ local Table = require "dgam.table"
 
 local Experiment = {}
 Experiment.__index = Experiment
+
+local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
 
 -- Fields of a configuration that change how long a run takes but not what comes out.
 local IRRELEVANT = { threads = true, profile = true, seeds = true }
@@ -116,6 +118,7 @@ function Experiment:trial(label, variant, f)
       cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
       local config, started = results.plain(cfg), os.time()
       config.checkpoint = nil
+      local _ <close> = results.before { f, cfg }
       local result = sorted_out(run(where, seeded, seed, f, cfg), where)
       record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
         seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
@@ -125,7 +128,7 @@ function Experiment:trial(label, variant, f)
       os.remove(cfg.checkpoint)
     end
     record.label = label
-    list[i] = record
+    list[i] = setmetatable(record, Record)
   end
   self.trials[label] = list
   self.rows[#self.rows + 1] = { label = label, values = self:values(label) }
