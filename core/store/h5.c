@@ -10,7 +10,12 @@
 #include "store/file.h"
 #include "store/h5_sink.h"
 
-enum { CHUNK = 256 * 1024, COPY_PIECE = 1 << 16 };
+enum {
+  CHUNK = 256 * 1024,
+  COPY_PIECE = 1 << 16,
+  SPARSE_MAX = 64 << 20, /* bytes that may be read however small the file is: elements nobody wrote are zeros */
+  DENSEST = 1100         /* bytes that one byte of a file may become: deflate makes at most 1032 of it */
+};
 
 struct dgam_h5 {
   hid_t file;
@@ -387,6 +392,28 @@ dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
   return s;
 }
 
+/* Refuses data that are in other files: a file from elsewhere is not to say what is read from this machine. */
+static dgam_status check_own_data(const dgam_h5 *f, const char *name, hid_t dataset) {
+  hid_t create = H5Dget_create_plist(dataset);
+  if (create < 0) return fail(f, DGAM_EFORMAT, name, "cannot read the properties of");
+  const char *what = H5Pget_layout(create) == H5D_VIRTUAL     ? "a virtual dataset, made of others"
+                     : H5Pget_external_count(create) > 0 ? "kept in another file"
+                                                         : NULL;
+  H5Pclose(create);
+  if (!what) return DGAM_OK;
+  return dgam_fail(DGAM_EUNSUPPORTED, "'%s': '%.256s' is %s, which is not followed; expected data in the file itself",
+                   f->path, name, what);
+}
+
+dgam_status dgam_h5_check_size(dgam_h5 *f, const char *name, uint64_t bytes) {
+  hsize_t size = 0;
+  if (f->writing || bytes <= SPARSE_MAX) return DGAM_OK; /* what is being written need not be in the file yet */
+  if (H5Fget_filesize(f->file, &size) < 0) return fail(f, DGAM_EIO, NULL, "cannot tell the size");
+  if ((bytes - SPARSE_MAX) / DENSEST <= size) return DGAM_OK;
+  return dgam_fail(DGAM_EFORMAT, "'%s': %.256s would take %llu bytes, more than a file of %llu bytes can hold", f->path,
+                   name, (unsigned long long)bytes, (unsigned long long)size);
+}
+
 /* The opened dataset of the wanted kind and what it holds. */
 static dgam_status open_dataset(dgam_h5 *f, const char *name, dgam_h5_kind kind, hid_t *dataset, dgam_h5_info *info) {
   DGAM_TRY(dgam_h5_stat(f, name, info));
@@ -398,7 +425,10 @@ static dgam_status open_dataset(dgam_h5 *f, const char *name, dgam_h5_kind kind,
     return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' holds %s", f->path, name,
                      kind == DGAM_H5_TEXT ? "numbers, text was asked for" : "text, numbers were asked for");
   *dataset = H5Dopen2(f->file, name, H5P_DEFAULT);
-  return *dataset < 0 ? fail(f, DGAM_EFORMAT, name, "cannot open") : DGAM_OK;
+  if (*dataset < 0) return fail(f, DGAM_EFORMAT, name, "cannot open");
+  dgam_status s = check_own_data(f, name, *dataset);
+  if (s != DGAM_OK) H5Dclose(*dataset);
+  return s;
 }
 
 /* --- lists --- */
@@ -680,7 +710,7 @@ dgam_status dgam_h5_write_texts(dgam_h5 *f, const char *name, int ndim, size_t c
 }
 
 /* Text of a dataset (attr 0) or an attribute (attr 1) of n values into *out. */
-static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object, int attr, size_t n,
+static dgam_status fetch_texts(dgam_h5 *f, const char *name, hid_t object, int attr, size_t n,
                                dgam_h5_texts *out) {
   hid_t stored = attr ? H5Aget_type(object) : H5Dget_type(object);
   hid_t space = attr ? H5Aget_space(object) : H5Dget_space(object);
@@ -691,9 +721,11 @@ static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object,
   H5Tset_cset(type, H5Tget_cset(stored));
   H5Tset_strpad(type, H5Tget_strpad(stored));
   dgam_status s = DGAM_OK;
-  char *block = __builtin_mul_overflow(n, width, &bytes) ? NULL : calloc(bytes + 1, 1);
+  int huge = __builtin_mul_overflow(n, width, &bytes);
+  if (!attr && !huge) s = dgam_h5_check_size(f, name, bytes);
+  char *block = huge || s != DGAM_OK ? NULL : calloc(bytes + 1, 1);
   if (!block)
-    s = no_memory(f);
+    s = s == DGAM_OK ? no_memory(f) : s;
   else if (n && (attr ? H5Aread(object, type, block) : H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block)) < 0)
     s = fail(f, DGAM_EFORMAT, name, "cannot read");
   int blank = H5Tget_strpad(stored) == H5T_STR_SPACEPAD;
