@@ -187,7 +187,8 @@ static int h5_stat(lua_State *L) {
 
 static int h5_check_size(lua_State *L) {
   double bytes = luaL_checknumber(L, 3);
-  dgl_check_file(L, dgam_h5_check_size(check_file(L), luaL_checkstring(L, 2), bytes < 1e18 ? (uint64_t)bytes : UINT64_MAX));
+  dgl_check_file(
+      L, dgam_h5_check_size(check_file(L), luaL_checkstring(L, 2), bytes < 1e18 ? (uint64_t)bytes : UINT64_MAX));
   return 0;
 }
 
@@ -473,15 +474,25 @@ static int h5_set_attr(lua_State *L) {
 /* --- the module --- */
 
 static const luaL_Reg methods[] = {
-    {"path", h5_path},         {"commit", h5_commit},
-    {"close", h5_close},       {"stat", h5_stat},       {"check_size", h5_check_size},
-    {"list", h5_list},         {"attrs", h5_attrs},
-    {"texts", h5_texts},       {"make_group", h5_make_group},
-    {"read", h5_read},         {"numbers", h5_numbers},
-    {"write", h5_write},       {"write_slab", h5_write_slab},
-    {"make", h5_make},         {"write_numbers", h5_write_numbers},
-    {"attr", h5_attr},         {"write_texts", h5_write_texts},
-    {"set_attr", h5_set_attr}, {NULL, NULL},
+    {"path", h5_path},
+    {"commit", h5_commit},
+    {"close", h5_close},
+    {"stat", h5_stat},
+    {"check_size", h5_check_size},
+    {"list", h5_list},
+    {"attrs", h5_attrs},
+    {"texts", h5_texts},
+    {"make_group", h5_make_group},
+    {"read", h5_read},
+    {"numbers", h5_numbers},
+    {"write", h5_write},
+    {"write_slab", h5_write_slab},
+    {"make", h5_make},
+    {"write_numbers", h5_write_numbers},
+    {"attr", h5_attr},
+    {"write_texts", h5_write_texts},
+    {"set_attr", h5_set_attr},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {{"open", h5_open}, {"create", h5_create}, {"update", h5_update}, {NULL, NULL}};

@@ -396,9 +396,9 @@ dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
 static dgam_status check_own_data(const dgam_h5 *f, const char *name, hid_t dataset) {
   hid_t create = H5Dget_create_plist(dataset);
   if (create < 0) return fail(f, DGAM_EFORMAT, name, "cannot read the properties of");
-  const char *what = H5Pget_layout(create) == H5D_VIRTUAL     ? "a virtual dataset, made of others"
-                     : H5Pget_external_count(create) > 0 ? "kept in another file"
-                                                         : NULL;
+  const char *what = H5Pget_layout(create) == H5D_VIRTUAL ? "a virtual dataset, made of others"
+                     : H5Pget_external_count(create) > 0  ? "kept in another file"
+                                                          : NULL;
   H5Pclose(create);
   if (!what) return DGAM_OK;
   return dgam_fail(DGAM_EUNSUPPORTED, "'%s': '%.256s' is %s, which is not followed; expected data in the file itself",
@@ -710,8 +710,7 @@ dgam_status dgam_h5_write_texts(dgam_h5 *f, const char *name, int ndim, size_t c
 }
 
 /* Text of a dataset (attr 0) or an attribute (attr 1) of n values into *out. */
-static dgam_status fetch_texts(dgam_h5 *f, const char *name, hid_t object, int attr, size_t n,
-                               dgam_h5_texts *out) {
+static dgam_status fetch_texts(dgam_h5 *f, const char *name, hid_t object, int attr, size_t n, dgam_h5_texts *out) {
   hid_t stored = attr ? H5Aget_type(object) : H5Dget_type(object);
   hid_t space = attr ? H5Aget_space(object) : H5Dget_space(object);
   int variable = H5Tis_variable_str(stored) > 0;

@@ -64,8 +64,9 @@ DGAM_API dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *
 DGAM_API dgam_status dgam_h5_list_attrs(dgam_h5 *f, const char *object, dgam_h5_texts *out); /* attributes, sorted */
 DGAM_API dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name);                       /* fine if it is there */
 
-/* Whether a file of this size can hold so many bytes of elements, `name` of them ("'x'", "all tensors"): DGAM_EFORMAT if
- * not. A few bytes can describe terabytes that nobody wrote, so it is to be asked before memory is taken for a read. */
+/* Whether a file of this size can hold so many bytes of elements, `name` of them ("'x'", "all tensors"): DGAM_EFORMAT
+ * if not. A few bytes can describe terabytes that nobody wrote, so it is to be asked before memory is taken for a read.
+ */
 DGAM_API dgam_status dgam_h5_check_size(dgam_h5 *f, const char *name, uint64_t bytes);
 
 /* Reads numbers as `dtype` into `out` of exactly `bytes` bytes, row-major. start, count: the slab, one number per

@@ -64,8 +64,11 @@ local function must_exist(self, name)
   local kind, dtype, shape = self.handle:stat(name)
   if kind ~= "none" then return kind, dtype, shape end
   local group = name:match "^(.*)/[^/]*$" or ""
-  local known = self.handle:stat(group) == "group" and self.handle:list(group) or {}
-  local near = suggest.nearest(name:match "[^/]*$", known)
+  local known, last = self.handle:stat(group) == "group" and self.handle:list(group) or {}, name:match "[^/]*$"
+  for _, k in ipairs(known) do
+    if k == last then raise(("'%s': '%s' is a link to nothing in this file"):format(self:path(), name)) end
+  end
+  local near = suggest.nearest(last, known)
   raise(("'%s' has no '%s'%s"):format(self:path(), name, near and ("; did you mean '%s'?"):format(
     group == "" and near or group .. "/" .. near) or ""))
 end

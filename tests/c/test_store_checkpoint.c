@@ -426,11 +426,11 @@ static void mutations_never_crash(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(pth_gives_what_was_saved),         cmocka_unit_test(safetensors_gives_what_was_saved),
-      cmocka_unit_test(safetensors_round_trip),           cmocka_unit_test(bad_checkpoints_are_refused),
-      cmocka_unit_test(bad_headers_are_refused),          cmocka_unit_test(greedy_pickles_are_refused),
-      cmocka_unit_test(shared_tensors_do_not_explode),
-      cmocka_unit_test(shared_containers_do_not_explode), cmocka_unit_test(mutations_never_crash),
+      cmocka_unit_test(pth_gives_what_was_saved),      cmocka_unit_test(safetensors_gives_what_was_saved),
+      cmocka_unit_test(safetensors_round_trip),        cmocka_unit_test(bad_checkpoints_are_refused),
+      cmocka_unit_test(bad_headers_are_refused),       cmocka_unit_test(greedy_pickles_are_refused),
+      cmocka_unit_test(shared_tensors_do_not_explode), cmocka_unit_test(shared_containers_do_not_explode),
+      cmocka_unit_test(mutations_never_crash),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -472,7 +472,8 @@ static void other_files_and_nothing_at_all_are_refused(void **state) {
   assert_fails(dgam_h5_read(f, "made", DGAM_U8, NULL, NULL, got, 8), DGAM_EUNSUPPORTED, "virtual");
   assert_fails(dgam_h5_check_size(f, "'sparse'", (uint64_t)4 << 33), DGAM_EFORMAT, "'sparse' would take 34359738368");
   assert_ok(dgam_h5_check_size(f, "'sparse'", 1 << 20));
-  assert_ok(dgam_h5_read(f, "sparse", DGAM_F32, (size_t[]){1000}, (size_t[]){4}, part, sizeof part)); /* of that, a part */
+  assert_ok(
+      dgam_h5_read(f, "sparse", DGAM_F32, (size_t[]){1000}, (size_t[]){4}, part, sizeof part)); /* of that, a part */
   assert_true(part[0] == 0 && part[3] == 0);
   dgam_h5_close(f);
 }

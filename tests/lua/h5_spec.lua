@@ -150,6 +150,11 @@ describe("dgam.h5", function()
     fails("'x' has lists nested more than 12 levels deep", f.write, f, "x", t)
   end)
 
+  it("says of a link to nothing that it is one", function()
+    local r <close> = h5.open(dgamlua.root .. "/tests/golden/links.h5")
+    fails("'none' is a link to nothing in this file", r.read, r, "none")
+  end)
+
   it("refuses what nobody wrote and no memory holds", function()
     local path = folder .. "/a.h5"
     do
