@@ -166,21 +166,19 @@ end
 
 local function is_number(v) return type(v) == "number" end
 local function is_tensor(v) return type(v) == "userdata" end
-local function is_list(v)
-  if type(v) ~= "table" then return false end
-  for _, x in ipairs(v) do
-    if type(x) ~= "number" then return false end
-  end
-  return true
-end
 
-local function is_texts(v)
-  if type(v) ~= "table" or #v == 0 then return false end
-  for _, x in ipairs(v) do
-    if type(x) ~= "string" then return false end
+-- Whether v is a list of values of one type and nothing else.
+local function is_list_of(kind, v)
+  if type(v) ~= "table" then return false end
+  local n = 0
+  for _, x in pairs(v) do
+    if type(x) ~= kind then return false end
+    n = n + 1
   end
-  return true
+  return n == #v
 end
+local function is_list(v) return is_list_of("number", v) end
+local function is_texts(v) return is_list_of("string", v) and #v > 0 end
 
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
@@ -202,7 +200,38 @@ function results.save(path, record)
   file:close()
 end
 
---- Reads a trial without its texts and arrays (the latter need libtorch: results.array).
+local function is_text(v) return type(v) == "string" end
+local function is_text_or_nil(v) return v == nil or is_text(v) end
+local function is_finite(v) return is_number(v) and v == v and math.abs(v) < math.huge end
+local function is_finite_or_nil(v) return v == nil or is_finite(v) end
+local function is_table(v) return type(v) == "table" end
+
+-- What a trial that was read must hold, in the order of the complaints.
+local FIELDS = {
+  { "experiment", "text", is_text }, { "label", "text", is_text }, { "seed", "a finite number", is_finite },
+  { "key", "text", is_text_or_nil }, { "created", "text", is_text_or_nil }, { "version", "text", is_text_or_nil },
+  { "seconds", "a finite number", is_finite_or_nil }, { "config", "a table in JSON", is_table },
+}
+
+-- What is wrong with a trial that was read, or nil.
+local function fault(record)
+  for _, field in ipairs(FIELDS) do
+    local name, expected, fits = table.unpack(field)
+    local v = record[name]
+    if not fits(v) then
+      return ("its '%s' is %s, expected %s"):format(name, type(v) == "table" and "a list" or tostring(v), expected)
+    end
+  end
+  for name, v in pairs(record.metrics) do
+    if not is_number(v) then return ("its metric '%s' is %s, expected a number"):format(name, tostring(v)) end
+  end
+  for name, v in pairs(record.curves or {}) do
+    if not is_list(v) then return ("its curve '%s' is not a list of numbers"):format(name) end
+  end
+end
+
+--- Reads a trial without its texts and arrays (the latter need libtorch: results.array). A file that holds something else,
+-- or fields of other types, is an error that names it.
 function results.load(path)
   local file <close> = h5.open(path)
   local record = { path = path, metrics = {}, curves = {} }
@@ -212,13 +241,18 @@ function results.load(path)
   if not record.experiment then
     error(("'%s' is not a results file of dgamlua: it has no attribute 'experiment'"):format(path), 0)
   end
-  record.config = json.decode(file:attr "config" or "{}") or {}
+  local config = file:attr "config"
+  if config == nil then record.config = {}
+  elseif is_text(config) then record.config = json.decode(config)
+  else record.config = config end
   if file:has "metrics" then
     for _, name in ipairs(file:list "metrics") do record.metrics[name] = file:value("metrics/" .. name) end
   end
   if file:has "curves" then
     for _, name in ipairs(file:list "curves") do record.curves[name] = file:numbers("curves/" .. name) end
   end
+  local wrong = fault(record)
+  if wrong then error(("'%s' is not a trial as dgamlua stores it: %s"):format(path, wrong), 0) end
   return record
 end
 
@@ -243,7 +277,7 @@ local function read_index(folder)
   local files = {}
   for name, entry in pairs(index.files) do
     local record = type(entry) == "table" and entry.record
-    if type(record) == "table" and type(record.metrics) == "table" and type(record.config) == "table" then files[name] = entry end
+    if type(record) == "table" and type(record.metrics) == "table" and not fault(record) then files[name] = entry end
   end
   return files
 end

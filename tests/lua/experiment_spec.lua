@@ -98,7 +98,8 @@ describe("an experiment", function()
           runs, seen[#seen + 1] = runs + 1, cfg.seed
           last = last or {}
           last.seed = cfg.seed
-          return { metrics = { top1 = #sizes, before = made[1] and made[1][1].metrics.top1 or 0 }, arrays = { x = torch.ones(1) } }
+          local before = made[1] and made[1][1].metrics.top1 or 0
+          return { metrics = { top1 = #sizes, before = before }, arrays = { x = torch.ones(1) } }
         end)
         made[i] = list
         for _, record in ipairs(list) do
@@ -149,6 +150,17 @@ describe("an experiment", function()
     assert.matches("expected a table with metrics", message(exp.trial, exp, "b", {}, function() return 1 end))
   end)
 
+  it("refuses parts of a result that it does not know", function()
+    local exp = new { seeds = 1 }
+    local function gives(result) return message(exp.trial, exp, "a", {}, function() return result end) end
+    local metrics = { top1 = 1 }
+    assert.matches("unknown part of the result 'curve'; did you mean 'curves'?", gives { metrics = metrics, curve = {} }, 1, true)
+    assert.matches("'array'; did you mean 'arrays'?", gives { metrics = metrics, curves = {}, array = {} }, 1, true)
+    assert.matches("curves = 3, expected a table", gives { metrics = metrics, curves = 3 })
+    assert.matches("curves/curve is a table, expected a list of numbers", gives { top1 = 1, curve = { loss = { 1 } } })
+    assert.equal(0, #results.scan(folder))
+  end)
+
   it("says which results file is damaged and goes on with the others", function()
     local exp = new { seeds = 1 }
     local list = exp:trial("a", {}, function() return { metrics = { top1 = 1 } } end)
@@ -173,6 +185,9 @@ describe("an experiment", function()
     assert.matches("dual +1.50 ± 6.35", text)
     assert.matches("oracle +50.00 ± 0.00", text)
     assert.matches("no trial is called 'x'", message(exp.row, exp, "y", "x", ""))
+    assert.matches("unknown column 'topp1'; did you mean 'top1'?", message(exp.table, exp, { "topp1" }), 1, true)
+    assert.equal(text, tostring(exp:table({ "top1" }, { "top1_ell" }))) -- which no trial has
+    assert.matches("oracle top1", tostring(exp:table({ "top1" }, { "oracle_top1" })))
   end)
 
   it("keeps artifacts between trials", function()
@@ -204,6 +219,9 @@ describe("an experiment", function()
     assert.matches("name is a/b", message(experiment, { name = "a/b" }))
     assert.matches("seeds is x", message(experiment, { name = "a", seeds = "x" }))
     assert.matches("did you mean 'seeds'", message(experiment, { name = "a", seed = 1 }))
+    assert.matches("seeds has 1 twice, expected different whole numbers", message(experiment, { name = "a", seeds = { 1, 2, 1 } }))
+    assert.matches("seeds has 1.5, expected", message(experiment, { name = "a", seeds = { 1.5 } }))
+    assert.matches("seeds has a, expected", message(experiment, { name = "a", seeds = { 1, "a" } }))
     local exp = experiment { name = "a", seeds = 1, folder = "/proc/nothing" }
     assert.matches("cannot make the folder /proc/nothing", message(exp.trial, exp, "a", {}, function() end))
   end)
