@@ -15,7 +15,8 @@
  * work. A handle belongs to one thread at a time; handles in different threads are fine where HDF5 was built
  * thread-safe, as Debian does.
  *
- * Data in other files (external links, external storage, virtual datasets) are not followed: DGAM_EUNSUPPORTED.
+ * Other files are not looked into: an external link counts as a link to nothing, and data in external storage or of
+ * virtual datasets are DGAM_EUNSUPPORTED.
  *
  * Errors everywhere: DGAM_EINVAL (name, type, shape or slab is wrong), DGAM_EFORMAT (not HDF5, damaged, cut off),
  * DGAM_EIO (open, write, disk full), DGAM_EUNSUPPORTED (a type that no tensor has), DGAM_ENOMEM.

@@ -95,7 +95,7 @@ end
 function File:walk(group)
   -- A few links can lead to one object on billions of ways; some more than there can be objects are fine.
   local size = lfs.attributes(self:path(), "size") or 0
-  local paths, visits, most = {}, 0, 4096 + size // LEAST_BYTES
+  local paths, visits, most = {}, 0, 1024 + size // LEAST_BYTES
   local function visit(full, prefix, depth)
     if depth > 64 then raise(("'%s' is nested more than 64 levels deep"):format(self:path())) end
     for _, name in ipairs(self.handle:list(full)) do

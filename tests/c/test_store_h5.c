@@ -453,7 +453,7 @@ static void other_files_and_nothing_at_all_are_refused(void **state) {
   H5Dclose(H5Dcreate2(file, "text", text, space, H5P_DEFAULT, outside, H5P_DEFAULT));
   H5Dclose(H5Dcreate2(file, "made", H5T_STD_U8LE, space, H5P_DEFAULT, made, H5P_DEFAULT));
   H5Dclose(H5Dcreate2(file, "sparse", H5T_IEEE_F32LE, wide, H5P_DEFAULT, sparse, H5P_DEFAULT));
-  H5Lcreate_external(in_folder("odd.h5"), "/be16", file, "link", H5P_DEFAULT, H5P_DEFAULT);
+  H5Lcreate_external(in_folder("other.h5"), "/", file, "link", H5P_DEFAULT, H5P_DEFAULT);
   H5Pclose(outside);
   H5Pclose(made);
   H5Pclose(sparse);
@@ -461,8 +461,14 @@ static void other_files_and_nothing_at_all_are_refused(void **state) {
   H5Sclose(space);
   H5Sclose(wide);
   H5Fclose(file);
+  file = H5Fcreate(in_folder("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  space = H5Screate_simple(1, &eight, NULL);
+  H5Dclose(H5Dcreate2(file, "x", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  H5Sclose(space);
+  H5Fclose(file);
 
   dgam_h5 *f;
+  dgam_h5_info info;
   dgam_h5_texts t;
   unsigned char got[8];
   float part[4];
@@ -475,6 +481,15 @@ static void other_files_and_nothing_at_all_are_refused(void **state) {
   assert_ok(
       dgam_h5_read(f, "sparse", DGAM_F32, (size_t[]){1000}, (size_t[]){4}, part, sizeof part)); /* of that, a part */
   assert_true(part[0] == 0 && part[3] == 0);
+  for (int i = 0; i < 2; i++) {
+    assert_ok(dgam_h5_stat(f, i ? "link/x" : "link", &info));
+    assert_int_equal(info.kind, DGAM_H5_NONE);
+  }
+  assert_fails(dgam_h5_read(f, "link/x", DGAM_U8, NULL, NULL, got, 8), DGAM_EINVAL, "link/x");
+  dgam_h5_close(f);
+  assert_ok(dgam_h5_update(in_folder("far.h5"), &f));
+  assert_int_equal(dgam_h5_write(f, "link/y", DGAM_U8, 1, (size_t[]){8}, got, NULL), DGAM_EIO);
+  assert_int_equal(dgam_h5_make_group(f, "link/z"), DGAM_EINVAL);
   dgam_h5_close(f);
 }
 
