@@ -180,7 +180,16 @@ static int h5_stat(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)info.array.shape[d]);
     lua_rawseti(L, -2, d + 1);
   }
-  return 3;
+  if (info.kind == DGAM_H5_TEXT) return 3;
+  lua_pushnumber(L, (double)info.array.count * (double)dgam_dtype_size(info.array.dtype));
+  return 4;
+}
+
+static int h5_check_size(lua_State *L) {
+  double bytes = luaL_checknumber(L, 3);
+  dgl_check_file(
+      L, dgam_h5_check_size(check_file(L), luaL_checkstring(L, 2), bytes < 1e18 ? (uint64_t)bytes : UINT64_MAX));
+  return 0;
 }
 
 static int list_with(lua_State *L, dgam_status (*list)(dgam_h5 *, const char *, dgam_h5_texts *)) {
@@ -209,6 +218,13 @@ static int h5_make_group(lua_State *L) {
 
 /* --- reading --- */
 
+/* An error if n elements of a dataset are more than the file can hold: before memory is asked for. */
+static void check_size(lua_State *L, dgam_h5 *f, const char *name, const dgam_tensor_info *array, size_t n) {
+  lua_pushfstring(L, "'%s'", name);
+  dgl_check_file(L, dgam_h5_check_size(f, lua_tostring(L, -1), n * dgam_dtype_size(array->dtype)));
+  lua_pop(L, 1);
+}
+
 /* The dataset's description; an error if it does not hold numbers (the core's read says which). */
 static dgam_tensor_info check_numbers(lua_State *L, dgam_h5 *f, const char *name) {
   dgam_h5_info info;
@@ -234,6 +250,7 @@ static int h5_read(lua_State *L) {
                  (int)array.shape[d]);
     sizes[d] = (int64_t)(slab ? count[d] : array.shape[d]);
   }
+  check_size(L, f, name, &array, slab ? product(count, array.ndim) : array.count);
   dgl_view v;
   dgl_newtensor(L, (dgl_dtype)dtype, array.ndim, sizes, &v);
   dgl_check_file(L, dgam_h5_read(f, name, dtype, slab ? start : NULL, slab ? count : NULL, v.data,
@@ -251,6 +268,7 @@ static int h5_numbers(lua_State *L) {
   int is_bool = array.dtype == DGAM_BOOL, is_int = array.dtype <= DGAM_I64;
   dgam_dtype dtype = is_bool ? DGAM_BOOL : is_int ? DGAM_I64 : DGAM_F64;
   if (slab && n > array.count) luaL_error(L, "the slab of '%s' is larger than the dataset", name);
+  check_size(L, f, name, &array, n);
   void *block = lua_newuserdatauv(L, n * dgam_dtype_size(dtype) + 1, 0);
   dgl_check_file(
       L, dgam_h5_read(f, name, dtype, slab ? start : NULL, slab ? count : NULL, block, n * dgam_dtype_size(dtype)));
@@ -456,15 +474,25 @@ static int h5_set_attr(lua_State *L) {
 /* --- the module --- */
 
 static const luaL_Reg methods[] = {
-    {"path", h5_path},         {"commit", h5_commit},
-    {"close", h5_close},       {"stat", h5_stat},
-    {"list", h5_list},         {"attrs", h5_attrs},
-    {"texts", h5_texts},       {"make_group", h5_make_group},
-    {"read", h5_read},         {"numbers", h5_numbers},
-    {"write", h5_write},       {"write_slab", h5_write_slab},
-    {"make", h5_make},         {"write_numbers", h5_write_numbers},
-    {"attr", h5_attr},         {"write_texts", h5_write_texts},
-    {"set_attr", h5_set_attr}, {NULL, NULL},
+    {"path", h5_path},
+    {"commit", h5_commit},
+    {"close", h5_close},
+    {"stat", h5_stat},
+    {"check_size", h5_check_size},
+    {"list", h5_list},
+    {"attrs", h5_attrs},
+    {"texts", h5_texts},
+    {"make_group", h5_make_group},
+    {"read", h5_read},
+    {"numbers", h5_numbers},
+    {"write", h5_write},
+    {"write_slab", h5_write_slab},
+    {"make", h5_make},
+    {"write_numbers", h5_write_numbers},
+    {"attr", h5_attr},
+    {"write_texts", h5_write_texts},
+    {"set_attr", h5_set_attr},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {{"open", h5_open}, {"create", h5_create}, {"update", h5_update}, {NULL, NULL}};

@@ -10,11 +10,17 @@
 #include "store/file.h"
 #include "store/h5_sink.h"
 
-enum { CHUNK = 256 * 1024, COPY_PIECE = 1 << 16 };
+enum {
+  CHUNK = 256 * 1024,
+  COPY_PIECE = 1 << 16,
+  SPARSE_MAX = 64 << 20, /* bytes that may be read however small the file is: elements nobody wrote are zeros */
+  DENSEST = 1100         /* bytes that one byte of a file may become: deflate makes at most 1032 of it */
+};
 
 struct dgam_h5 {
   hid_t file;
-  char *path; /* for messages: as the caller gave it */
+  char *path;   /* for messages: as the caller gave it */
+  hid_t inside; /* how paths are followed: see own_links */
   int writing;
   dgam_output output; /* while writing, */
   dgam_h5_sink sink;  /* which goes through this */
@@ -67,6 +73,19 @@ static hid_t access_list(void) {
   return list;
 }
 
+static herr_t refuse_link(const char *file, const char *group, const char *to_file, const char *to_object,
+                          unsigned *flags, hid_t access, void *ctx) {
+  (void)file, (void)group, (void)to_file, (void)to_object, (void)flags, (void)access, (void)ctx;
+  return -1;
+}
+
+/* An access list of datasets (or groups: class H5P_GROUP_ACCESS) that ends at links into other files. */
+static hid_t own_links(hid_t class) {
+  hid_t list = H5Pcreate(class);
+  H5Pset_elink_cb(list, refuse_link, NULL);
+  return list;
+}
+
 static dgam_status new_handle(const char *path, dgam_h5 **out) {
   dgam_h5 *f = calloc(1, sizeof *f);
   if (f) f->path = strdup(path);
@@ -75,6 +94,7 @@ static dgam_status new_handle(const char *path, dgam_h5 **out) {
     return dgam_fail(DGAM_ENOMEM, "no memory to open '%s'", path);
   }
   f->file = -1;
+  f->inside = own_links(H5P_DATASET_ACCESS);
   f->output.fd = -1;
   f->sink = (dgam_h5_sink){.fd = -1};
   *out = f;
@@ -200,6 +220,7 @@ void dgam_h5_close(dgam_h5 *f) {
   if (!f) return;
   quiet();
   if (f->file >= 0) H5Fclose(f->file);
+  H5Pclose(f->inside);
   if (f->writing) dgam_output_abort(&f->output);
   dgam_h5_sink_free(&f->sink);
   free(f->path);
@@ -320,10 +341,10 @@ static int exists(const dgam_h5 *f, const char *name) {
   for (char *p = path + (*path == '/'); yes && *p; p++) {
     if (*p != '/') continue;
     *p = 0;
-    yes = H5Lexists(f->file, path, H5P_DEFAULT) > 0 && H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0;
+    yes = H5Lexists(f->file, path, f->inside) > 0 && H5Oexists_by_name(f->file, path, f->inside) > 0;
     *p = '/';
   }
-  yes = yes && H5Lexists(f->file, path, H5P_DEFAULT) > 0 && H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0;
+  yes = yes && H5Lexists(f->file, path, f->inside) > 0 && H5Oexists_by_name(f->file, path, f->inside) > 0;
   free(path);
   quiet();
   return yes;
@@ -373,7 +394,7 @@ dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
   quiet();
   *out = (dgam_h5_info){.kind = DGAM_H5_NONE, .array.dtype = DGAM_NODTYPE};
   if (!exists(f, name)) return DGAM_OK;
-  hid_t object = H5Oopen(f->file, object_path(name), H5P_DEFAULT);
+  hid_t object = H5Oopen(f->file, object_path(name), f->inside);
   if (object < 0) return fail(f, DGAM_EFORMAT, name, "cannot open");
   dgam_status s = DGAM_OK;
   H5I_type_t type = H5Iget_type(object);
@@ -387,6 +408,28 @@ dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
   return s;
 }
 
+/* Refuses data that are in other files: a file from elsewhere is not to say what is read from this machine. */
+static dgam_status check_own_data(const dgam_h5 *f, const char *name, hid_t dataset) {
+  hid_t create = H5Dget_create_plist(dataset);
+  if (create < 0) return fail(f, DGAM_EFORMAT, name, "cannot read the properties of");
+  const char *what = H5Pget_layout(create) == H5D_VIRTUAL ? "a virtual dataset, made of others"
+                     : H5Pget_external_count(create) > 0  ? "kept in another file"
+                                                          : NULL;
+  H5Pclose(create);
+  if (!what) return DGAM_OK;
+  return dgam_fail(DGAM_EUNSUPPORTED, "'%s': '%.256s' is %s, which is not followed; expected data in the file itself",
+                   f->path, name, what);
+}
+
+dgam_status dgam_h5_check_size(dgam_h5 *f, const char *name, uint64_t bytes) {
+  hsize_t size = 0;
+  if (f->writing || bytes <= SPARSE_MAX) return DGAM_OK; /* what is being written need not be in the file yet */
+  if (H5Fget_filesize(f->file, &size) < 0) return fail(f, DGAM_EIO, NULL, "cannot tell the size");
+  if ((bytes - SPARSE_MAX) / DENSEST <= size) return DGAM_OK;
+  return dgam_fail(DGAM_EFORMAT, "'%s': %.256s would take %llu bytes, more than a file of %llu bytes can hold", f->path,
+                   name, (unsigned long long)bytes, (unsigned long long)size);
+}
+
 /* The opened dataset of the wanted kind and what it holds. */
 static dgam_status open_dataset(dgam_h5 *f, const char *name, dgam_h5_kind kind, hid_t *dataset, dgam_h5_info *info) {
   DGAM_TRY(dgam_h5_stat(f, name, info));
@@ -397,8 +440,11 @@ static dgam_status open_dataset(dgam_h5 *f, const char *name, dgam_h5_kind kind,
   if (info->kind != kind)
     return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' holds %s", f->path, name,
                      kind == DGAM_H5_TEXT ? "numbers, text was asked for" : "text, numbers were asked for");
-  *dataset = H5Dopen2(f->file, name, H5P_DEFAULT);
-  return *dataset < 0 ? fail(f, DGAM_EFORMAT, name, "cannot open") : DGAM_OK;
+  *dataset = H5Dopen2(f->file, name, f->inside);
+  if (*dataset < 0) return fail(f, DGAM_EFORMAT, name, "cannot open");
+  dgam_status s = check_own_data(f, name, *dataset);
+  if (s != DGAM_OK) H5Dclose(*dataset);
+  return s;
 }
 
 /* --- lists --- */
@@ -434,7 +480,7 @@ static dgam_status list_with(dgam_h5 *f, const char *name, dgam_h5_texts *out, i
   quiet();
   *out = (dgam_h5_texts){0};
   if (!exists(f, name)) return dgam_fail(DGAM_EINVAL, "'%s' has no '%.256s'", f->path, name);
-  hid_t object = H5Oopen(f->file, object_path(name), H5P_DEFAULT);
+  hid_t object = H5Oopen(f->file, object_path(name), f->inside);
   if (object < 0) return fail(f, DGAM_EFORMAT, name, "cannot open");
   dgam_status s = DGAM_OK;
   if (!attrs && H5Iget_type(object) != H5I_GROUP)
@@ -469,9 +515,11 @@ dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name) {
   if (info.kind == DGAM_H5_GROUP) return DGAM_OK;
   if (info.kind != DGAM_H5_NONE)
     return dgam_fail(DGAM_EINVAL, "'%s': '%.256s' is there and not a group", f->path, name);
-  hid_t links = link_list(), group = H5Gcreate2(f->file, name, links, H5P_DEFAULT, H5P_DEFAULT);
+  hid_t links = link_list(), inside = own_links(H5P_GROUP_ACCESS);
+  hid_t group = H5Gcreate2(f->file, name, links, H5P_DEFAULT, inside);
   dgam_status s = group < 0 ? fail(f, DGAM_EINVAL, name, "cannot make group") : DGAM_OK;
   if (group >= 0) H5Gclose(group);
+  H5Pclose(inside);
   H5Pclose(links);
   return settle(f, s);
 }
@@ -599,7 +647,7 @@ static dgam_status creation_list(const dgam_h5 *f, const char *name, dgam_dtype 
 /* Makes a dataset; the type and space given are closed. */
 static dgam_status make_dataset(dgam_h5 *f, const char *name, hid_t type, hid_t space, hid_t create, hid_t *out) {
   hid_t links = link_list();
-  *out = H5Dcreate2(f->file, name, type, space, links, create, H5P_DEFAULT);
+  *out = H5Dcreate2(f->file, name, type, space, links, create, f->inside);
   dgam_status s = *out < 0 ? fail(f, DGAM_EIO, name, "cannot make dataset") : DGAM_OK;
   H5Pclose(links);
   H5Tclose(type);
@@ -680,8 +728,7 @@ dgam_status dgam_h5_write_texts(dgam_h5 *f, const char *name, int ndim, size_t c
 }
 
 /* Text of a dataset (attr 0) or an attribute (attr 1) of n values into *out. */
-static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object, int attr, size_t n,
-                               dgam_h5_texts *out) {
+static dgam_status fetch_texts(dgam_h5 *f, const char *name, hid_t object, int attr, size_t n, dgam_h5_texts *out) {
   hid_t stored = attr ? H5Aget_type(object) : H5Dget_type(object);
   hid_t space = attr ? H5Aget_space(object) : H5Dget_space(object);
   int variable = H5Tis_variable_str(stored) > 0;
@@ -691,9 +738,11 @@ static dgam_status fetch_texts(const dgam_h5 *f, const char *name, hid_t object,
   H5Tset_cset(type, H5Tget_cset(stored));
   H5Tset_strpad(type, H5Tget_strpad(stored));
   dgam_status s = DGAM_OK;
-  char *block = __builtin_mul_overflow(n, width, &bytes) ? NULL : calloc(bytes + 1, 1);
+  int huge = __builtin_mul_overflow(n, width, &bytes);
+  if (!attr && !huge) s = dgam_h5_check_size(f, name, bytes);
+  char *block = huge || s != DGAM_OK ? NULL : calloc(bytes + 1, 1);
   if (!block)
-    s = no_memory(f);
+    s = s == DGAM_OK ? no_memory(f) : s;
   else if (n && (attr ? H5Aread(object, type, block) : H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block)) < 0)
     s = fail(f, DGAM_EFORMAT, name, "cannot read");
   int blank = H5Tget_strpad(stored) == H5T_STR_SPACEPAD;
@@ -751,7 +800,7 @@ static dgam_status fetch_numbers(const dgam_h5 *f, const char *name, hid_t attr,
 static dgam_status open_object(dgam_h5 *f, const char *object, hid_t *out) {
   quiet();
   if (!exists(f, object)) return dgam_fail(DGAM_EINVAL, "'%s' has no '%.256s'", f->path, object);
-  *out = H5Oopen(f->file, object_path(object), H5P_DEFAULT);
+  *out = H5Oopen(f->file, object_path(object), f->inside);
   return *out < 0 ? fail(f, DGAM_EFORMAT, object, "cannot open") : DGAM_OK;
 }
 

@@ -15,6 +15,9 @@
  * work. A handle belongs to one thread at a time; handles in different threads are fine where HDF5 was built
  * thread-safe, as Debian does.
  *
+ * Other files are not looked into: an external link counts as a link to nothing, and data in external storage or of
+ * virtual datasets are DGAM_EUNSUPPORTED.
+ *
  * Errors everywhere: DGAM_EINVAL (name, type, shape or slab is wrong), DGAM_EFORMAT (not HDF5, damaged, cut off),
  * DGAM_EIO (open, write, disk full), DGAM_EUNSUPPORTED (a type that no tensor has), DGAM_ENOMEM.
  */
@@ -61,6 +64,11 @@ DGAM_API void dgam_h5_free_texts(dgam_h5_texts *t);
 DGAM_API dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *out); /* members, sorted by name */
 DGAM_API dgam_status dgam_h5_list_attrs(dgam_h5 *f, const char *object, dgam_h5_texts *out); /* attributes, sorted */
 DGAM_API dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name);                       /* fine if it is there */
+
+/* Whether a file of this size can hold so many bytes of elements, `name` of them ("'x'", "all tensors"): DGAM_EFORMAT
+ * if not. A few bytes can describe terabytes that nobody wrote, so it is to be asked before memory is taken for a read.
+ */
+DGAM_API dgam_status dgam_h5_check_size(dgam_h5 *f, const char *name, uint64_t bytes);
 
 /* Reads numbers as `dtype` into `out` of exactly `bytes` bytes, row-major. start, count: the slab, one number per
  * dimension, 0-based; both NULL: everything. Only bool can be read as bool. */

@@ -8,7 +8,13 @@
 #include "base/arena.h"
 #include "store/zip.h"
 
-enum { MAX_DEPTH = 64, MAX_STEPS = 1 << 18, MAX_PATH = 1024 };
+enum {
+  MAX_DEPTH = 64,
+  MAX_STEPS = 1 << 18,
+  MAX_PATH = 1024,
+  SHARED_MAX = 64,          /* tensors that may look into the same bytes: layers with common weights */
+  EXPANDED_BYTES = 64 << 20 /* beyond that, for tensors of stride 0 */
+};
 
 /* A storage of a legacy file: where its elements are. */
 typedef struct legacy_storage {
@@ -32,12 +38,17 @@ struct dgam_pth {
   const dgam_pickle_value *root;
   entry *entries;
   size_t count, cap;
-  int steps; /* of the walk through the values */
+  int steps;      /* of the walk through the values */
+  uint64_t bytes; /* of all entries */
 };
 
 /* --- the list of tensors --- */
 
 static dgam_status add_entry(dgam_pth *p, const char *path, const dgam_pickle_tensor *t) {
+  uint64_t most = p->in.size * SHARED_MAX + EXPANDED_BYTES; /* so that a small file cannot ask for all memory */
+  if (__builtin_add_overflow(p->bytes, t->count * dgam_dtype_size(t->storage->dtype), &p->bytes) || p->bytes > most)
+    return dgam_fail(DGAM_EFORMAT, "'%s' has tensors of more than %llu bytes together, the limit for a file of %llu",
+                     p->in.name, (unsigned long long)most, (unsigned long long)p->in.size);
   if (p->count == p->cap) {
     size_t cap = p->cap ? p->cap * 2 : 64;
     entry *bigger = realloc(p->entries, cap * sizeof *bigger);

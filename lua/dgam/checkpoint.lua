@@ -44,14 +44,16 @@ end
 local function open_h5(path)
   local file = h5.open(path)
   local ours = file:attr "format" == FORMAT
-  local entries = {}
+  local entries, total = {}, 0
   for _, name in ipairs(file:walk(ours and "state_dict" or "")) do
     local full = ours and "state_dict/" .. name or name
-    local kind, dtype, shape = file:stat(full)
+    local kind, dtype, shape, size = file:stat(full)
     if kind == "numbers" then
+      total = total + size
       entries[#entries + 1] = { name = name, dtype = dtype, shape = shape, read = function() return file:read(full) end }
     end
   end
+  file:check_size("its tensors together", total)
   local function meta()
     local text = file:attr "meta"
     if ours and text then return (json.decode(text)) or {} end

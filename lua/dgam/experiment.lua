@@ -7,17 +7,20 @@
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
 -- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
 -- code), its seed, the dataset's fingerprint, the code of its function with the script's own functions that it calls and the
--- numbers and texts of the script that they use, the code of the library, the models and the modules that the script had
--- loaded when the experiment was made (dgam.sources), and the program's version.
+-- numbers, texts and tables of the script that they use (results.code), the code of the library, the models and the modules
+-- that the script had loaded when the experiment was made (dgam.sources), and the program's version.
 local lfs = require "lfs"
 local paths = require "dgam.paths"
 local results = require "dgam.results"
 local sources = require "dgam.sources"
 local suggest = require "dgam.suggest"
+local sorted_keys = require "dgam.keys"
 local Table = require "dgam.table"
 
 local Experiment = {}
 Experiment.__index = Experiment
+
+local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
 
 -- Fields of a configuration that change how long a run takes but not what comes out.
 local IRRELEVANT = { threads = true, profile = true, seeds = true }
@@ -47,6 +50,8 @@ local function merged(config, variant, seed)
   end })
 end
 
+local PARTS = { "metrics", "curves", "texts", "arrays" }
+
 -- What a trial's function returned as { metrics =, curves =, texts =, arrays = }: either that already, or a flat table of
 -- numbers, lists of numbers or texts, and tensors.
 local function sorted_out(result, where)
@@ -61,6 +66,16 @@ local function sorted_out(result, where)
         or type(v[1]) == "string" and "texts" or "curves"
       out[kind][name] = v
     end
+  end
+  local known = {}
+  for _, part in ipairs(PARTS) do
+    known[part] = true
+    if out[part] ~= nil and type(out[part]) ~= "table" then
+      error(("%s: the function returned %s = %s, expected a table"):format(where, part, tostring(out[part])), 0)
+    end
+  end
+  for part in pairs(out) do
+    if not known[part] then error(where .. ": " .. suggest.unknown("part of the result", tostring(part), PARTS), 0) end
   end
   if not next(out.metrics) then error(("%s: the function returned no metrics"):format(where), 0) end
   return out
@@ -116,6 +131,7 @@ function Experiment:trial(label, variant, f)
       cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
       local config, started = results.plain(cfg), os.time()
       config.checkpoint = nil
+      local _ <close> = results.before { f, cfg }
       local result = sorted_out(run(where, seeded, seed, f, cfg), where)
       record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
         seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
@@ -125,7 +141,7 @@ function Experiment:trial(label, variant, f)
       os.remove(cfg.checkpoint)
     end
     record.label = label
-    list[i] = record
+    list[i] = setmetatable(record, Record)
   end
   self.trials[label] = list
   self.rows[#self.rows + 1] = { label = label, values = self:values(label) }
@@ -178,18 +194,29 @@ function Experiment:artifact(name, depends, f)
 end
 
 --- The table of what ran so far.
--- @param columns list of metric names
-function Experiment:table(columns)
-  local rows = {}
+-- @param columns list of metric names; one that no row has is an error
+-- @param others list of further ones that are left out if no row has them: what not every dataset can say
+function Experiment:table(columns, others)
+  local there, rows, shown = {}, {}, {}
+  for _, row in ipairs(self.rows) do
+    for name in pairs(row.values) do there[name] = true end
+  end
+  for _, name in ipairs(columns) do
+    if not there[name] and #self.rows > 0 then error("table: " .. suggest.unknown("column", name, sorted_keys(there)), 2) end
+    shown[#shown + 1] = name
+  end
+  for _, name in ipairs(others or {}) do
+    if there[name] then shown[#shown + 1] = name end
+  end
   for i, row in ipairs(self.rows) do
     rows[i] = { label = row.label, values = row.values, rule = self.ruled == i }
   end
   local n = #self.seeds
-  return Table.new(columns, rows, n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed")
+  return Table.new(shown, rows, n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed")
 end
 
---- @param options name; seeds = how many (1, 2, ...) or a list; config = table; data = dataset (its fingerprint goes into
--- the key); folder = where results go (default results.folder())
+--- @param options name; seeds = how many (1, 2, ...) or a list of different whole numbers; config = table; data = dataset
+-- (its fingerprint goes into the key); folder = where results go (default results.folder())
 return function(options)
   suggest.check_options("experiment", options, { "name", "seeds", "config", "data", "folder" })
   if type(options.name) ~= "string" or not options.name:match "^[%w_.-]+$" then
@@ -204,7 +231,16 @@ return function(options)
   if type(seeds) ~= "table" or #seeds == 0 then
     error(("experiment: seeds is %s, expected a number of seeds or a list"):format(tostring(options.seeds)), 2)
   end
-  return setmetatable({ name = options.name, seeds = seeds, config = options.config or {}, rows = {}, trials = {},
+  local given, whole = {}, {}
+  for i, seed in ipairs(seeds) do
+    whole[i] = type(seed) == "number" and math.tointeger(seed)
+    if not whole[i] or given[seed] then
+      error(("experiment: seeds has %s%s, expected different whole numbers"):format(tostring(seed),
+        given[seed] and " twice" or ""), 2)
+    end
+    given[seed] = true
+  end
+  return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {},
     sources = sources(), folder = options.folder or results.folder(),
     fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
 end

@@ -14,12 +14,16 @@
 -- A file being written exists under a temporary name until it is closed. Leaving its block through an error, or losing
 -- the handle, throws it away and leaves the old file as it was. Element types are the tensors'; bfloat16 is kept as a
 -- 16-bit float that h5py widens to float32.
+local lfs = require "lfs"
 local native = require "dgamnative.h5"
 local suggest = require "dgam.suggest"
 
 local h5 = {}
 local File = {}
 File.__index = File
+
+local LEAST_BYTES = 64 -- that an object takes in a file
+local MAX_DEPTH = 12 -- of nested lists; as many dimensions as a dataset may have
 
 local function wrap(handle, writing) return setmetatable({ handle = handle, writing = writing }, File) end
 
@@ -46,8 +50,12 @@ local function raise(message) error(message, 0) end
 function File:path() return self.handle:path() end
 
 --- What an object is: "none", "group", "text", "other", or "numbers", and its dtype and shape.
--- @return kind, dtype, shape
+-- @return kind, dtype, shape, bytes of all elements
 function File:stat(name) return self.handle:stat(name) end
+
+--- An error if a file of this size cannot hold so many bytes of elements; reading asks for what it reads.
+-- @param what they are, for the message
+function File:check_size(what, bytes) self.handle:check_size(what, bytes) end
 
 --- Whether there is an object of that name.
 function File:has(name) return self.handle:stat(name) ~= "none" end
@@ -56,8 +64,11 @@ local function must_exist(self, name)
   local kind, dtype, shape = self.handle:stat(name)
   if kind ~= "none" then return kind, dtype, shape end
   local group = name:match "^(.*)/[^/]*$" or ""
-  local known = self.handle:stat(group) == "group" and self.handle:list(group) or {}
-  local near = suggest.nearest(name:match "[^/]*$", known)
+  local known, last = self.handle:stat(group) == "group" and self.handle:list(group) or {}, name:match "[^/]*$"
+  for _, k in ipairs(known) do
+    if k == last then raise(("'%s': '%s' is a link to nothing in this file"):format(self:path(), name)) end
+  end
+  local near = suggest.nearest(last, known)
   raise(("'%s' has no '%s'%s"):format(self:path(), name, near and ("; did you mean '%s'?"):format(
     group == "" and near or group .. "/" .. near) or ""))
 end
@@ -82,10 +93,16 @@ end
 
 --- Paths of all datasets below a group, relative to it, sorted.
 function File:walk(group)
-  local paths = {}
+  -- A few links can lead to one object on billions of ways; some more than there can be objects are fine.
+  local size = lfs.attributes(self:path(), "size") or 0
+  local paths, visits, most = {}, 0, 1024 + size // LEAST_BYTES
   local function visit(full, prefix, depth)
     if depth > 64 then raise(("'%s' is nested more than 64 levels deep"):format(self:path())) end
     for _, name in ipairs(self.handle:list(full)) do
+      visits = visits + 1
+      if visits > most then
+        raise(("'%s' has more than %d paths to its objects, the limit for a file of %d bytes"):format(self:path(), most, size))
+      end
       local child = full == "" and name or full .. "/" .. name
       if self.handle:stat(child) == "group" then visit(child, prefix .. name .. "/", depth + 1)
       else paths[#paths + 1] = prefix .. name end
@@ -143,6 +160,9 @@ end
 local function flatten(value, name)
   local shape, flat, probe = {}, {}, value
   while type(probe) == "table" do
+    if #shape == MAX_DEPTH then
+      error(("h5: '%s' has lists nested more than %d levels deep"):format(name, MAX_DEPTH), 3)
+    end
     shape[#shape + 1] = #probe
     probe = probe[1]
   end

@@ -7,7 +7,7 @@
 --
 -- All write FILE.svg and FILE.png (twice as many pixels) and return the two paths. The files appear whole; when gnuplot
 -- fails, old ones stay. Lengths are pixels of the SVG, from the upper left corner. Text is drawn as it stands, whatever
--- is in it: it never reaches gnuplot as a command nor as mark-up.
+-- is in it: it never reaches gnuplot as a command nor as mark-up. A value that is NaN or infinite is left out.
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local sorted_keys = require "dgam.keys"
@@ -34,7 +34,10 @@ local function quoted(text)
   return '"' .. clean(text):gsub("[^%a \x80-\xff]", function(c) return ("\\%03o"):format(c:byte()) end) .. '"'
 end
 
-local function number(v) return v ~= v and "NaN" or ("%.9g"):format(v) end
+local function is_finite(v) return v == v and math.abs(v) < math.huge end
+
+-- For gnuplot, to which an infinite value is an unknown name: as NaN it is left out.
+local function number(v) return is_finite(v) and ("%.9g"):format(v) or "NaN" end
 
 local NARROW = {}
 for c in ("ijlI.,:;'|!"):gmatch "." do NARROW[c:byte()] = 0.31 end
@@ -242,7 +245,7 @@ local function span(s, g)
   local v = s.values[g] or 0 / 0
   local from, to = s.low and s.low[g], s.high and s.high[g]
   if s.errors and s.errors[g] then from, to = v - s.errors[g], v + s.errors[g] end
-  return v, from and from == from and from or v, to and to == to and to or v
+  return is_finite(v) and v or 0 / 0, from and is_finite(from) and from or v, to and is_finite(to) and to or v
 end
 
 function kinds.bars(page, p, box)
@@ -252,7 +255,7 @@ function kinds.bars(page, p, box)
   for _, s in ipairs(p.series) do
     for g = 1, n do
       local v, from, to = span(s, g)
-      if v == v and math.abs(v) < math.huge then low, high = math.min(low, from), math.max(high, to) end
+      if v == v then low, high = math.min(low, from), math.max(high, to) end
     end
   end
   if high - low <= 0 then high = 1 end
@@ -270,7 +273,7 @@ function kinds.bars(page, p, box)
   for _, s in ipairs(p.series) do
     for g = 1, n do
       local v = s.values[g]
-      if v and v == v then longest = math.max(longest, plot.text_width(format:format(v), 10)) end
+      if v and is_finite(v) then longest = math.max(longest, plot.text_width(format:format(v), 10)) end
     end
   end
   local values = longest <= slot * wide + 2
@@ -324,7 +327,7 @@ function kinds.across(page, p, box)
     local sum = 0
     for _, s in ipairs(p.series) do
       local v = s.values[g]
-      v = v and v == v and v or 0
+      v = v and is_finite(v) and v or 0
       sum = p.stacked and sum + v or math.max(sum, v)
     end
     high = math.max(high, sum)
@@ -342,7 +345,7 @@ function kinds.across(page, p, box)
   for i, s in ipairs(p.series) do
     local rows = {}
     for g = 1, n do
-      local v = s.values[g] or 0 / 0
+      local v = s.values[g] and is_finite(s.values[g]) and s.values[g] or 0 / 0
       local y = p.stacked and g or g + (i - (k + 1) / 2) * wide
       local start = p.stacked and from[g] or 0
       local stop = start + (v == v and v or 0)

@@ -20,8 +20,48 @@ function results.folder()
   return "results"
 end
 
--- The code of a function, without line numbers and local names, with the plain values and functions it has hold of.
-local function code_of(f, seen)
+-- Tables that functions changed while they ran (results.before), as they were: what a trial notes down is not what it does.
+local noted = setmetatable({}, { __mode = "k" })
+
+local PLAIN = { number = true, string = true, boolean = true }
+local DEEPEST = 32 -- tables in tables that count
+
+local function is_module(t)
+  for _, m in pairs(package.loaded) do
+    if m == t then return true end
+  end
+  return false
+end
+
+local code_of
+
+-- What counts of a value that a function of the file `source` has hold of, as text; nil: nothing does.
+local function held_text(value, source, seen, depth)
+  local kind = type(value)
+  if PLAIN[kind] then return ("%q"):format(value) end
+  if kind == "function" then
+    return debug.getinfo(value, "S").source == source and code_of(value, seen) or nil
+  end
+  if kind ~= "table" or depth > DEEPEST or is_module(value) then return nil end
+  if seen[value] then return "seen" end
+  local content = noted[value]
+  if not content then
+    content = {}
+    for k, v in next, value do content[k] = v end
+  end
+  seen[value] = content
+  local object, parts = debug.getmetatable(value) ~= nil, {}
+  for _, k in ipairs(sorted_keys(content)) do
+    local counts = PLAIN[type(k)] and (not object or type(content[k]) == "function") -- an object's fields are its state
+    local text = counts and held_text(content[k], source, seen, depth + 1)
+    if text then parts[#parts + 1] = ("%q=%s"):format(k, text) end
+  end
+  return "{" .. table.concat(parts, "\0") .. "}"
+end
+
+-- The code of a function, without line numbers and local names, with what counts of its upvalues. `seen` gets the tables
+-- among them, each with its content.
+function code_of(f, seen)
   if seen[f] then return "seen" end
   seen[f] = true
   local info = debug.getinfo(f, "S")
@@ -31,22 +71,31 @@ local function code_of(f, seen)
   for i = 1, 255 do
     local name, value = debug.getupvalue(f, i) -- the name is empty in a stripped function
     if not name then break end
-    local kind = type(value)
-    if kind == "function" and debug.getinfo(value, "S").source == info.source then
-      parts[#parts + 1] = code_of(value, seen)
-    elseif not assigned[i] and (kind == "number" or kind == "string" or kind == "boolean") then
-      parts[#parts + 1] = ("%d=%s %s"):format(i, kind, value)
-    end
+    local text = (type(value) == "function" or not assigned[i]) and held_text(value, info.source, seen, 1)
+    if text then parts[#parts + 1] = ("%d=%s"):format(i, text) end
   end
   return table.concat(parts, "\0")
 end
 
---- A hash of a function: its code, that of the functions of the same file that it calls, and the numbers and texts around
--- it that they use and do not change. A comment, a renamed local or a counter does not change it.
+--- A hash of a function: its code, and what it has hold of from outside: functions of the same file, numbers and texts that
+-- it does not assign to, tables of all these, and the methods, in the same file, of objects (tables with a metatable).
+-- Modules, tensors and the fields of objects do not count. A comment, a renamed local or a counter does not change it.
 function results.code(f) return fs.sha256(code_of(f, {})) end
 
--- The same text for the same content: keys sorted, numbers in full.
-local function canonical(v, path, open)
+local Before = {}
+function Before:__close()
+  for t, content in pairs(self) do
+    if type(t) == "table" and not noted[t] then
+      local changed = false
+      for k, v in next, t do changed = changed or not rawequal(content[k], v) end
+      for k in next, content do changed = changed or rawget(t, k) == nil end
+      if changed then noted[t] = content end
+    end
+  end
+end
+
+-- The same text for the same content: keys sorted, numbers in full. `seen`: see code_of; without it each function has its own.
+local function canonical(v, path, open, seen)
   local kind = type(v)
   if kind == "number" then
     if math.type(v) == "integer" or v == math.floor(v) and math.abs(v) < 2 ^ 53 then return ("%d"):format(v) end
@@ -54,7 +103,7 @@ local function canonical(v, path, open)
   elseif kind == "string" then
     return ("%q"):format(v)
   elseif kind == "function" then
-    return "function " .. results.code(v)
+    return "function " .. fs.sha256(code_of(v, seen or {}))
   elseif kind == "userdata" or kind == "thread" then
     error(("%s is a %s; what determines a result must be numbers, text, tables or functions"):format(path, kind), 0)
   elseif kind ~= "table" then
@@ -62,16 +111,9 @@ local function canonical(v, path, open)
   end
   if open[v] then return "itself" end -- a class table that is its own __index
   open[v] = true
-  local parts, keys = {}, {}
-  for k in pairs(v) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b)
-    local x, y = type(a), type(b)
-    if x ~= y then return x < y end
-    if x == "number" or x == "string" then return a < b end
-    return tostring(a) < tostring(b)
-  end)
-  for i, k in ipairs(keys) do
-    parts[i] = canonical(k, path .. "'s key", open) .. ":" .. canonical(v[k], path .. "." .. tostring(k), open)
+  local parts = {}
+  for i, k in ipairs(sorted_keys(v)) do
+    parts[i] = canonical(k, path .. "'s key", open, seen) .. ":" .. canonical(v[k], path .. "." .. tostring(k), open, seen)
   end
   open[v] = nil
   return "{" .. table.concat(parts, ",") .. "}"
@@ -80,6 +122,14 @@ end
 --- A hash of a description: 16 hexadecimal digits. Numbers, text, booleans, tables and functions (by their code) count;
 -- anything else is an error that names it.
 function results.key(description) return fs.sha256(canonical(description, "description", {})):sub(1, 16) end
+
+--- To be held (`<close>`) while functions of a description run: tables that they have hold of and change, such as a list they
+-- add to, count in later keys as they were before. So a key does not depend on which trials ran and which were read back.
+function results.before(description)
+  local seen = {}
+  canonical(description, "description", {}, seen)
+  return setmetatable(seen, Before)
+end
 
 --- What of a table is plain: numbers, text, booleans and tables of them. For storing a configuration.
 function results.plain(t, open)
@@ -116,21 +166,19 @@ end
 
 local function is_number(v) return type(v) == "number" end
 local function is_tensor(v) return type(v) == "userdata" end
-local function is_list(v)
-  if type(v) ~= "table" then return false end
-  for _, x in ipairs(v) do
-    if type(x) ~= "number" then return false end
-  end
-  return true
-end
 
-local function is_texts(v)
-  if type(v) ~= "table" or #v == 0 then return false end
-  for _, x in ipairs(v) do
-    if type(x) ~= "string" then return false end
+-- Whether v is a list of values of one type and nothing else.
+local function is_list_of(kind, v)
+  if type(v) ~= "table" then return false end
+  local n = 0
+  for _, x in pairs(v) do
+    if type(x) ~= kind then return false end
+    n = n + 1
   end
-  return true
+  return n == #v
 end
+local function is_list(v) return is_list_of("number", v) end
+local function is_texts(v) return is_list_of("string", v) and #v > 0 end
 
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
@@ -152,7 +200,38 @@ function results.save(path, record)
   file:close()
 end
 
---- Reads a trial without its texts and arrays (the latter need libtorch: results.array).
+local function is_text(v) return type(v) == "string" end
+local function is_text_or_nil(v) return v == nil or is_text(v) end
+local function is_finite(v) return is_number(v) and v == v and math.abs(v) < math.huge end
+local function is_finite_or_nil(v) return v == nil or is_finite(v) end
+local function is_table(v) return type(v) == "table" end
+
+-- What a trial that was read must hold, in the order of the complaints.
+local FIELDS = {
+  { "experiment", "text", is_text }, { "label", "text", is_text }, { "seed", "a finite number", is_finite },
+  { "key", "text", is_text_or_nil }, { "created", "text", is_text_or_nil }, { "version", "text", is_text_or_nil },
+  { "seconds", "a finite number", is_finite_or_nil }, { "config", "a table in JSON", is_table },
+}
+
+-- What is wrong with a trial that was read, or nil.
+local function fault(record)
+  for _, field in ipairs(FIELDS) do
+    local name, expected, fits = table.unpack(field)
+    local v = record[name]
+    if not fits(v) then
+      return ("its '%s' is %s, expected %s"):format(name, type(v) == "table" and "a list" or tostring(v), expected)
+    end
+  end
+  for name, v in pairs(record.metrics) do
+    if not is_number(v) then return ("its metric '%s' is %s, expected a number"):format(name, tostring(v)) end
+  end
+  for name, v in pairs(record.curves or {}) do
+    if not is_list(v) then return ("its curve '%s' is not a list of numbers"):format(name) end
+  end
+end
+
+--- Reads a trial without its texts and arrays (the latter need libtorch: results.array). A file that holds something else,
+-- or fields of other types, is an error that names it.
 function results.load(path)
   local file <close> = h5.open(path)
   local record = { path = path, metrics = {}, curves = {} }
@@ -162,13 +241,18 @@ function results.load(path)
   if not record.experiment then
     error(("'%s' is not a results file of dgamlua: it has no attribute 'experiment'"):format(path), 0)
   end
-  record.config = json.decode(file:attr "config" or "{}") or {}
+  local config = file:attr "config"
+  if config == nil then record.config = {}
+  elseif is_text(config) then record.config = json.decode(config)
+  else record.config = config end
   if file:has "metrics" then
     for _, name in ipairs(file:list "metrics") do record.metrics[name] = file:value("metrics/" .. name) end
   end
   if file:has "curves" then
     for _, name in ipairs(file:list "curves") do record.curves[name] = file:numbers("curves/" .. name) end
   end
+  local wrong = fault(record)
+  if wrong then error(("'%s' is not a trial as dgamlua stores it: %s"):format(path, wrong), 0) end
   return record
 end
 
@@ -193,7 +277,7 @@ local function read_index(folder)
   local files = {}
   for name, entry in pairs(index.files) do
     local record = type(entry) == "table" and entry.record
-    if type(record) == "table" and type(record.metrics) == "table" and type(record.config) == "table" then files[name] = entry end
+    if type(record) == "table" and type(record.metrics) == "table" and not fault(record) then files[name] = entry end
   end
   return files
 end

@@ -14,6 +14,7 @@ local checkpoint = require "dgam.checkpoint"
 local data = require "dgam.data"
 local rng = require "dgam.rng"
 local keys_of = require "dgam.keys"
+local suggest = require "dgam.suggest"
 
 local train = {}
 
@@ -54,6 +55,54 @@ local function complete(cfg)
     if v == nil then v = train.defaults[k] end
     return v
   end })
+end
+
+local function number(low, high)
+  return ("a number from %g to %g"):format(low, high), function(v) return type(v) == "number" and v >= low and v <= high end
+end
+local function whole(low)
+  return ("a whole number of %d or more"):format(low), function(v) return math.type(v) == "integer" and v >= low end
+end
+local function one_of(...)
+  local words = { ... }
+  return words, function(v)
+    for _, word in ipairs(words) do
+      if v == word then return true end
+    end
+    return false
+  end
+end
+
+local function is_whole(v) return math.type(v) == "integer" end
+local function is_crops(v) return v == 1 or v == 3 or v == 10 end
+
+local MUCH = 1e9 -- more than any rate or time
+
+-- What the fields may be; data.loader and dgam.augment know the rest of them.
+local CHECKS = {
+  seed = { "a whole number", is_whole }, epochs = { whole(1) }, batch = { whole(1) }, lr = { number(0, MUCH) },
+  weight_decay = { number(0, MUCH) }, backbone_lr = { number(0, MUCH) }, gate_lr = { number(0, MUCH) },
+  warmup_epochs = { number(0, MUCH) }, val_every = { whole(1) }, patience = { number(0, math.huge) }, clip_len = { whole(1) },
+  interval = { whole(1) }, size = { whole(1) }, test_clips = { whole(1) }, test_crops = { "1, 3 or 10", is_crops },
+  crop_area = { number(0, 1) }, dim = { number(0, 1) }, draws = { whole(0) }, checkpoint_seconds = { number(0, math.huge) },
+  experts = { one_of("first", "uniform") }, gate_epochs = { whole(1) }, gate_batch = { whole(2) }, -- batch norm needs two
+  gate_objective = { one_of("mixture", "official") },
+}
+
+--- All of a configuration that training and testing will need, before anything is trained: an error that names the first
+-- field that is wrong. train.fit and train.gate begin with it; a script with several stages does well to call it first.
+-- @param cfg see train.defaults
+-- @return cfg with the defaults behind it
+function train.check(cfg)
+  cfg = complete(cfg)
+  for _, name in ipairs(keys_of(CHECKS)) do
+    local expected, fits = table.unpack(CHECKS[name])
+    if not fits(cfg[name]) then
+      if type(expected) == "table" then error("train: " .. suggest.unknown(name, tostring(cfg[name]), expected), 0) end
+      error(("train: %s is %s, expected %s"):format(name, tostring(cfg[name]), expected), 0)
+    end
+  end
+  return cfg
 end
 
 local function loader_options(cfg, split)
@@ -205,15 +254,25 @@ local function check_terms(path, begun, now)
   end
 end
 
+-- What a checkpoint of train.fit holds, or nil if there is none. It may go while it is being read: whoever trains the same
+-- in another process and ends first removes it.
+local function load_begun(path)
+  if not path or not checkpoint.exists(path) then return nil end
+  local ok, state, meta = pcall(checkpoint.load, path)
+  if ok then return state, meta end
+  if checkpoint.exists(path) then error(state, 0) end
+  return nil
+end
+
 --- Trains backbone and heads; the gate, if there is one, keeps still. The model ends with the weights of its best
 -- validation.
 -- @param model models.dgam
 -- @param dataset dgam.data dataset with lists "train" and "val"
 -- @param cfg see train.defaults; also checkpoint = path (resume from and write to), label = name for the progress bar
--- Errors: the checkpoint is of a training with other data or settings.
+-- Errors: a field of cfg is wrong (train.check); the checkpoint is of a training with other data or settings.
 -- @return history: list of { epoch, loss, accuracy, val_top1, val_top5, val_loss }
 function train.fit(model, dataset, cfg)
-  cfg = complete(cfg)
+  cfg = train.check(cfg)
   local loader = train.train_loader(dataset, cfg)
   local steps = loader:batches()
   if model.gate then model.gate:requires_grad_(false) end
@@ -224,15 +283,17 @@ function train.fit(model, dataset, cfg)
 
   local now = terms(dataset, cfg)
   local history, best, first, resumed = {}, { top1 = -1, loss = math.huge, epoch = 0 }, 1, nil
-  if cfg.checkpoint and checkpoint.exists(cfg.checkpoint) then
-    local state, meta = checkpoint.load(cfg.checkpoint)
-    check_terms(cfg.checkpoint, meta.terms, now)
-    model:load_state_dict(take_prefix(state, "model/"))
-    opt:load_state_dict(take_prefix(state, "optimizer/"))
-    torch.set_rng_state(state.rng)
-    history, best, first, resumed = meta.history, meta.best, meta.epoch + 1, meta.within
-    best.state = take_prefix(state, "best/")
-    if not next(best.state) then best.state = nil end
+  do
+    local state, meta = load_begun(cfg.checkpoint)
+    if state then
+      check_terms(cfg.checkpoint, meta.terms, now)
+      model:load_state_dict(take_prefix(state, "model/"))
+      opt:load_state_dict(take_prefix(state, "optimizer/"))
+      torch.set_rng_state(state.rng)
+      history, best, first, resumed = meta.history, meta.best, meta.epoch + 1, meta.within
+      best.state = take_prefix(state, "best/")
+      if not next(best.state) then best.state = nil end
+    end
   end
 
   -- epoch: the last that is complete; within: how far the next one is.
@@ -339,7 +400,7 @@ end
 -- @param known, val what train.expert_logits gave for the training and the validation list
 -- @return history
 function train.gate(model, known, val, cfg)
-  cfg = complete(cfg)
+  cfg = train.check(cfg)
   local gate = model.gate
   if not gate then return {} end
   if not gate:parameters()[1] then return {} end -- nothing to train in this gate

@@ -38,6 +38,9 @@ local config = dgam.config {
   profile = "quick",
 }
 
+train.check(config { epochs = config.stage0_epochs }) -- all that any stage needs, before the first one
+train.check(config { epochs = config.stage1_epochs })
+
 local data = dgam.data.open(config.data, { size = config.dataset_size })
 local exp = dgam.experiment { name = "ablation", seeds = config.seeds, config = config, data = data }
 
@@ -109,7 +112,7 @@ exp:row("oracle per clip", "dual", "oracle_")
 exp:row("one frame only", "dual", "frame_")
 exp:row("frames shuffled", "dual", "shuffled_")
 
-local table7 = exp:table { "top1", "top5", "top1_ll", "top1_ell", "top5_ll", "top5_ell" }
+local table7 = exp:table({ "top1", "top5" }, { "top1_ll", "top1_ell", "top5_ll", "top5_ell" })
 table7:print()
 table7:chart(exp.folder .. "/ablation", { title = "Gate and heads on dark video", columns = { "top1", "top1_ll", "top1_ell" },
   ylabel = "top-1 accuracy, %", chance = 100 / #data.classes })

@@ -6,6 +6,7 @@
 -- The clips come from the generator of the built-in dataset, well lit and of other seeds, so no clip and no noise of the
 -- dark dataset is among them. Most of them are dimmed and made noisy by train.dim, which knows nothing of the camera model,
 -- and every clip goes through one of the five gammas, drawn uniformly, in front of one head for all.
+local torch = require "torch"
 local dgam = require "dgam"
 local models = require "models"
 local train = dgam.train
@@ -22,8 +23,12 @@ local config = dgam.config {
   },
 }
 
+train.check(config)
+train.check(config { epochs = config.clean_epochs })
+
 local data = dgam.data.open(config.data, { size = config.dataset_size, split = "bright", clips = config.clips,
   seed = config.dataset_seed })
+torch.manual_seed(config.seed) -- the weights it starts from
 local backbone = models.video_swin.new(config.backbone, { drop_path = 0 })
 local model = models.dgam { backbone = backbone, heads = "shared", dropout = 0, classes = #data.classes, frames = config.clip_len }
 

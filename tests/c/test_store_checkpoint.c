@@ -311,6 +311,35 @@ static void shared_containers_do_not_explode(void **state) {
   assert_int_equal(dgam_pth_open_memory(pickle, n, 0, &p), DGAM_EFORMAT);
 }
 
+/* A list of one tensor of 16 MB (2^22 elements of stride 0 over a storage of 4) again and again: one is fine, 1,000 are
+ * 16 GB. */
+static void shared_tensors_do_not_explode(void **state) {
+  (void)state;
+  static const char tensor[] = REBUILD STORAGE "K\x00J\0\0\x40\0\x85K\0\x85\x89}tRq\x05";
+  static const char behind[] = "e.\x80\x02](X\x01\0\0\0ke.\4\0\0\0\0\0\0\0abcdefghijklmnop";
+  static char pickle[4096];
+  for (int copies = 0; copies <= 1000; copies += 1000) {
+    size_t n = sizeof LEGACY - 1;
+    memcpy(pickle, LEGACY "\x80\x02](", n + 4);
+    n += 4;
+    memcpy(pickle + n, tensor + 2, sizeof tensor - 3);
+    n += sizeof tensor - 3;
+    for (int i = 0; i < copies; i++, n += 2) memcpy(pickle + n, "h\x05", 2);
+    memcpy(pickle + n, behind, sizeof behind - 1);
+    n += sizeof behind - 1;
+    dgam_pth *p = NULL;
+    dgam_status got = dgam_pth_open_memory(pickle, n, 0, &p);
+    if (copies) {
+      assert_int_equal(got, DGAM_EFORMAT);
+      assert_non_null(strstr(dgam_error(), "bytes together"));
+    } else {
+      assert_ok(got);
+      assert_int_equal(dgam_pth_count(p), 1);
+      dgam_pth_close(p);
+    }
+  }
+}
+
 typedef dgam_status (*read_all_fn)(const unsigned char *data, size_t n);
 
 static dgam_status read_pth(const unsigned char *data, size_t n) {
@@ -397,10 +426,11 @@ static void mutations_never_crash(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(pth_gives_what_was_saved),         cmocka_unit_test(safetensors_gives_what_was_saved),
-      cmocka_unit_test(safetensors_round_trip),           cmocka_unit_test(bad_checkpoints_are_refused),
-      cmocka_unit_test(bad_headers_are_refused),          cmocka_unit_test(greedy_pickles_are_refused),
-      cmocka_unit_test(shared_containers_do_not_explode), cmocka_unit_test(mutations_never_crash),
+      cmocka_unit_test(pth_gives_what_was_saved),      cmocka_unit_test(safetensors_gives_what_was_saved),
+      cmocka_unit_test(safetensors_round_trip),        cmocka_unit_test(bad_checkpoints_are_refused),
+      cmocka_unit_test(bad_headers_are_refused),       cmocka_unit_test(greedy_pickles_are_refused),
+      cmocka_unit_test(shared_tensors_do_not_explode), cmocka_unit_test(shared_containers_do_not_explode),
+      cmocka_unit_test(mutations_never_crash),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -437,6 +437,62 @@ static void big_endian_and_odd_types_are_read(void **state) {
   dgam_h5_close(f);
 }
 
+static void other_files_and_nothing_at_all_are_refused(void **state) {
+  (void)state;
+  put("secret", "12345678");
+  hid_t file = H5Fcreate(in_folder("far.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  hsize_t eight = 8, huge = (hsize_t)1 << 33, chunk = 1024;
+  hid_t space = H5Screate_simple(1, &eight, NULL), wide = H5Screate_simple(1, &huge, NULL), text = H5Tcopy(H5T_C_S1);
+  H5Tset_size(text, 1);
+  hid_t outside = H5Pcreate(H5P_DATASET_CREATE), made = H5Pcreate(H5P_DATASET_CREATE),
+        sparse = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_external(outside, in_folder("secret"), 0, 8);
+  H5Pset_virtual(made, space, in_folder("other.h5"), "x", space);
+  H5Pset_chunk(sparse, 1, &chunk);
+  H5Dclose(H5Dcreate2(file, "outside", H5T_STD_U8LE, space, H5P_DEFAULT, outside, H5P_DEFAULT));
+  H5Dclose(H5Dcreate2(file, "text", text, space, H5P_DEFAULT, outside, H5P_DEFAULT));
+  H5Dclose(H5Dcreate2(file, "made", H5T_STD_U8LE, space, H5P_DEFAULT, made, H5P_DEFAULT));
+  H5Dclose(H5Dcreate2(file, "sparse", H5T_IEEE_F32LE, wide, H5P_DEFAULT, sparse, H5P_DEFAULT));
+  H5Lcreate_external(in_folder("other.h5"), "/", file, "link", H5P_DEFAULT, H5P_DEFAULT);
+  H5Pclose(outside);
+  H5Pclose(made);
+  H5Pclose(sparse);
+  H5Tclose(text);
+  H5Sclose(space);
+  H5Sclose(wide);
+  H5Fclose(file);
+  file = H5Fcreate(in_folder("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  space = H5Screate_simple(1, &eight, NULL);
+  H5Dclose(H5Dcreate2(file, "x", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  H5Sclose(space);
+  H5Fclose(file);
+
+  dgam_h5 *f;
+  dgam_h5_info info;
+  dgam_h5_texts t;
+  unsigned char got[8];
+  float part[4];
+  assert_ok(dgam_h5_open(in_folder("far.h5"), &f));
+  assert_fails(dgam_h5_read(f, "outside", DGAM_U8, NULL, NULL, got, 8), DGAM_EUNSUPPORTED, "another file");
+  assert_fails(dgam_h5_read_texts(f, "text", &t), DGAM_EUNSUPPORTED, "another file");
+  assert_fails(dgam_h5_read(f, "made", DGAM_U8, NULL, NULL, got, 8), DGAM_EUNSUPPORTED, "virtual");
+  assert_fails(dgam_h5_check_size(f, "'sparse'", (uint64_t)4 << 33), DGAM_EFORMAT, "'sparse' would take 34359738368");
+  assert_ok(dgam_h5_check_size(f, "'sparse'", 1 << 20));
+  assert_ok(
+      dgam_h5_read(f, "sparse", DGAM_F32, (size_t[]){1000}, (size_t[]){4}, part, sizeof part)); /* of that, a part */
+  assert_true(part[0] == 0 && part[3] == 0);
+  for (int i = 0; i < 2; i++) {
+    assert_ok(dgam_h5_stat(f, i ? "link/x" : "link", &info));
+    assert_int_equal(info.kind, DGAM_H5_NONE);
+  }
+  assert_fails(dgam_h5_read(f, "link/x", DGAM_U8, NULL, NULL, got, 8), DGAM_EINVAL, "link/x");
+  dgam_h5_close(f);
+  assert_ok(dgam_h5_update(in_folder("far.h5"), &f));
+  assert_int_equal(dgam_h5_write(f, "link/y", DGAM_U8, 1, (size_t[]){8}, got, NULL), DGAM_EIO);
+  assert_int_equal(dgam_h5_make_group(f, "link/z"), DGAM_EINVAL);
+  dgam_h5_close(f);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void) {
@@ -445,7 +501,7 @@ int main(void) {
       IN_FOLDER(every_type_comes_back),          IN_FOLDER(slabs_are_written_and_checked),
       IN_FOLDER(texts_attributes_and_lists),     IN_FOLDER(same_writes_give_the_same_bytes),
       IN_FOLDER(damaged_files_are_named),        IN_FOLDER(big_endian_and_odd_types_are_read),
-      IN_FOLDER(a_full_disk_keeps_the_old_file),
+      IN_FOLDER(a_full_disk_keeps_the_old_file), IN_FOLDER(other_files_and_nothing_at_all_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,67 @@ describe("an experiment", function()
     assert.not_equal(before, exp:key({}, uses))
   end)
 
+  it("notices what changed in tables that the code has hold of", function()
+    local exp = new()
+    local function key_of(text) return exp:key({}, load(text, "=script")()) end
+    local text = [[
+      local W, h = { 1, 2, deep = { on = true } }, { f = function() return 10 end }
+      local Gate = setmetatable({ made = 0 }, {})
+      function Gate.forward(x) return x + 1 end
+      return function() return #W + h.f() + Gate.forward(1) end]]
+    local before = key_of(text)
+    assert.equal(before, key_of("-- why\n" .. text:gsub("Gate", "Class"):gsub("W", "weights")))
+    assert.equal(before, key_of((text:gsub("made = 0", "made = 1")))) -- the state of an object
+    for what, other in pairs { ["1, 2"] = "1, 2, 3", ["1, 2,"] = "1, 2.5,", ["on = true"] = "on = false", ["on ="] = "off =",
+      ["return 10"] = "return 50", ["x %+ 1"] = "x + 2" } do
+      local changed, n = text:gsub(what, other)
+      assert.equal(1, n)
+      assert.not_equal(before, key_of(changed), what)
+    end
+    local loop, log = {}, require "dgam.json"
+    loop.loop, loop.log, loop.tensor, loop[log], loop.print = loop, log, torch.ones(1), 1, print
+    local function uses() return loop end
+    before = exp:key({}, uses)
+    loop.tensor, loop.print = torch.ones(2), nil -- neither plain nor of this file
+    assert.equal(before, exp:key({}, uses))
+    loop.loop = 1
+    assert.not_equal(before, exp:key({}, uses))
+  end)
+
+  it("finds trials again that note things down in the script's tables", function()
+    local runs, files
+    local function script()
+      local seen, sizes, last, made = {}, {}, nil, {}
+      local exp = new { seeds = 2 }
+      runs, files = 0, {}
+      for i = 1, 3 do
+        sizes[i] = i -- the script's own change counts
+        local list = exp:trial("t" .. i, {}, function(cfg)
+          runs, seen[#seen + 1] = runs + 1, cfg.seed
+          last = last or {}
+          last.seed = cfg.seed
+          local before = made[1] and made[1][1].metrics.top1 or 0
+          return { metrics = { top1 = #sizes, before = before }, arrays = { x = torch.ones(1) } }
+        end)
+        made[i] = list
+        for _, record in ipairs(list) do
+          assert.equal(i, record.metrics.top1)
+          files[#files + 1] = record.path
+        end
+      end
+    end
+    script()
+    assert.equal(6, runs)
+    local first = files
+    script()
+    assert.equal(0, runs)
+    assert.same(first, files)
+    for _, lost in ipairs { 2, 3, 6 } do os.remove(first[lost]) end -- as if it had been stopped
+    script()
+    assert.equal(3, runs)
+    assert.same(first, files)
+  end)
+
   it("notices changed code of a module that the script uses, but not a changed comment", function()
     lfs.mkdir(folder)
     local before, name = package.path, "spec_gate"
@@ -89,6 +150,17 @@ describe("an experiment", function()
     assert.matches("expected a table with metrics", message(exp.trial, exp, "b", {}, function() return 1 end))
   end)
 
+  it("refuses parts of a result that it does not know", function()
+    local exp = new { seeds = 1 }
+    local function gives(result) return message(exp.trial, exp, "a", {}, function() return result end) end
+    local metrics = { top1 = 1 }
+    assert.matches("unknown part of the result 'curve'; did you mean 'curves'?", gives { metrics = metrics, curve = {} }, 1, true)
+    assert.matches("'array'; did you mean 'arrays'?", gives { metrics = metrics, curves = {}, array = {} }, 1, true)
+    assert.matches("curves = 3, expected a table", gives { metrics = metrics, curves = 3 })
+    assert.matches("curves/curve is a table, expected a list of numbers", gives { top1 = 1, curve = { loss = { 1 } } })
+    assert.equal(0, #results.scan(folder))
+  end)
+
   it("says which results file is damaged and goes on with the others", function()
     local exp = new { seeds = 1 }
     local list = exp:trial("a", {}, function() return { metrics = { top1 = 1 } } end)
@@ -113,6 +185,9 @@ describe("an experiment", function()
     assert.matches("dual +1.50 ± 6.35", text)
     assert.matches("oracle +50.00 ± 0.00", text)
     assert.matches("no trial is called 'x'", message(exp.row, exp, "y", "x", ""))
+    assert.matches("unknown column 'topp1'; did you mean 'top1'?", message(exp.table, exp, { "topp1" }), 1, true)
+    assert.equal(text, tostring(exp:table({ "top1" }, { "top1_ell" }))) -- which no trial has
+    assert.matches("oracle top1", tostring(exp:table({ "top1" }, { "oracle_top1" })))
   end)
 
   it("keeps artifacts between trials", function()
@@ -144,6 +219,9 @@ describe("an experiment", function()
     assert.matches("name is a/b", message(experiment, { name = "a/b" }))
     assert.matches("seeds is x", message(experiment, { name = "a", seeds = "x" }))
     assert.matches("did you mean 'seeds'", message(experiment, { name = "a", seed = 1 }))
+    assert.matches("seeds has 1 twice, expected different whole numbers", message(experiment, { name = "a", seeds = { 1, 2, 1 } }))
+    assert.matches("seeds has 1.5, expected", message(experiment, { name = "a", seeds = { 1.5 } }))
+    assert.matches("seeds has a, expected", message(experiment, { name = "a", seeds = { 1, "a" } }))
     local exp = experiment { name = "a", seeds = 1, folder = "/proc/nothing" }
     assert.matches("cannot make the folder /proc/nothing", message(exp.trial, exp, "a", {}, function() end))
   end)

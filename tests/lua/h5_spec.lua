@@ -137,6 +137,39 @@ describe("dgam.h5", function()
     assert.is_nil(package.loaded.torch)
   end)
 
+  it("ends where links or lists have no end", function()
+    do -- 14 groups, each with two links to the next: 2^14 ways to the number at the end
+      local f <close> = h5.open(dgamlua.root .. "/tests/golden/links.h5")
+      support.fails_like("more than 10%d%d paths", f.walk, f)
+      assert.same({ "x" }, f:walk(("a/"):rep(13) .. "a"))
+    end
+    support.fails_like("more than 10%d%d paths", require "dgam.checkpoint".open, dgamlua.root .. "/tests/golden/links.h5")
+    local f <close> = h5.create(folder .. "/a.h5")
+    local t = {}
+    t[1] = t
+    fails("'x' has lists nested more than 12 levels deep", f.write, f, "x", t)
+  end)
+
+  it("says of a link to nothing that it is one", function()
+    local r <close> = h5.open(dgamlua.root .. "/tests/golden/links.h5")
+    fails("'none' is a link to nothing in this file", r.read, r, "none")
+  end)
+
+  it("refuses what nobody wrote and no memory holds", function()
+    local path = folder .. "/a.h5"
+    do
+      local f <close> = h5.create(path)
+      f:make("state_dict/huge", "float32", { 1 << 33 }, { deflate = 1 })
+      f:set_attr("format", "dgamlua checkpoint")
+      for i = 1, 40 do f:make("some/" .. i, "float32", { 1 << 23 }, { deflate = 1 }) end
+    end
+    local r <close> = h5.open(path)
+    fails("'state_dict/huge' would take 34359738368 bytes, more than a file of", r.read, r, "state_dict/huge")
+    fails("'state_dict/huge' would take 34359738368 bytes, more than a file of", r.numbers, r, "state_dict/huge")
+    assert.same({ 0.0, 0.0 }, r:numbers("state_dict/huge", { start = { 1 << 32 }, count = { 2 } }))
+    fails("its tensors together would take 34359738368 bytes", require "dgam.checkpoint".load, path)
+  end)
+
   it("keeps tensors of every type", function()
     local torch = require "torch"
     local path = folder .. "/t.h5"

@@ -37,6 +37,16 @@ describe("dgam.plot", function()
     assert.is_nil(support.bytes(svg):find("scale(0.00)", 1, true)) -- readers refuse such a matrix
   end)
 
+  it("leaves out what is infinite", function()
+    local values = { 1, math.huge, -math.huge, 2 }
+    local series, groups = { { name = "n", values = values, y = values, errors = { math.huge, 1, 1, 1 } } }, { "a", "b", "c", "d" }
+    for _, kind in ipairs { "bars", "across", "lines" } do
+      local seen = texts(plot[kind] { file = folder .. "/infinite", groups = kind ~= "lines" and groups or nil, series = series })
+      assert.is_nil(seen.inf)
+      assert.truthy(kind == "lines" or seen["2.0"] or seen["2.00"], kind)
+    end
+  end)
+
   it("draws any text as it stands and runs none of it", function()
     local trap = folder .. "/trap"
     local groups = { table.unpack(NASTY) }

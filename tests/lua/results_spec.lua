@@ -71,6 +71,7 @@ describe("dgam.results", function()
   it("refuses what it cannot store and leaves nothing", function()
     local path = results.path(folder, "demo", "0123")
     fails("metrics/top1 is a string", results.save, path, { experiment = "x", config = {}, metrics = { top1 = "high" } })
+    fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { 1, more = 2 } } })
     fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { "a" } } })
     for _, wrong in ipairs { {}, { 1 }, "walk" } do
       fails("texts/classes", results.save, path, { experiment = "x", config = {}, texts = { classes = wrong } })
@@ -104,6 +105,52 @@ describe("dgam.results", function()
     assert.equal(2, #list)
     assert.same({ 3, 7 }, { list[1].seed, list[2].seed })
     assert.same({}, (results.scan(folder .. "/none")))
+  end)
+
+  it("names files whose fields are not a trial's, and shows the others", function()
+    results.save(results.path(folder, "demo", "good"), record(1))
+    local function odd(name, change)
+      local path = results.path(folder, "odd", name)
+      local f <close> = h5.create(path)
+      f:set_attr("experiment", "odd")
+      f:set_attr("label", "x")
+      f:set_attr("seed", 1)
+      f:write("metrics/top1", 1)
+      if change then change(f) end
+      f:close()
+      return path
+    end
+    assert.equal(1, results.load(odd "fine").metrics.top1)
+    for expected, change in pairs {
+      ["its 'label' is 3, expected text"] = function(f) f:set_attr("label", 3) end,
+      ["its 'seed' is nan, expected a finite number"] = function(f) f:set_attr("seed", math.abs(0 / 0)) end,
+      ["its 'seed' is one, expected a finite number"] = function(f) f:set_attr("seed", "one") end,
+      ["its 'experiment' is a list, expected text"] = function(f) f:set_attr("experiment", { "a", "b" }) end,
+      ["its 'config' is 3, expected a table"] = function(f) f:set_attr("config", 3) end,
+      ["its 'config' is nil, expected a table"] = function(f) f:set_attr("config", "{nope") end,
+      ["its 'seconds' is long, expected a finite number"] = function(f) f:set_attr("seconds", "long") end,
+      ["its metric 'high' is much, expected a number"] = function(f) f:write("metrics/high", "much") end,
+      ["its metric 'high' is true, expected a number"] = function(f) f:write("metrics/high", true) end,
+      ["its curve 'on' is not a list of numbers"] = function(f) f:write("curves/on", { true, false }) end,
+    } do
+      local path = odd("bad", change)
+      fails(path, results.load, path)
+      fails(expected, results.load, path)
+      local list, problems = results.scan(folder)
+      assert.equal(2, #list)
+      assert.equal(1, #problems)
+      os.remove(path)
+    end
+    local path = results.path(folder, "odd", "bare")
+    local f <close> = h5.create(path)
+    f:set_attr("experiment", "odd")
+    f:close()
+    fails("its 'label' is nil, expected text", results.load, path)
+    os.remove(path)
+    results.scan(folder)
+    local text = support.bytes(folder .. "/index.json"):gsub('"label":"x"', '"label":["x"]')
+    fs.write(folder .. "/index.json", text) -- an index is believed no more than a file
+    for _, r in ipairs(results.scan(folder)) do assert.is_string(r.label) end
   end)
 
   it("removes what a killed process left, and only that", function()

@@ -97,6 +97,41 @@ describe("training", function()
     assert.error_matches(function() train.fit(new_model(), dataset, config { checkpoint = path }) end, "a training that was stopped")
   end)
 
+  it("goes on without a checkpoint that another process removes meanwhile", function()
+    local checkpoint = require "dgam.checkpoint"
+    local real, asked, path = checkpoint.exists, 0, folder .. "/gone.h5"
+    checkpoint.exists = function(p) -- luacheck: ignore
+      asked = asked + 1
+      return asked == 1 or real(p)
+    end
+    local ok, history = pcall(train.fit, new_model(), dataset, config { epochs = 1, checkpoint = path })
+    checkpoint.exists = real -- luacheck: ignore
+    assert.is_true(ok, history)
+    assert.equal(1, #history)
+    local f <close> = assert(io.open(path, "wb"))
+    f:write "no checkpoint"
+    f:close()
+    assert.is_false((pcall(train.fit, new_model(), dataset, config { epochs = 1, checkpoint = path })))
+  end)
+
+  it("is refused before it begins if a field is wrong", function()
+    local model = new_model()
+    local wrong = { test_clips = 0, test_crops = 7, gate_epochs = 0, gate_lr = -1, warmup_epochs = -1, patience = -3, val_every = 0,
+      epochs = 1.5, batch = "8", lr = 0 / 0, gate_batch = 1, dim = 2, seed = 1.5, draws = -1 }
+    for name, value in pairs(wrong) do
+      local ok, e = pcall(train.fit, model, dataset, config { [name] = value })
+      assert.is_false(ok, name)
+      assert.matches(("train: %s is %s, expected "):format(name, value), e, 1, true)
+      assert.is_false((pcall(train.gate, model, nil, nil, config { [name] = value })))
+    end
+    for _, value in ipairs { 0, 1, -1 } do support.fails("train: gate_batch is ", train.check, { gate_batch = value }) end
+    support.fails("a whole number of 2 or more", train.check, { gate_batch = 0 })
+    support.fails("unknown experts 'unifrom'; did you mean 'uniform'?", train.check, { experts = "unifrom" })
+    support.fails("unknown gate_objective 'oficial'; did you mean 'official'?", train.check, { gate_objective = "oficial" })
+    assert.equal(30, train.check({}).epochs)
+    assert.equal(10, train.check({ test_crops = 10 }).test_crops)
+  end)
+
   it("reports and leaves out a clip that cannot be read", function()
     local broken = folder .. "/broken.avi"
     local f = assert(io.open(broken, "wb"))
@@ -165,3 +200,42 @@ describe("the gate", function()
   end)
 end)
 
+describe("the experiments that train", function()
+  local dgam = require "dgam"
+  local open, fit, before = dgam.data.open, train.fit, _G.arg
+  after_each(function() dgam.data.open, train.fit, _G.arg = open, fit, before end) -- luacheck: ignore
+
+  local function run(name, options)
+    _G.arg = options -- luacheck: ignore
+    return pcall(assert(loadfile(("%s/lua/experiments/%s.lua"):format(dgamlua.root, name))))
+  end
+
+  it("refuse wrong numbers before they open a dataset", function()
+    dgam.data.open = function() error("opened", 0) end -- luacheck: ignore
+    for text, expected in pairs { ["test_crops=7"] = "test_crops is 7, expected 1, 3 or 10", ["warmup_epochs=-1"] = "warmup_epochs is -1",
+      ["patience=-3"] = "patience is -3", ["stage1_epochs=0"] = "epochs is 0", ["gate_epochs=0"] = "gate_epochs is 0",
+      ["seeds=1"] = "opened" } do
+      local ok, e = run("ablation", { text })
+      assert.is_false(ok)
+      assert.matches(expected, e, 1, true)
+    end
+    local ok, e = run("pretrain", { "clean_epochs=0" })
+    assert.is_false(ok)
+    assert.matches("epochs is 0", e, 1, true)
+  end)
+
+  it("pretrain from the weights of its seed", function()
+    dgam.data.open = function() return { classes = { "a", "b" } } end -- luacheck: ignore
+    local states = {}
+    train.fit = function(model) -- luacheck: ignore
+      states[#states + 1] = model:state_dict()
+      error("seen", 0)
+    end
+    for i, seed in ipairs { 1, 1, 2 } do
+      torch.manual_seed(i)
+      assert.is_false((run("pretrain", { "seed=" .. seed })))
+    end
+    assert.equal(0, largest_difference(states[1], states[2]))
+    assert.is_true(largest_difference(states[1], states[3]) > 0)
+  end)
+end)

@@ -65,7 +65,7 @@ local function info_trial(path)
   field("variant", record.label)
   field("seed", short(record.seed))
   field("finished", record.created)
-  if record.seconds then field("took", ("%d s"):format(record.seconds)) end
+  if record.seconds then field("took", ("%.0f s"):format(record.seconds)) end
   field("key", record.key)
   print "configuration"
   for _, k in ipairs(sorted_keys(record.config)) do print(("  %-24s %s"):format(k, short(record.config[k]))) end
