@@ -103,6 +103,55 @@ describe("operators", function()
     assert.matches("out of bounds", message(torch.cross_entropy, x, torch.tensor { 0, 1 }))
   end)
 
+  it("count back from the end where libtorch does, in tensors of indices too", function()
+    local x, back = torch.tensor { 10, 20, 30 }, torch.tensor { 1, -1 }
+    assert.same({ 10, 30 }, values(x:take(back)))
+    assert.equal(20, x:take(2):item())
+    assert.same({ 5, 20, 6 }, values(x:put(back, torch.tensor { 5, 6 })))
+    assert.same({ 7, 20, 7 }, values(x:index_fill(1, back, 7)))
+    assert.same({ 20 }, values(x:narrow(1, torch.tensor(2), 1)))
+    assert.same({ 30 }, values(x:narrow(1, torch.tensor(-1), 1)))
+    local zero = torch.tensor { 0 }
+    for _, f in ipairs {
+      function() return x:take(zero) end,
+      function() return x:take(0) end,
+      function() return x:put(zero, zero) end,
+      function() return x:clone():put_(zero, zero) end,
+      function() return x:index_fill(1, zero, 7) end,
+      function() return x:clone():index_fill_(1, zero, 7) end,
+      function() return x:narrow(1, torch.tensor(0), 1) end,
+      function() return torch.ones(3, 1):embedding_renorm_(zero, 1.0, 2.0) end,
+    } do assert.matches("an index is 0; indices count from 1", message(f)) end
+  end)
+
+  it("count from one in losses over labels and in bags", function()
+    local rows = torch.tensor { { 10.0 }, { 20.0 }, { 30.0 } }
+    local function bag(...) return values((torch.embedding_bag(rows, torch.tensor { 1, 1, 3 }, torch.tensor { 1, 3 }, ...))) end
+    assert.same({ { 20 }, { 30 } }, bag())
+    assert.same({ { 0 }, { 30 } }, bag(false, 0, false, torch.none, false, 1))
+    assert.matches("out of", message(torch.embedding_bag, rows, torch.tensor { 4 }, torch.tensor { 1 }))
+    local scores = torch.tensor { { 5.0, 0.0, 0.0 } }
+    local function loss(...) return torch.multilabel_margin_loss(scores, torch.tensor { { ... } }):item() end
+    assert.equal(0, loss(1, -1, -1))
+    assert.is_true(loss(3, -1, -1) > 1)
+    assert.matches("count from 1", message(loss, 0, -1, -1))
+  end)
+
+  it("give positions from one, in the tensors they are told to write too", function()
+    local where = torch.where(torch.tensor { true, false, true })
+    assert.same({ { 1, 3 } }, { values(where[1]) })
+    assert.same({ 0, 5 }, values(torch.where(torch.tensor { true, false }, torch.tensor { 0, 0 }, torch.tensor { 5, 5 })))
+    assert.same({ { 1, 2, 2 }, { 1, 1, 2 } }, values(torch.tril_indices(2, 2)))
+    assert.same({ { 1, 1, 2 }, { 1, 2, 2 } }, values(torch.triu_indices(2, 2)))
+    local x = torch.tensor { 7, 7, 4 }
+    assert.same({ 1, 1, 2 }, values((select(2, x:unique_consecutive(true)))))
+    assert.same({ 2, 2, 1 }, values((select(2, x:unique_dim(1, true, true)))))
+    assert.same({ 2, 2, 1 }, values((select(2, x:_unique2(true, true)))))
+    local sorted, at = torch.zeros(0, { dtype = "int64" }), torch.zeros(0, { dtype = "int64" })
+    local _, result = torch.sort(torch.tensor { 1, 3, 2 }, 1, true, { values = sorted, indices = at })
+    assert.same({ { 3, 2, 1 }, { 2, 3, 1 }, { 2, 3, 1 } }, { values(sorted), values(at), values(result) })
+  end)
+
   it("say which form expects what", function()
     assert.matches("did you mean 'matmul'", message(function() return torch.matmull end))
     assert.matches("did you mean 'view'", message(function() return torch.zeros(1):viev(1) end))
