@@ -437,7 +437,11 @@ std::string describe(const dgt_value &v) {
       return text;
     }
     case DGT_STRING: return "'" + std::string(v.as.s, std::min<size_t>(v.n, 40)) + "'";
-    case DGT_TENSOR: return c10::str("tensor ", dgt_dtype_name(dgt_dtype(v.as.t)), " ", v.as.t->t.sizes());
+    case DGT_TENSOR: {
+      const at::Tensor &t = v.as.t->t;
+      std::string text = c10::str("tensor ", dgt_dtype_name(dgt_dtype(v.as.t)), " ");
+      return t.is_nested() ? text + "nested" : c10::str(text, t.sizes());
+    }
     case DGT_LIST: {
       std::string s = "{";
       for (size_t i = 0; i < v.n && i < 6; i++) s += (i ? ", " : "") + describe(v.as.list[i]);
