@@ -146,6 +146,78 @@ describe("optimisers", function()
     assert.matches("lr is %-1", message(optim.AdamW, net, { lr = -1 }))
   end)
 
+  it("refuse what makes no sense", function()
+    local net = single(1)
+    for text, options in pairs {
+      ["betas are 0.9, expected two numbers"] = { betas = 0.9 },
+      ["betas%[1%] is 1, expected a number from 0 to below 1"] = { betas = { 1, 0.9 } },
+      ["betas%[2%] is nil"] = { betas = { 0.9 } },
+      ["lr is %-?nan"] = { lr = 0 / 0 },
+      ["eps is %-1"] = { eps = -1 },
+      ["weight_decay is %-1"] = { weight_decay = -1 },
+      ["rules are 3, expected a list"] = { rules = 3 },
+      ["rule 1 is weight, expected a table"] = { rules = { "weight" } },
+      ["rule 1: lr is x, expected a factor of 0 or more"] = { rules = { { "weight", lr = "x" } } },
+      ["rule 1: decay is %-1, expected a factor"] = { rules = { { "weight", decay = -1 } } },
+      ["rule 1: pattern 1 is 7, expected a string"] = { rules = { { 7, lr = 1 } } },
+      ["did you mean 'decay'"] = { rules = { { "weight", deca = 1 } } },
+    } do
+      assert.matches("nn_spec.lua:%d+: AdamW: .*" .. text, message(function() local _ = optim.AdamW(net, options) end))
+    end
+    assert.matches("nesterov is true and momentum 0, expected a momentum above 0", message(optim.SGD, net, { nesterov = true }))
+    local adamw_, tensors = torch.ops.dgam.adamw_, {}
+    for _, dtype in ipairs { "float32", "float64" } do -- the kernel, and ATen operators
+      for i = 1, 4 do tensors[i] = torch.ones(2, { dtype = dtype }) end
+      local function step(...)
+        local p, g, m, v = table.unpack(tensors)
+        return message(adamw_, p, g, m, v, ...)
+      end
+      assert.matches("lr is %-?nan", step(0 / 0, 0.9, 0.999, 1e-8, 0.01, 1))
+      assert.matches("lr is %-1", step(-1.0, 0.9, 0.999, 1e-8, 0.01, 1))
+      assert.matches("betas are 1.5 and", step(0.1, 1.5, 0.999, 1e-8, 0.01, 1))
+      assert.matches("weight_decay is %-1", step(0.1, 0.9, 0.999, 1e-8, -1.0, 1))
+      assert.same({ 1, 1 }, tensors[1]:totable())
+    end
+  end)
+
+  -- A parameter whose gradients begin at step 4 of 6; the numbers are those of PyTorch 2.15, torch.optim.AdamW(lr=0.1).
+  local function late(interrupt)
+    local net = nn.Sequential(single(2), nn.Linear(2, 1, { bias = false }))
+    local a, b = net:get(1).weight, net:get(2).weight
+    torch.no_grad(function() b:copy_(torch.tensor { { 1.0, -3.0 } }) end)
+    local opt = optim.AdamW(net, { lr = 0.1 })
+    for t = 1, 6 do
+      opt:zero_grad()
+      half_square(net:get(1)):backward()
+      if t >= 4 then (b ^ 3 / 3):sum():backward() end
+      opt:step()
+      if interrupt then opt = interrupt(opt, net) end
+    end
+    assert.near(1.39478183, a:item(), 1e-6)
+    assert.near(0.70151979, b[{ 1, 1 }]:item(), 1e-6)
+    assert.near(-3.29112792, b[{ 1, 2 }]:item(), 1e-6)
+  end
+
+  it("AdamW counts the updates of every parameter by itself", function()
+    late()
+    late(function(opt, net)
+      local again = optim.AdamW(net, { lr = 0.1 })
+      again:load_state_dict(opt:state_dict())
+      return again
+    end)
+  end)
+
+  it("read a state with one count for all, and refuse what is none", function()
+    local m = single(2)
+    local opt = optim.AdamW(m)
+    local ones = torch.ones(1, 1)
+    opt:load_state_dict { step = torch.tensor(7), ["m/weight"] = ones, ["v/weight"] = ones }
+    assert.equal(7, opt.entries[1].steps)
+    assert.matches("step is nil, expected a tensor with one whole number", message(opt.load_state_dict, opt, {}))
+    assert.matches("m/weight is %[float32 2%], expected a tensor of shape 1x1",
+      message(opt.load_state_dict, opt, { step = torch.tensor(7), ["m/weight"] = torch.ones(2) }))
+  end)
+
   it("go on from their state as if never stopped", function()
     local a, b = single(2), single(2)
     local oa, ob = optim.AdamW(a), optim.AdamW(b)
