@@ -84,7 +84,8 @@ static int tensor_close(lua_State *L) {
 enum { MAXDEPTH = 3 };
 
 /* Fills *v from the value at idx (absolute). Blocks for lists are userdata left on the stack, so that an error frees
- * them. 0 if the value has no operator form; then the type name is for the caller to report. */
+ * them. 0 if the value has no operator form; then the type name is for the caller to report. A table that is not only a
+ * list is an error. */
 static int to_value(lua_State *L, int idx, dgt_value *v, int depth) {
   *v = (dgt_value){0};
   switch (lua_type(L, idx)) {
@@ -121,12 +122,21 @@ static int to_value(lua_State *L, int idx, dgt_value *v, int depth) {
       v->n = n;
       luaL_checkstack(L, 8, "list of tensors");
       v->as.list = lua_newuserdatauv(L, n * sizeof(dgt_value) + 1, 0);
-      for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, idx, (lua_Integer)i + 1);
-        int ok = to_value(L, lua_gettop(L), &v->as.list[i], depth + 1);
-        if (lua_type(L, -1) == LUA_TUSERDATA && v->as.list[i].tag == DGT_LIST) luaL_checkstack(L, 8, "nested list");
-        else lua_pop(L, 1); /* the item; the table keeps it alive */
-        if (!ok) return 0;
+      memset(v->as.list, 0, n * sizeof(dgt_value)); /* DGT_NONE, for items that are nil */
+      lua_pushnil(L);
+      while (lua_next(L, idx)) {
+        int at = lua_gettop(L);
+        lua_Integer i = lua_isinteger(L, at - 1) ? lua_tointeger(L, at - 1) : 0;
+        if (i < 1 || (size_t)i > n)
+          luaL_error(L, "a list of %d items has '%s' beside them; named arguments stand in a table of their own, the last "
+                     "argument", (int)n, luaL_tolstring(L, at - 1, NULL));
+        if (!to_value(L, at, &v->as.list[i - 1], depth + 1)) return 0;
+        if (lua_gettop(L) == at) { /* the table keeps the item alive */
+          lua_pop(L, 1);
+        } else { /* a list: its block stays */
+          luaL_checkstack(L, 8, "nested list");
+          lua_pushvalue(L, at - 1);
+        }
       }
       return 1;
     }
@@ -209,7 +219,11 @@ static int call(lua_State *L, dgt_op *op, int first) {
     push_value(L, &results[i]);
     dgt_value_free(&results[i]);
   }
-  if (requires_grad && dgt_set_requires_grad(check_tensor(L, -n), 1) < 0) return luaL_error(L, "%s", dgt_error());
+  if (requires_grad) {
+    dgt_tensor *t = n < 1 ? NULL : test_tensor(L, -n);
+    if (!t) return luaL_error(L, "requires_grad is true, but the operator gives no tensor to set it on");
+    if (dgt_set_requires_grad(t, 1) < 0) return luaL_error(L, "%s", dgt_error());
+  }
   collect_if_due(L);
   return n;
 }
@@ -255,11 +269,17 @@ static int unary_call(lua_State *L) { /* Lua passes the operand twice */
 
 /* --- properties and methods --- */
 
+/* What the shim said about a tensor; below 0 is its failure. */
+static int64_t told(lua_State *L, int64_t value) {
+  if (value < 0) luaL_error(L, "%s", dgt_error());
+  return value;
+}
+
 static int push_shape(lua_State *L, dgt_tensor *t) {
-  int n = dgt_dim(t);
+  int n = (int)told(L, dgt_dim(t));
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
-    lua_pushinteger(L, dgt_size(t, i));
+    lua_pushinteger(L, told(L, dgt_size(t, i)));
     lua_rawseti(L, -2, i + 1);
   }
   return 1;
@@ -269,9 +289,10 @@ static int property(lua_State *L, dgt_tensor *t, const char *key) {
   if (strcmp(key, "shape") == 0) return push_shape(L, t);
   if (strcmp(key, "dtype") == 0) return lua_pushstring(L, dgt_dtype_name(dgt_dtype(t))), 1;
   if (strcmp(key, "device") == 0) return lua_pushstring(L, dgt_device(t)), 1;
-  if (strcmp(key, "ndim") == 0) return lua_pushinteger(L, dgt_dim(t)), 1;
-  if (strcmp(key, "requires_grad") == 0) return lua_pushboolean(L, dgt_requires_grad(t)), 1;
-  if (strcmp(key, "is_leaf") == 0) return lua_pushboolean(L, dgt_is_leaf(t)), 1;
+  if (strcmp(key, "layout") == 0) return lua_pushstring(L, dgt_layout(t)), 1;
+  if (strcmp(key, "ndim") == 0) return lua_pushinteger(L, told(L, dgt_dim(t))), 1;
+  if (strcmp(key, "requires_grad") == 0) return lua_pushboolean(L, (int)told(L, dgt_requires_grad(t))), 1;
+  if (strcmp(key, "is_leaf") == 0) return lua_pushboolean(L, (int)told(L, dgt_is_leaf(t))), 1;
   if (strcmp(key, "grad") == 0) {
     dgt_tensor *g = dgt_grad(t);
     if (g) push_tensor(L, g);
@@ -294,7 +315,7 @@ static void call_named(lua_State *L, const char *op, int nargs) {
 static void select_or_error(lua_State *L, int t, int dim, lua_Integer i) {
   dgt_tensor *x = check_tensor(L, t);
   if (dim > dgt_dim(x)) luaL_error(L, "index %d is one too many for a tensor with %d dimensions", dim, dgt_dim(x));
-  int64_t size = dgt_size(x, dim - 1);
+  int64_t size = told(L, dgt_size(x, dim - 1));
   if (i == 0 || i > size || i < -size)
     luaL_error(L, "index %I is out of range for dimension %d of size %I (indices count from 1)", (LUAI_UACINT)i, dim,
                (LUAI_UACINT)size);
@@ -371,10 +392,10 @@ static int apply_index(lua_State *L, int tensor, int spec) {
 }
 
 static int tensor_index(lua_State *L) {
-  dgt_tensor *t = check_tensor(L, 1);
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
-    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1; /* methods, cached operators */
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1; /* methods, cached operators; close of a closed tensor too */
+    dgt_tensor *t = check_tensor(L, 1);
     const char *key = lua_tostring(L, 2);
     if (property(L, t, key)) return 1;
     lua_pushfstring(L, "aten::%s", key);
@@ -437,7 +458,7 @@ static int tensor_newindex(lua_State *L) {
 static int tensor_len(lua_State *L) {
   dgt_tensor *t = check_tensor(L, 1);
   if (dgt_dim(t) == 0) return luaL_error(L, "a tensor with no dimensions has no length");
-  lua_pushinteger(L, dgt_size(t, 0));
+  lua_pushinteger(L, told(L, dgt_size(t, 0)));
   return 1;
 }
 
@@ -447,15 +468,19 @@ static int tensor_size(lua_State *L) {
   if (lua_isnoneornil(L, 2)) return push_shape(L, t);
   lua_Integer d = luaL_checkinteger(L, 2), n = dgt_dim(t);
   if (d == 0 || d > n || d < -n) return luaL_error(L, "dimension %I of a tensor with %d dimensions", (LUAI_UACINT)d, (int)n);
-  lua_pushinteger(L, dgt_size(t, (int)(d > 0 ? d - 1 : n + d)));
+  lua_pushinteger(L, told(L, dgt_size(t, (int)(d > 0 ? d - 1 : n + d))));
   return 1;
 }
 
-static int tensor_numel(lua_State *L) { return lua_pushinteger(L, dgt_numel(check_tensor(L, 1))), 1; }
-static int tensor_is_contiguous(lua_State *L) { return lua_pushboolean(L, dgt_is_contiguous(check_tensor(L, 1))), 1; }
-static int tensor_same(lua_State *L) {
-  return lua_pushboolean(L, dgt_same(check_tensor(L, 1), check_tensor(L, 2))), 1;
+static int tensor_numel(lua_State *L) { return lua_pushinteger(L, told(L, dgt_numel(check_tensor(L, 1)))), 1; }
+static int tensor_is_contiguous(lua_State *L) {
+  return lua_pushboolean(L, (int)told(L, dgt_is_contiguous(check_tensor(L, 1)))), 1;
 }
+static int tensor_same(lua_State *L) {
+  return lua_pushboolean(L, dgt_id(check_tensor(L, 1)) == dgt_id(check_tensor(L, 2))), 1;
+}
+/* t:id() -> a value that is equal for all handles of one tensor, to be a key while it lives */
+static int tensor_id(lua_State *L) { return lua_pushlightuserdata(L, (void *)(size_t)dgt_id(check_tensor(L, 1))), 1; }
 
 static int tensor_item(lua_State *L) {
   dgt_value v;
@@ -520,8 +545,9 @@ static int lua_grad(lua_State *L) {
 
 static void view_of(lua_State *L, int idx, dgl_view *out) {
   dgt_tensor *t = check_tensor(L, idx);
+  if (strcmp(dgt_layout(t), "strided") != 0) luaL_error(L, "the tensor is %s, expected a dense one", dgt_layout(t));
   if (!dgt_is_cpu(t)) luaL_error(L, "the tensor is on %s, expected cpu; use :cpu()", dgt_device(t));
-  if (!dgt_is_contiguous(t)) luaL_error(L, "the tensor is not contiguous; use :contiguous()");
+  if (!told(L, dgt_is_contiguous(t))) luaL_error(L, "the tensor is not contiguous; use :contiguous()");
   out->ndim = dgt_dim(t);
   if (out->ndim > DGL_MAXDIM) luaL_error(L, "the tensor has %d dimensions, at most %d", out->ndim, DGL_MAXDIM);
   out->dtype = (dgl_dtype)dgt_dtype(t);
@@ -700,8 +726,14 @@ static int lua_tensor(lua_State *L) {
 
 /* --- state --- */
 
-static int lua_grad_mode(lua_State *L) {
-  return lua_pushboolean(L, dgt_grad_mode(lua_isnoneornil(L, 1) ? -1 : lua_toboolean(L, 1))), 1;
+static int lua_is_grad_enabled(lua_State *L) { return lua_pushboolean(L, dgt_grad_mode(-1)), 1; }
+/* with_grad_mode(on, f, ...) -> what f(...) gives. Nothing yields out of f: what runs meanwhile would have f's mode. */
+static int lua_with_grad_mode(lua_State *L) {
+  luaL_checkany(L, 2);
+  int before = dgt_grad_mode(lua_toboolean(L, 1));
+  int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+  dgt_grad_mode(before);
+  return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
 }
 static int lua_manual_seed(lua_State *L) {
   if (dgt_manual_seed((uint64_t)luaL_checkinteger(L, 1)) < 0) return luaL_error(L, "%s", dgt_error());
@@ -738,11 +770,12 @@ DGL_EXPORT int luaopen_dgamtorch(lua_State *L) {
       {"__band", "aten::bitwise_and"}, {"__bor", "aten::bitwise_or"}, {"__bxor", "aten::bitwise_xor"},
       {"__unm", "aten::neg"}, {"__bnot", "aten::bitwise_not"}};
   static const luaL_Reg methods[] = {{"size", tensor_size}, {"numel", tensor_numel}, {"dim", NULL},
-      {"is_contiguous", tensor_is_contiguous}, {"is_same", tensor_same}, {"item", tensor_item},
+      {"is_contiguous", tensor_is_contiguous}, {"is_same", tensor_same}, {"id", tensor_id}, {"item", tensor_item},
       {"requires_grad_", tensor_requires_grad_}, {"backward", tensor_backward}, {"close", tensor_close},
       {"totable_", lua_totable}, {"tobytes_", lua_tobytes}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"op", lua_op}, {"schemas", lua_schemas}, {"names", lua_names}, {"grad", lua_grad},
-      {"frombytes", lua_frombytes}, {"tensor", lua_tensor}, {"grad_mode", lua_grad_mode}, {"manual_seed", lua_manual_seed},
+      {"frombytes", lua_frombytes}, {"tensor", lua_tensor}, {"is_grad_enabled", lua_is_grad_enabled},
+      {"with_grad_mode", lua_with_grad_mode}, {"manual_seed", lua_manual_seed},
       {"rng_state", lua_rng_state}, {"set_rng_state", lua_set_rng_state}, {"threads", lua_threads}, {"memory", lua_memory},
       {"is_tensor", lua_is_tensor}, {NULL, NULL}};
 

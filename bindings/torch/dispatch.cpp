@@ -21,6 +21,8 @@ using c10::TypeKind;
 
 // --- counting from one: the one table of arguments and results it applies to ---
 
+// index: a position or a tensor of them, negative ones counted backwards. index_tensor: positions in a tensor that libtorch
+// checks by itself, which knows no negative ones.
 enum class From1 { no, dim, index, last, index_tensor, ignore_index };
 
 const char *const dim_names[] = {"dim",     "dims",   "dim0",        "dim1",      "dim2",      "start_dim",
@@ -32,7 +34,7 @@ struct IndexEntry {
   From1 how;
 };
 
-// Integer arguments that are positions, and arguments that are tensors of positions.
+// Integer arguments that are positions, and arguments that are tensors of positions. multilabel_margin_loss: -1 ends a row.
 const IndexEntry index_arguments[] = {
     {"select", "index", From1::index},
     {"select_copy", "index", From1::index},
@@ -55,19 +57,24 @@ const IndexEntry index_arguments[] = {
     {"index_add_", "index", From1::index_tensor},
     {"index_copy", "index", From1::index_tensor},
     {"index_copy_", "index", From1::index_tensor},
-    {"index_fill", "index", From1::index_tensor},
-    {"index_fill_", "index", From1::index_tensor},
+    {"index_fill", "index", From1::index},
+    {"index_fill_", "index", From1::index},
     {"index_reduce", "index", From1::index_tensor},
     {"index_reduce_", "index", From1::index_tensor},
-    {"index", "indices", From1::index_tensor},
-    {"index_put", "indices", From1::index_tensor},
-    {"index_put_", "indices", From1::index_tensor},
-    {"take", "index", From1::index_tensor},
-    {"put", "index", From1::index_tensor},
-    {"put_", "index", From1::index_tensor},
+    {"index", "indices", From1::index},
+    {"index_put", "indices", From1::index},
+    {"index_put_", "indices", From1::index},
+    {"take", "index", From1::index},
+    {"put", "index", From1::index},
+    {"put_", "index", From1::index},
     {"take_along_dim", "indices", From1::index_tensor},
     {"embedding", "indices", From1::index_tensor},
     {"embedding", "padding_idx", From1::ignore_index},
+    {"embedding_bag", "indices", From1::index_tensor},
+    {"embedding_bag", "offsets", From1::index},
+    {"embedding_bag", "padding_idx", From1::index},
+    {"embedding_renorm", "indices", From1::index},
+    {"embedding_renorm_", "indices", From1::index},
     {"one_hot", "self", From1::index_tensor},
     {"nll_loss", "target", From1::index_tensor},
     {"nll_loss", "ignore_index", From1::ignore_index},
@@ -78,16 +85,18 @@ const IndexEntry index_arguments[] = {
     {"cross_entropy_loss", "target", From1::index_tensor},
     {"cross_entropy_loss", "ignore_index", From1::ignore_index},
     {"multi_margin_loss", "target", From1::index_tensor},
+    {"multilabel_margin_loss", "target", From1::index},
     {"pooled_heads", "head", From1::index_tensor},
     {"pooled_heads_composite", "head", From1::index_tensor},
 };
 
-// Results that are tensors of positions: operator, and which result (from 0).
+// Results that are tensors of positions: operator, and which result (from 0). Of where, the form with a condition alone.
 const std::pair<const char *, int> index_results[] = {
     {"argmax", 0},    {"argmin", 0},   {"argsort", 0}, {"argwhere", 0}, {"max", 1},    {"min", 1},
     {"topk", 1},      {"sort", 1},     {"msort", 1},   {"kthvalue", 1}, {"median", 1}, {"nanmedian", 1},
     {"mode", 1},      {"cummax", 1},   {"cummin", 1},  {"nonzero", 0},  {"nonzero_numpy", 0},
-    {"multinomial", 0}, {"randperm", 0},
+    {"multinomial", 0}, {"randperm", 0}, {"where", 0}, {"tril_indices", 0}, {"triu_indices", 0},
+    {"_unique", 1},   {"_unique2", 1}, {"unique_dim", 1}, {"unique_consecutive", 1}, {"unique_dim_consecutive", 1},
 };
 
 // --- schemas, prepared once ---
@@ -240,7 +249,7 @@ void prepare(dgt_op &op) {
     for (size_t r = 0; r < results.size(); r++) {
       bool index = false;
       for (auto &e : index_results)
-        if (bare == e.first && (int)r == e.second) index = true;
+        if (bare == e.first && (int)r == e.second) index = bare != "where" || o.args.size() == 1;
       o.index_result.push_back(index);
     }
     op.overloads.push_back(std::move(o));
@@ -321,9 +330,10 @@ int64_t from_one(const Arg &a, int64_t i) {
 }
 
 at::Tensor index_from_one(const Arg &a, const at::Tensor &t) {
-  if (a.from1 != From1::index_tensor || !t.defined() || !at::isIntegralType(t.scalar_type(), false)) return t;
-  if (a.name != "indices" || !a.item_optional) return t - 1; // 0 becomes -1, which libtorch reports as out of range
-  if (t.scalar_type() == at::kByte) return t;                // an old-style mask
+  bool back = a.from1 == From1::index;
+  if ((!back && a.from1 != From1::index_tensor) || !t.defined() || !at::isIntegralType(t.scalar_type(), false)) return t;
+  if (!back) return t - 1; // 0 becomes -1, which libtorch reports as out of range
+  if (a.want == Want::tensors && t.scalar_type() == at::kByte) return t; // an old-style mask
   TORCH_CHECK(!(t == 0).any().item<bool>(), "an index is 0; indices count from 1, or from -1 backwards");
   return t - (t > 0).to(t.scalar_type());
 }
@@ -338,7 +348,7 @@ IValue convert(const Arg &a, const dgt_value &v) {
                        : v.tag == DGT_INT ? at::scalar_tensor(v.as.i, at::kLong)
                                           : at::scalar_tensor(v.as.d, at::kDouble);
         n.unsafeGetTensorImpl()->set_wrapped_number(true); // a number takes the other operand's type
-        return n;
+        return index_from_one(a, n);
       }
     case Want::scalar:
       if (v.tag == DGT_TENSOR) return v.as.t->t.item();
@@ -427,7 +437,11 @@ std::string describe(const dgt_value &v) {
       return text;
     }
     case DGT_STRING: return "'" + std::string(v.as.s, std::min<size_t>(v.n, 40)) + "'";
-    case DGT_TENSOR: return c10::str("tensor ", dgt_dtype_name(dgt_dtype(v.as.t)), " ", v.as.t->t.sizes());
+    case DGT_TENSOR: {
+      const at::Tensor &t = v.as.t->t;
+      std::string text = c10::str("tensor ", dgt_dtype_name(dgt_dtype(v.as.t)), " ");
+      return t.is_nested() ? text + "nested" : c10::str(text, t.sizes());
+    }
     case DGT_LIST: {
       std::string s = "{";
       for (size_t i = 0; i < v.n && i < 6; i++) s += (i ? ", " : "") + describe(v.as.list[i]);
@@ -631,8 +645,14 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
     }
     TORCH_CHECK(stack.size() <= DGT_MAXRESULTS, op->name, ": ", stack.size(), " results, at most ",
                 (int)DGT_MAXRESULTS);
-    for (size_t r = 0; r < stack.size(); r++)
-      results[r] = result_value(stack[r], r < best->index_result.size() && best->index_result[r]);
+    for (size_t r = 0; r < stack.size(); r++) {
+      bool index = r < best->index_result.size() && best->index_result[r];
+      if (index && best->handle.schema().returns()[r].alias_info()) { // out=: the caller holds this tensor
+        stack[r].toTensor().add_(1);
+        index = false;
+      }
+      results[r] = result_value(stack[r], index);
+    }
     return (int)stack.size();
   });
 }

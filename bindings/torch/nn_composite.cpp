@@ -188,7 +188,6 @@ Tensor patch_merge_composite(const Tensor &x, const Tensor &norm_w, const Tensor
 
 void adamw_composite(Tensor &p, const Tensor &g, Tensor &m, Tensor &v, double lr, double beta1, double beta2, double eps,
                      double weight_decay, int64_t step) {
-  TORCH_CHECK(step >= 1, "adamw_: step is ", step, ", expected 1 or more");
   at::NoGradGuard guard;
   if (weight_decay != 0) p.mul_(1 - lr * weight_decay);
   m.mul_(beta1).add_(g, 1 - beta1);

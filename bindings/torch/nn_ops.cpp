@@ -463,6 +463,7 @@ void adamw(Tensor p, const Tensor &g, Tensor m, Tensor v, double lr, double beta
            double weight_decay, int64_t step) {
   DGAM_CHECK("adamw_", p.sizes() == g.sizes() && p.sizes() == m.sizes() && p.sizes() == v.sizes(), "parameter ", p.sizes(),
              ", gradient ", g.sizes(), ", moments ", m.sizes(), " and ", v.sizes(), ", expected one shape");
+  check("adamw_", dgam_adamw_check(lr, beta1, beta2, eps, weight_decay, step));
   bool dense_all = p.is_contiguous() && m.is_contiguous() && v.is_contiguous();
   if (!use_kernel(p, g, m, v) || !dense_all) return adamw_composite(p, g, m, v, lr, beta1, beta2, eps, weight_decay, step);
   Tensor gc = g.contiguous();

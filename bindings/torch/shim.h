@@ -59,17 +59,18 @@ void dgt_each_op(void (*visit)(void *ctx, const char *name), void *ctx);
 /* --- tensors --- */
 void dgt_release(dgt_tensor *t);
 int dgt_dim(const dgt_tensor *t);
-int64_t dgt_size(const dgt_tensor *t, int dim); /* dim from 0 */
+int64_t dgt_size(const dgt_tensor *t, int dim); /* dim from 0; -1: a nested tensor has none */
 int64_t dgt_numel(const dgt_tensor *t);
-int dgt_dtype(const dgt_tensor *t); /* number of the ScalarType */
+int dgt_dtype(const dgt_tensor *t); /* number of the ScalarType; -1 if it has none */
+const char *dgt_layout(const dgt_tensor *t); /* "strided", "nested", "sparse_coo", "sparse_csr" ... */
 const char *dgt_dtype_name(int dtype);
 int dgt_dtype_by_name(const char *name); /* -1 if unknown */
 const char *dgt_device(const dgt_tensor *t); /* text until the thread's next call */
 int dgt_is_cpu(const dgt_tensor *t);
 int dgt_is_contiguous(const dgt_tensor *t);
 int dgt_is_defined(const dgt_tensor *t);
-int dgt_same(const dgt_tensor *a, const dgt_tensor *b); /* 1: both refer to one tensor */
-void *dgt_data(const dgt_tensor *t);                    /* NULL if it has no memory on the CPU */
+const void *dgt_id(const dgt_tensor *t); /* the same for all references to one tensor, while it lives */
+void *dgt_data(const dgt_tensor *t);     /* NULL if it has no memory on the CPU */
 dgt_tensor *dgt_empty(int dtype, int ndim, const int64_t *sizes);
 int dgt_item(const dgt_tensor *t, dgt_value *out); /* the one element; -1 unless numel is 1 */
 
@@ -78,7 +79,7 @@ int dgt_requires_grad(const dgt_tensor *t);
 int dgt_set_requires_grad(dgt_tensor *t, int on);
 int dgt_is_leaf(const dgt_tensor *t);
 dgt_tensor *dgt_grad(const dgt_tensor *t);       /* NULL if it has none */
-int dgt_set_grad(dgt_tensor *t, const dgt_tensor *grad); /* NULL clears */
+int dgt_set_grad(dgt_tensor *t, const dgt_tensor *grad); /* of t's shape, dtype and device; NULL clears */
 int dgt_backward(const dgt_tensor *t, const dgt_tensor *gradient, int retain_graph, int create_graph);
 /* d outputs / d inputs into grads[ninputs]; NULL entries where allow_unused permits. */
 int dgt_autograd_grad(dgt_tensor *const *outputs, int noutputs, dgt_tensor *const *inputs, int ninputs,

@@ -103,10 +103,33 @@ extern "C" {
 const char *dgt_error(void) { return error_text.c_str(); }
 
 void dgt_release(dgt_tensor *t) { delete t; }
-int dgt_dim(const dgt_tensor *t) { return (int)t->t.dim(); }
-int64_t dgt_size(const dgt_tensor *t, int dim) { return t->t.size(dim); }
-int64_t dgt_numel(const dgt_tensor *t) { return t->t.numel(); }
-int dgt_dtype(const dgt_tensor *t) { return (int)t->t.scalar_type(); }
+int dgt_dim(const dgt_tensor *t) {
+  return guard(-1, [&] { return (int)t->t.dim(); });
+}
+int64_t dgt_size(const dgt_tensor *t, int dim) {
+  return guard<int64_t>(-1, [&] { return t->t.size(dim); });
+}
+int64_t dgt_numel(const dgt_tensor *t) {
+  return guard<int64_t>(-1, [&] { return t->t.numel(); });
+}
+int dgt_dtype(const dgt_tensor *t) {
+  return guard(-1, [&] { return (int)t->t.scalar_type(); });
+}
+
+const char *dgt_layout(const dgt_tensor *t) {
+  return guard<const char *>("other", [&] {
+    if (t->t.is_nested()) return "nested";
+    switch (t->t.layout()) {
+      case at::kStrided: return "strided";
+      case at::kSparse: return "sparse_coo";
+      case at::kSparseCsr: return "sparse_csr";
+      case at::kSparseCsc: return "sparse_csc";
+      case at::kSparseBsr: return "sparse_bsr";
+      case at::kSparseBsc: return "sparse_bsc";
+      default: return "other";
+    }
+  });
+}
 
 static const struct {
   const char *name;
@@ -135,14 +158,20 @@ int dgt_dtype_by_name(const char *name) {
 
 const char *dgt_device(const dgt_tensor *t) {
   static thread_local std::string text;
-  text = t->t.device().str();
-  return text.c_str();
+  return guard<const char *>("no device", [&] {
+    text = t->t.device().str();
+    return text.c_str();
+  });
 }
 
-int dgt_is_cpu(const dgt_tensor *t) { return t->t.defined() && t->t.is_cpu() && t->t.layout() == at::kStrided; }
-int dgt_is_contiguous(const dgt_tensor *t) { return t->t.is_contiguous(); }
+int dgt_is_cpu(const dgt_tensor *t) {
+  return guard(0, [&] { return t->t.defined() && t->t.is_cpu() && t->t.layout() == at::kStrided && !t->t.is_nested(); });
+}
+int dgt_is_contiguous(const dgt_tensor *t) {
+  return guard(-1, [&]() -> int { return t->t.is_contiguous(); });
+}
 int dgt_is_defined(const dgt_tensor *t) { return t->t.defined(); }
-int dgt_same(const dgt_tensor *a, const dgt_tensor *b) { return a->t.is_same(b->t); }
+const void *dgt_id(const dgt_tensor *t) { return t->t.unsafeGetTensorImpl(); }
 void *dgt_data(const dgt_tensor *t) {
   return guard<void *>(nullptr, [&] { return dgt_is_cpu(t) ? t->t.data_ptr() : nullptr; });
 }
@@ -173,8 +202,12 @@ int dgt_item(const dgt_tensor *t, dgt_value *out) {
   });
 }
 
-int dgt_requires_grad(const dgt_tensor *t) { return t->t.requires_grad(); }
-int dgt_is_leaf(const dgt_tensor *t) { return t->t.is_leaf(); }
+int dgt_requires_grad(const dgt_tensor *t) {
+  return guard(-1, [&]() -> int { return t->t.requires_grad(); });
+}
+int dgt_is_leaf(const dgt_tensor *t) {
+  return guard(-1, [&]() -> int { return t->t.is_leaf(); });
+}
 
 int dgt_set_requires_grad(dgt_tensor *t, int on) {
   return guard(-1, [&] {
@@ -197,6 +230,9 @@ int dgt_set_grad(dgt_tensor *t, const dgt_tensor *grad) {
   return guard(-1, [&] {
     TORCH_CHECK(!grad || grad->t.sizes() == t->t.sizes(), "grad has shape ", grad->t.sizes(), ", expected ",
                 t->t.sizes());
+    TORCH_CHECK(!grad || (grad->t.scalar_type() == t->t.scalar_type() && grad->t.device() == t->t.device()), "grad is ",
+                dgt_dtype_name(dgt_dtype(grad)), " on ", grad->t.device(), ", expected ", dgt_dtype_name(dgt_dtype(t)), " on ",
+                t->t.device(), " as the tensor is");
     t->t.mutable_grad() = grad ? grad->t : at::Tensor();
     return 0;
   });

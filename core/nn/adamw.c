@@ -14,7 +14,7 @@ typedef struct adamw_job {
   float keep, b1, beta2, b2, step, root, eps;
 } adamw_job;
 
-static dgam_status check(double lr, double beta1, double beta2, double eps, double decay, long long t) {
+dgam_status dgam_adamw_check(double lr, double beta1, double beta2, double eps, double decay, long long t) {
   if (!(lr >= 0)) return dgam_fail(DGAM_EINVAL, "adamw: lr is %g, expected 0 or more", lr);
   if (!(beta1 >= 0 && beta1 < 1) || !(beta2 >= 0 && beta2 < 1))
     return dgam_fail(DGAM_EINVAL, "adamw: betas are %g and %g, expected 0 to below 1", beta1, beta2);
@@ -37,7 +37,7 @@ static dgam_status part(void *ctx, size_t begin, size_t end, int ith, int nth) {
 
 dgam_status dgam_adamw(size_t n, float *p, const float *g, float *m, float *v, double lr, double beta1, double beta2,
                        double eps, double decay, long long t) {
-  DGAM_TRY(check(lr, beta1, beta2, eps, decay, t));
+  DGAM_TRY(dgam_adamw_check(lr, beta1, beta2, eps, decay, t));
   adamw_job j = {dgam_nn_kernels_get(), n, p, m, v, g, (float)(1 - lr * decay), (float)(1 - beta1), (float)beta2,
                  (float)(1 - beta2), (float)(lr / (1 - pow(beta1, (double)t))), (float)sqrt(1 - pow(beta2, (double)t)), (float)eps};
   return dgam_parallel((n + CHUNK - 1) / CHUNK, part, &j);
@@ -45,7 +45,7 @@ dgam_status dgam_adamw(size_t n, float *p, const float *g, float *m, float *v, d
 
 dgam_status dgam_adamw_reference(size_t n, float *p, const float *g, float *m, float *v, double lr, double beta1,
                                  double beta2, double eps, double decay, long long t) {
-  DGAM_TRY(check(lr, beta1, beta2, eps, decay, t));
+  DGAM_TRY(dgam_adamw_check(lr, beta1, beta2, eps, decay, t));
   double c1 = 1 - pow(beta1, (double)t), c2 = 1 - pow(beta2, (double)t);
   for (size_t i = 0; i < n; i++) {
     double mi = beta1 * m[i] + (1 - beta1) * g[i], vi = beta2 * v[i] + (1 - beta2) * g[i] * g[i];

@@ -6,19 +6,41 @@
 --     } })
 --     opt:step(factor)                               -- factor from a schedule, times every lr
 local torch = require "torch"
+local show = require "torch.show"
 local suggest = require "dgam.suggest"
 
 local optim = {}
 
 local function number(where, name, value, low, high)
   if type(value) ~= "number" or not (value >= low and value <= high) then
-    error(("%s: %s is %s, expected a number from %g to %g"):format(where, name, tostring(value), low, high), 4)
+    error(("%s: %s is %s, expected a number from %g to %g"):format(where, name, tostring(value), low, high), 3)
   end
   return value
 end
 
+-- Rules are tables of patterns, with lr and decay, two factors, and optional.
+local function check_rules(where, rules)
+  local function fail(...) error(where .. ": " .. (...):format(select(2, ...)), 6) end
+  if type(rules) ~= "table" then fail("rules are %s, expected a list of rules", tostring(rules)) end
+  for r, rule in ipairs(rules) do
+    if type(rule) ~= "table" then fail("rule %d is %s, expected a table { pattern, lr =, decay = }", r, tostring(rule)) end
+    for key, value in pairs(rule) do
+      if type(key) == "number" then
+        if type(value) ~= "string" then fail("rule %d: pattern %s is %s, expected a string", r, key, tostring(value)) end
+      elseif key == "lr" or key == "decay" then
+        if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
+          fail("rule %d: %s is %s, expected a factor of 0 or more", r, key, tostring(value))
+        end
+      elseif key ~= "optional" then
+        fail("rule %d: %s", r, suggest.unknown("field", tostring(key), { "lr", "decay", "optional" }))
+      end
+    end
+  end
+end
+
 --- Pairs every trainable parameter with its lr and decay factor. A rule that matches nothing is an error: it is a typo.
 local function entries(where, model, rules)
+  check_rules(where, rules)
   local list, used = {}, {}
   for name, t in model:named_parameters() do
     if t.requires_grad then
@@ -36,16 +58,11 @@ local function entries(where, model, rules)
     end
   end
   for r, rule in ipairs(rules) do
-    for key in pairs(rule) do
-      if type(key) ~= "number" and key ~= "lr" and key ~= "decay" and key ~= "optional" then
-        error(("%s: rule %d: %s"):format(where, r, suggest.unknown("field", tostring(key), { "lr", "decay", "optional" })), 3)
-      end
-    end
     if not used[r] and not rule.optional then
-      error(("%s: rule %d ('%s') matches no trainable parameter"):format(where, r, table.concat(rule, "', '")), 3)
+      error(("%s: rule %d ('%s') matches no trainable parameter"):format(where, r, table.concat(rule, "', '")), 4)
     end
   end
-  if #list == 0 then error(where .. ": the model has no trainable parameter", 3) end
+  if #list == 0 then error(where .. ": the model has no trainable parameter", 4) end
   return list
 end
 
@@ -75,25 +92,48 @@ function Optimizer:clip_grad_norm(limit)
   return total
 end
 
---- name -> tensor (and step count) of everything needed to go on after a restart.
+--- name -> tensor of everything needed to go on after a restart: step, the number of steps; of every parameter that has had
+-- a gradient its moments, "m/NAME", and "steps/NAME", the updates it has had, where those are fewer than the steps.
 function Optimizer:state_dict()
   local state = { step = torch.tensor(self.steps) }
   for _, e in ipairs(self.entries) do
     for _, slot in ipairs(self.slots) do
       if e[slot] then state[slot .. "/" .. e.name] = e[slot] end
     end
+    if e.m and e.steps ~= self.steps then state["steps/" .. e.name] = torch.tensor(e.steps) end
   end
   return state
 end
 
+-- state[name], which must be a tensor of that shape.
+local function take(state, name, shape)
+  local t = state[name]
+  if not torch.is_tensor(t) or table.concat(t.shape, "x") ~= table.concat(shape, "x") then
+    error(("load_state_dict: %s is %s, expected a tensor %s"):format(name, torch.is_tensor(t) and show.footer(t) or tostring(t),
+      #shape == 0 and "with one whole number" or "of shape " .. table.concat(shape, "x")), 3)
+  end
+  return t
+end
+
+--- Goes on from what state_dict gave; a parameter that is not in it begins anew.
 function Optimizer:load_state_dict(state)
-  self.steps = state.step:item()
+  self.steps = take(state, "step", {}):item()
   for _, e in ipairs(self.entries) do
     for _, slot in ipairs(self.slots) do
-      local t = state[slot .. "/" .. e.name]
-      if t then e[slot] = t:clone() end
+      local name = slot .. "/" .. e.name
+      e[slot] = state[name] ~= nil and take(state, name, e.tensor.shape):clone() or nil
     end
+    local count = "steps/" .. e.name
+    e.steps = e.m and (state[count] and take(state, count, {}):item() or self.steps)
   end
+end
+
+-- The moment of a parameter: zeros at first, and of its type and device, should the model have moved.
+local function moment(e, slot)
+  local t = e[slot] or torch.zeros_like(e.tensor)
+  if t.dtype ~= e.tensor.dtype or t.device ~= e.tensor.device then t = t:type_as(e.tensor) end
+  e[slot] = t
+  return t
 end
 
 local function new(where, model, options, slots)
@@ -108,23 +148,28 @@ function optim.AdamW(model, options)
   options = suggest.check_options("AdamW", options or {}, { "lr", "betas", "eps", "weight_decay", "rules" })
   options.lr = number("AdamW", "lr", options.lr or 1e-3, 0, math.huge)
   local betas = options.betas or { 0.9, 0.999 }
-  number("AdamW", "betas[1]", betas[1], 0, 1)
-  number("AdamW", "betas[2]", betas[2], 0, 1)
+  if type(betas) ~= "table" then error(("AdamW: betas are %s, expected two numbers"):format(tostring(betas)), 2) end
+  for i = 1, 2 do
+    local beta = betas[i]
+    if type(beta) ~= "number" or not (beta >= 0 and beta < 1) then
+      error(("AdamW: betas[%d] is %s, expected a number from 0 to below 1"):format(i, tostring(beta)), 2)
+    end
+  end
   local eps = number("AdamW", "eps", options.eps or 1e-8, 0, 1)
   local decay = number("AdamW", "weight_decay", options.weight_decay or 0.01, 0, math.huge)
   local opt = new("AdamW", model, options, { "m", "v" })
   local adamw_ = torch.ops.dgam.adamw_
 
-  --- One update with every learning rate times `factor` (default 1).
+  --- One update with every learning rate times `factor` (default 1). The moments of a parameter count its own updates.
   function opt:step(factor)
     self.steps = self.steps + 1
     torch.no_grad(function()
       for _, e in ipairs(self.entries) do
         local g = e.tensor.grad
         if g then
-          e.m = e.m or torch.zeros_like(e.tensor)
-          e.v = e.v or torch.zeros_like(e.tensor)
-          adamw_(e.tensor, g, e.m, e.v, self.lr * e.lr * (factor or 1), betas[1], betas[2], eps, decay * e.decay, self.steps)
+          local m, v, lr = moment(e, "m"), moment(e, "v"), self.lr * e.lr * (factor or 1)
+          e.steps = (e.steps or 0) + 1
+          adamw_(e.tensor, g, m, v, lr, betas[1], betas[2], eps, decay * e.decay, e.steps)
         end
       end
     end)
@@ -139,6 +184,7 @@ function optim.SGD(model, options)
   options.lr = number("SGD", "lr", options.lr or 1e-2, 0, math.huge)
   local momentum = number("SGD", "momentum", options.momentum or 0, 0, 1)
   local decay = number("SGD", "weight_decay", options.weight_decay or 0, 0, math.huge)
+  if options.nesterov and momentum == 0 then error("SGD: nesterov is true and momentum 0, expected a momentum above 0", 2) end
   local opt = new("SGD", model, options, { "velocity" })
 
   function opt:step(factor)
@@ -149,8 +195,8 @@ function optim.SGD(model, options)
         if g then
           if decay * e.decay > 0 then g = g + e.tensor * (decay * e.decay) end
           if momentum > 0 then
-            e.velocity = e.velocity and e.velocity:mul_(momentum):add_(g) or g:clone()
-            g = options.nesterov and g + e.velocity * momentum or e.velocity
+            local velocity = moment(e, "velocity"):mul_(momentum):add_(g)
+            g = options.nesterov and g + velocity * momentum or velocity
           end
           e.tensor:add_(g, { alpha = -self.lr * e.lr * (factor or 1) })
         end

@@ -113,23 +113,14 @@ function torch.tensor(value, options)
   return t
 end
 
-local function with_grad_mode(on, f, ...)
-  local before = native.grad_mode(on)
-  local function restore(ok, ...)
-    native.grad_mode(before)
-    if not ok then error((...), 0) end
-    return ...
-  end
-  return restore(pcall(f, ...))
-end
-
---- torch.no_grad(f, ...): calls f with gradients off and gives back what it returns, also after an error.
-function torch.no_grad(f, ...) return with_grad_mode(false, f, ...) end
+--- torch.no_grad(f, ...): calls f with gradients off and gives back what it returns; they are on again after it, also
+-- after an error. f cannot yield.
+function torch.no_grad(f, ...) return native.with_grad_mode(false, f, ...) end
 
 --- torch.enable_grad(f, ...): the same with gradients on.
-function torch.enable_grad(f, ...) return with_grad_mode(true, f, ...) end
+function torch.enable_grad(f, ...) return native.with_grad_mode(true, f, ...) end
 
-function torch.is_grad_enabled() return native.grad_mode() end
+torch.is_grad_enabled = native.is_grad_enabled
 
 -- --- methods that are more than one operator ---
 

@@ -50,18 +50,22 @@ local function join_shape(shape)
   return table.concat(parts, "x")
 end
 
---- The footer: [float32 2x3] or [float32 2x3, cuda:0, requires_grad].
+--- The footer: [float32 2x3], [float32 2x3, cuda:0, requires_grad] or [float32 2x3, sparse_coo, 2 values].
 function show.footer(t)
-  local shape = t.shape
-  local text = t.dtype .. " " .. (#shape == 0 and "scalar" or join_shape(shape))
+  local layout = t.layout
+  local shape = layout == "nested" and "nested" or t.ndim == 0 and "scalar" or join_shape(t.shape)
+  local text = t.dtype .. " " .. shape
+  if layout:find "^sparse" then text = ("%s, %s, %d values"):format(text, layout, t:_nnz()) end
   if t.device ~= "cpu" then text = text .. ", " .. t.device end
   if t.requires_grad then text = text .. ", requires_grad" end
   return "[" .. text .. "]"
 end
 
---- The text of a tensor. Beyond two dimensions: as many leading 2-D slices as fit a screen.
+--- The text of a tensor. Beyond two dimensions: as many leading 2-D slices as fit a screen. Of a sparse or nested one the
+-- footer alone.
 function show.tensor(t)
   local footer = show.footer(t)
+  if t.layout ~= "strided" then return footer end
   local x = t:detach()
   if x:numel() == 0 then return footer end
   if x.dtype:find "complex" or x.device == "meta" then return footer end

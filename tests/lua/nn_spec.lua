@@ -37,6 +37,41 @@ describe("modules", function()
     assert.matches("missing: head.weight; not known: extra", message(b.load_state_dict, b, state))
     local missing, unused = b:load_state_dict(state, { strict = false })
     assert.same({ { "head.weight" }, { "extra" } }, { missing, unused })
+    state["head.weight"] = 3
+    assert.matches("head.weight is 3, expected a tensor", message(b.load_state_dict, b, state))
+    assert.matches("the state is nil, expected a table", message(b.load_state_dict, b))
+  end)
+
+  it("count and train a tensor with two names once, and save it under both", function()
+    local tied = nn.Sequential(nn.Linear(2, 2, { bias = false }), nn.Linear(2, 2, { bias = false }))
+    local w = tied:get(1).weight
+    tied:get(2):parameter("weight", torch.no_grad(w.mul_, w, 1)) -- another handle of the same tensor
+    assert.equal(4, tied:count())
+    assert.equal(1, #tied:parameters())
+    local before, opt = w:detach():clone(), optim.SGD(tied, { lr = 1 })
+    w.grad = torch.ones(2, 2)
+    opt:step()
+    assert.equal(1, #opt.entries)
+    assert.near(1, (before - w):max():item(), 1e-6)
+    local state = tied:state_dict()
+    assert.equal(0, largest(state["0.weight"], state["1.weight"]))
+    tied:load_state_dict(state)
+  end)
+
+  it("refuse a name that is taken by something else, and replace one of the same kind", function()
+    local m = Net()
+    assert.matches("buffer 'count': Net has a field or method of that name already",
+      message(m.buffer, m, "count", torch.ones(1)))
+    assert.matches("parameter 'train': Net has a field or method", message(m.parameter, m, "train", torch.ones(1)))
+    assert.matches("child 'forward': Net has a field or method", message(m.add, m, "forward", nn.ReLU()))
+    assert.matches("parameter 'training': Net has a field", message(m.parameter, m, "training", torch.ones(1)))
+    assert.matches("buffer 'head': Net has a child of that name already", message(m.buffer, m, "head", torch.ones(1)))
+    local head = m:add("head", nn.Linear(4, 5))
+    m:buffer("scale", torch.ones(1))
+    m:buffer("scale", torch.zeros(1))
+    assert.matches("parameter 'scale': Net has a buffer", message(m.parameter, m, "scale", torch.ones(1)))
+    assert.equal(head, m.head)
+    assert.equal(0, m:state_dict().scale:item())
   end)
 
   it("say where an error happened, and recover", function()
@@ -44,6 +79,22 @@ describe("modules", function()
     assert.matches("in Net > body > 0", message(net, torch.randn(2, 7)))
     assert.same({ 2, 2 }, net(torch.randn(2, 3)).shape)
     assert.matches("in Net > body > 0", message(net, torch.randn(2, 7)))
+  end)
+
+  it("say where an error happened after a forward that yielded, and after one that caught another", function()
+    local Odd = nn.class "Odd"
+    function Odd:init() self:add("part", Net()) end
+    function Odd:forward(x)
+      if coroutine.isyieldable() and not x then coroutine.yield() end
+      pcall(self.part, torch.randn(2, 7))
+      error "by itself"
+    end
+    local waiting = coroutine.create(function() Odd()() end)
+    assert(coroutine.resume(waiting))
+    assert.matches("\n  in Net > body > 0$", message(Net(), torch.randn(2, 7)))
+    assert.matches("by itself\n  in Odd$", select(2, coroutine.resume(waiting)))
+    assert.matches("by itself\n  in Odd$", message(Odd(), true))
+    assert.matches("\n  in part > body > 0$", message(Odd().part, torch.randn(2, 7)))
   end)
 
   it("switch mode, freeze and print", function()
@@ -56,6 +107,25 @@ describe("modules", function()
     assert.matches("0: Linear%(3 %-> 4%)", tostring(net))
     assert.matches("%[32 parameters%]", tostring(net))
     assert.equal("float64", net:to("float64").head.weight.dtype)
+  end)
+
+  it("keep their tensors when they move to another type, so that an optimiser goes on", function()
+    local net, x = Net(), torch.randn(4, 3)
+    local opt, sgd = optim.AdamW(net, { lr = 0.1 }), optim.SGD(net, { momentum = 0.9 })
+    net(x):sum():backward()
+    opt:step()
+    sgd:step()
+    local id, before = net.head.weight:id(), net.head.weight:detach():clone()
+    net:to "float64"
+    assert.is_true(net.head.weight:id() == id)
+    assert.equal("float64", net.head.weight.grad.dtype)
+    assert.equal("int64", net.body:get(2).num_batches_tracked.dtype)
+    opt:zero_grad()
+    net(x:double()):sum():backward()
+    opt:step()
+    sgd:step()
+    assert.is_true(largest(net.head.weight, before) > 0.01)
+    assert.same({ "float64", "meta" }, { net:to("meta").head.weight.dtype, net.head.weight.device })
   end)
 end)
 
@@ -82,6 +152,17 @@ describe("layers", function()
     local clip = torch.randn(1, 2, 1, 2, 2)
     assert.is_true(largest(conv(clip):view(1, 3), conv.weight:view(3, 8):matmul(clip:view(8)) + conv.bias) < 1e-5)
     assert.same({ 1, 2 }, nn.GlobalAvgPool()(torch.ones(1, 2, 3, 4, 5)).shape)
+  end)
+
+  it("refuse to normalise a batch of one value per channel in training", function()
+    local bn = nn.BatchNorm(3)
+    assert.matches("x is 1x3, expected more than one value per channel", message(bn, torch.ones(1, 3)))
+    assert.same({ 1, 1, 1 }, bn.running_var:totable())
+    assert.equal(0, bn.num_batches_tracked:item())
+    bn(torch.ones(1, 3, 1, 1, 2))
+    bn:eval()
+    bn(torch.ones(1, 3))
+    assert.same({ 0, 0, 0 }, nn.GroupNorm(3, 3)(torch.ones(1, 3)):totable()[1]) -- has no statistics to spoil
   end)
 
   it("drop only while training, keeping the mean", function()
@@ -144,6 +225,78 @@ describe("optimisers", function()
     assert.matches("rule 1 %('nothing'%) matches no", message(optim.AdamW, net, { rules = { { "nothing", lr = 1 } } }))
     assert.matches("did you mean 'weight_decay'", message(optim.AdamW, net, { weigth_decay = 1 }))
     assert.matches("lr is %-1", message(optim.AdamW, net, { lr = -1 }))
+  end)
+
+  it("refuse what makes no sense", function()
+    local net = single(1)
+    for text, options in pairs {
+      ["betas are 0.9, expected two numbers"] = { betas = 0.9 },
+      ["betas%[1%] is 1, expected a number from 0 to below 1"] = { betas = { 1, 0.9 } },
+      ["betas%[2%] is nil"] = { betas = { 0.9 } },
+      ["lr is %-?nan"] = { lr = 0 / 0 },
+      ["eps is %-1"] = { eps = -1 },
+      ["weight_decay is %-1"] = { weight_decay = -1 },
+      ["rules are 3, expected a list"] = { rules = 3 },
+      ["rule 1 is weight, expected a table"] = { rules = { "weight" } },
+      ["rule 1: lr is x, expected a factor of 0 or more"] = { rules = { { "weight", lr = "x" } } },
+      ["rule 1: decay is %-1, expected a factor"] = { rules = { { "weight", decay = -1 } } },
+      ["rule 1: pattern 1 is 7, expected a string"] = { rules = { { 7, lr = 1 } } },
+      ["did you mean 'decay'"] = { rules = { { "weight", deca = 1 } } },
+    } do
+      assert.matches("nn_spec.lua:%d+: AdamW: .*" .. text, message(function() local _ = optim.AdamW(net, options) end))
+    end
+    assert.matches("nesterov is true and momentum 0, expected a momentum above 0", message(optim.SGD, net, { nesterov = true }))
+    local adamw_, tensors = torch.ops.dgam.adamw_, {}
+    for _, dtype in ipairs { "float32", "float64" } do -- the kernel, and ATen operators
+      for i = 1, 4 do tensors[i] = torch.ones(2, { dtype = dtype }) end
+      local function step(...)
+        local p, g, m, v = table.unpack(tensors)
+        return message(adamw_, p, g, m, v, ...)
+      end
+      assert.matches("lr is %-?nan", step(0 / 0, 0.9, 0.999, 1e-8, 0.01, 1))
+      assert.matches("lr is %-1", step(-1.0, 0.9, 0.999, 1e-8, 0.01, 1))
+      assert.matches("betas are 1.5 and", step(0.1, 1.5, 0.999, 1e-8, 0.01, 1))
+      assert.matches("weight_decay is %-1", step(0.1, 0.9, 0.999, 1e-8, -1.0, 1))
+      assert.same({ 1, 1 }, tensors[1]:totable())
+    end
+  end)
+
+  -- A parameter whose gradients begin at step 4 of 6; the numbers are those of PyTorch 2.15, torch.optim.AdamW(lr=0.1).
+  local function late(interrupt)
+    local net = nn.Sequential(single(2), nn.Linear(2, 1, { bias = false }))
+    local a, b = net:get(1).weight, net:get(2).weight
+    torch.no_grad(function() b:copy_(torch.tensor { { 1.0, -3.0 } }) end)
+    local opt = optim.AdamW(net, { lr = 0.1 })
+    for t = 1, 6 do
+      opt:zero_grad()
+      half_square(net:get(1)):backward()
+      if t >= 4 then (b ^ 3 / 3):sum():backward() end
+      opt:step()
+      if interrupt then opt = interrupt(opt, net) end
+    end
+    assert.near(1.39478183, a:item(), 1e-6)
+    assert.near(0.70151979, b[{ 1, 1 }]:item(), 1e-6)
+    assert.near(-3.29112792, b[{ 1, 2 }]:item(), 1e-6)
+  end
+
+  it("AdamW counts the updates of every parameter by itself", function()
+    late()
+    late(function(opt, net)
+      local again = optim.AdamW(net, { lr = 0.1 })
+      again:load_state_dict(opt:state_dict())
+      return again
+    end)
+  end)
+
+  it("read a state with one count for all, and refuse what is none", function()
+    local m = single(2)
+    local opt = optim.AdamW(m)
+    local ones = torch.ones(1, 1)
+    opt:load_state_dict { step = torch.tensor(7), ["m/weight"] = ones, ["v/weight"] = ones }
+    assert.equal(7, opt.entries[1].steps)
+    assert.matches("step is nil, expected a tensor with one whole number", message(opt.load_state_dict, opt, {}))
+    assert.matches("m/weight is %[float32 2%], expected a tensor of shape 1x1",
+      message(opt.load_state_dict, opt, { step = torch.tensor(7), ["m/weight"] = torch.ones(2) }))
   end)
 
   it("go on from their state as if never stopped", function()

@@ -103,6 +103,55 @@ describe("operators", function()
     assert.matches("out of bounds", message(torch.cross_entropy, x, torch.tensor { 0, 1 }))
   end)
 
+  it("count back from the end where libtorch does, in tensors of indices too", function()
+    local x, back = torch.tensor { 10, 20, 30 }, torch.tensor { 1, -1 }
+    assert.same({ 10, 30 }, values(x:take(back)))
+    assert.equal(20, x:take(2):item())
+    assert.same({ 5, 20, 6 }, values(x:put(back, torch.tensor { 5, 6 })))
+    assert.same({ 7, 20, 7 }, values(x:index_fill(1, back, 7)))
+    assert.same({ 20 }, values(x:narrow(1, torch.tensor(2), 1)))
+    assert.same({ 30 }, values(x:narrow(1, torch.tensor(-1), 1)))
+    local zero = torch.tensor { 0 }
+    for _, f in ipairs {
+      function() return x:take(zero) end,
+      function() return x:take(0) end,
+      function() return x:put(zero, zero) end,
+      function() return x:clone():put_(zero, zero) end,
+      function() return x:index_fill(1, zero, 7) end,
+      function() return x:clone():index_fill_(1, zero, 7) end,
+      function() return x:narrow(1, torch.tensor(0), 1) end,
+      function() return torch.ones(3, 1):embedding_renorm_(zero, 1.0, 2.0) end,
+    } do assert.matches("an index is 0; indices count from 1", message(f)) end
+  end)
+
+  it("count from one in losses over labels and in bags", function()
+    local rows = torch.tensor { { 10.0 }, { 20.0 }, { 30.0 } }
+    local function bag(...) return values((torch.embedding_bag(rows, torch.tensor { 1, 1, 3 }, torch.tensor { 1, 3 }, ...))) end
+    assert.same({ { 20 }, { 30 } }, bag())
+    assert.same({ { 0 }, { 30 } }, bag(false, 0, false, torch.none, false, 1))
+    assert.matches("out of", message(torch.embedding_bag, rows, torch.tensor { 4 }, torch.tensor { 1 }))
+    local scores = torch.tensor { { 5.0, 0.0, 0.0 } }
+    local function loss(...) return torch.multilabel_margin_loss(scores, torch.tensor { { ... } }):item() end
+    assert.equal(0, loss(1, -1, -1))
+    assert.is_true(loss(3, -1, -1) > 1)
+    assert.matches("count from 1", message(loss, 0, -1, -1))
+  end)
+
+  it("give positions from one, in the tensors they are told to write too", function()
+    local where = torch.where(torch.tensor { true, false, true })
+    assert.same({ { 1, 3 } }, { values(where[1]) })
+    assert.same({ 0, 5 }, values(torch.where(torch.tensor { true, false }, torch.tensor { 0, 0 }, torch.tensor { 5, 5 })))
+    assert.same({ { 1, 2, 2 }, { 1, 1, 2 } }, values(torch.tril_indices(2, 2)))
+    assert.same({ { 1, 1, 2 }, { 1, 2, 2 } }, values(torch.triu_indices(2, 2)))
+    local x = torch.tensor { 7, 7, 4 }
+    assert.same({ 1, 1, 2 }, values((select(2, x:unique_consecutive(true)))))
+    assert.same({ 2, 2, 1 }, values((select(2, x:unique_dim(1, true, true)))))
+    assert.same({ 2, 2, 1 }, values((select(2, x:_unique2(true, true)))))
+    local sorted, at = torch.zeros(0, { dtype = "int64" }), torch.zeros(0, { dtype = "int64" })
+    local _, result = torch.sort(torch.tensor { 1, 3, 2 }, 1, true, { values = sorted, indices = at })
+    assert.same({ { 3, 2, 1 }, { 2, 3, 1 }, { 2, 3, 1 } }, { values(sorted), values(at), values(result) })
+  end)
+
   it("say which form expects what", function()
     assert.matches("did you mean 'matmul'", message(function() return torch.matmull end))
     assert.matches("did you mean 'view'", message(function() return torch.zeros(1):viev(1) end))
@@ -178,6 +227,34 @@ describe("autograd", function()
     assert.is_true(torch.no_grad(torch.enable_grad, function() return (w * 2).requires_grad end))
   end)
 
+  it("is not left off by a yield out of no_grad", function()
+    local ok, why = coroutine.resume(coroutine.create(function() torch.no_grad(coroutine.yield) end))
+    assert.is_true(torch.is_grad_enabled())
+    assert.is_false(ok)
+    assert.matches("attempt to yield", why)
+    assert.same({ 1, nil, 3 }, { torch.no_grad(function(...) return ... end, 1, nil, 3) })
+    local whole = { "an error that is a table" }
+    assert.equal(whole, select(2, pcall(torch.no_grad, error, whole)))
+  end)
+
+  it("refuses a gradient of another shape, type or device than its tensor", function()
+    local x = torch.ones(2, { requires_grad = true })
+    local function set(g) return function() x.grad = g end end
+    assert.matches("grad has shape %[3%], expected %[2%]", message(set(torch.ones(3))))
+    assert.matches("grad is float64 on cpu, expected float32 on cpu", message(set(torch.ones(2, { dtype = "float64" }))))
+    assert.matches("grad is float32 on meta, expected float32 on cpu", message(set(torch.ones(2, { device = "meta" }))))
+    set(torch.ones(2))()
+    assert.same({ 1, 1 }, values(x.grad))
+  end)
+
+  it("is not asked of an operator that gives no tensor", function()
+    local x = torch.ones(2)
+    assert.matches("requires_grad is true, but the operator gives no tensor",
+      message(torch._foreach_zero_, { x }, { requires_grad = true }))
+    assert.is_false(x.requires_grad)
+    assert.matches("gives no tensor", message(torch.unbind, x, { requires_grad = true }))
+  end)
+
   it("gives gradients of chosen inputs, second order too", function()
     local x = torch.tensor(3.0, { requires_grad = true })
     local g = torch.grad({ x ^ 3 }, { x }, nil, { create_graph = true })
@@ -207,7 +284,9 @@ describe("memory", function()
     local with = torch.memory()
     x:close()
     assert.is_true(with - torch.memory() >= 4 * 2 ^ 20)
+    x:close()
     assert.matches("closed", message(function() return x:sum() end))
+    assert.matches("closed", message(function() return x.shape end))
     do
       local y <close> = torch.empty(1024, 1024)
       with = torch.memory()
@@ -257,6 +336,26 @@ describe("wrong arguments", function()
     assert.same({ 2 }, torch.ones(2, 3, 4):sum({ 2, 3 }).shape) -- int[1] is a list of any length
   end)
 
+  it("named inside a list are not left out", function()
+    local x = torch.ones(2, 3)
+    local text = "has '%s' beside .*; named arguments stand in a table of their own, the last argument"
+    assert.matches(text:format "keepdim", message(x.sum, x, { 1, keepdim = true }))
+    assert.matches(text:format "dtype", message(torch.zeros, { 2, dtype = "int64" }))
+    assert.matches(text:format "dim", message(x.sum, x, { dim = 1 }, true))
+    assert.matches(text:format "3", message(torch.stack, { x, [3] = x }))
+    assert.same({ 2, 4, 3 }, torch.cat({ torch.stack { x, x }, torch.stack { x, x } }, 2).shape)
+  end)
+
+  it("about a tensor that has no shape are errors, not the end", function()
+    local nested = torch._nested_tensor_from_tensor_list { torch.ones(2), torch.ones(3) }
+    assert.matches("irregular", message(function() return nested.shape end))
+    assert.matches("irregular", message(nested.size, nested, 2))
+    assert.matches("the tensor is nested, expected a dense one", message(nested.totable, nested))
+    assert.matches("%(tensor float32 nested, 'x'%)", message(torch.max, nested, "x", "x", "x"))
+    assert.equal("nested", nested.layout)
+    assert.equal(2, nested.ndim)
+  end)
+
   it("for a device without the kernel are one sentence", function()
     local text = message(function() return torch.zeros(3, { device = "meta" }):nonzero() end)
     assert.is_true(#text < 400, text)
@@ -276,6 +375,17 @@ describe("printing", function()
     local first = tostring(torch.arange(1, 20003):view(2, 10001)):match "[^\n]+"
     assert.same({ "1", "2", "10000", "10001" }, { first:match "(%d+) +(%d+) .* (%d+) +(%d+)$" })
     assert.matches("requires_grad", tostring(torch.ones(1, { requires_grad = true })))
+    assert.equal("[float32 2x2, sparse_coo, 4 values]", tostring(torch.ones(2, 2):to_sparse()))
+    assert.equal("[float32 nested]", tostring(torch._nested_tensor_from_tensor_list { torch.ones(2), torch.ones(3) }))
+  end)
+end)
+
+describe("handles", function()
+  it("of one tensor have one id", function()
+    local x = torch.ones(2)
+    local again, other = x:add_(1), x:view(2)
+    assert.is_true(x:is_same(again) and x:id() == again:id())
+    assert.is_false(x:is_same(other) or x:id() == other:id())
   end)
 end)
 

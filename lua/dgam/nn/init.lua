@@ -58,7 +58,8 @@ end
 function nn.LayerNorm:forward(x) return torch.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps) end
 function nn.LayerNorm:describe() return ("%d"):format(self.weight:numel()) end
 
---- BatchNorm(channels[, {eps = 1e-5, momentum = 0.1}]) over dimension 2 of [N, C] or [N, C, T, H, W].
+--- BatchNorm(channels[, {eps = 1e-5, momentum = 0.1}]) over dimension 2 of [N, C] or [N, C, T, H, W]. In training a channel
+-- needs more than one value: the variance of one would make running_var NaN for good.
 nn.BatchNorm = class "BatchNorm"
 function nn.BatchNorm:init(channels, options)
   options = options_of(options, { "eps", "momentum" })
@@ -70,7 +71,12 @@ function nn.BatchNorm:init(channels, options)
   self:buffer("num_batches_tracked", torch.tensor(0))
 end
 function nn.BatchNorm:forward(x)
-  if self.training then self.num_batches_tracked:add_(1) end
+  if self.training then
+    if x:numel() == x:size(2) then
+      error(("BatchNorm: x is %s, expected more than one value per channel in training"):format(table.concat(x.shape, "x")), 0)
+    end
+    self.num_batches_tracked:add_(1)
+  end
   return torch.batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, self.training, self.momentum,
     self.eps, false)
 end

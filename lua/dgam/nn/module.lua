@@ -8,7 +8,7 @@
 --     local gate = Gate(96, 5)
 --     local lambda = gate(stats)
 --
--- An error inside forward says where: "... (in DGAM > backbone > layers.2 > blocks.5)".
+-- An error inside forward says where, on a line of its own: "in DGAM > backbone > layers > 2 > blocks > 5".
 local torch = require "torch"
 local suggest = require "dgam.suggest"
 
@@ -16,32 +16,19 @@ local Module = {}
 Module.__index = Module
 Module.class_name = "Module"
 
--- Names of the modules whose forward is running, outermost first; empty between calls.
-local running = {}
-
-local function call(self, ...)
-  if #running == 0 then
-    running[1] = self.class_name
-    local function finish(ok, ...)
-      if ok then
-        running = {}
-        return ...
-      end
-      local message = (...)
-      local path = table.concat(running, " > ")
-      running = {}
-      if type(message) == "string" and message ~= "interrupted" then message = message .. "\n  in " .. path end
-      error(message, 0)
-    end
-    return finish(pcall(self.forward, self, ...))
+-- Every module that an error passes puts its name in front of the path. So nothing is remembered between calls, and a
+-- forward may yield, or catch what a child raises.
+local function finish(self, ok, ...)
+  if ok then return ... end
+  local message = (...)
+  if type(message) == "string" and message ~= "interrupted" then
+    local text, path = message:match "^(.*)\n  in ([^\n]*)$"
+    message = ("%s\n  in %s%s"):format(text or message, self._name or self.class_name, path and " > " .. path or "")
   end
-  running[#running + 1] = self._name or self.class_name
-  local function pop(...)
-    running[#running] = nil
-    return ...
-  end
-  return pop(self:forward(...))
+  error(message, 0)
 end
+
+local function call(self, ...) return finish(self, pcall(self.forward, self, ...)) end
 Module.__call = call
 
 function Module.__tostring(self)
@@ -57,26 +44,46 @@ function Module.__tostring(self)
   return table.concat(lines, "\n")
 end
 
---- Registers a trainable tensor as self[name]. Returns it.
+-- Lists of the names that are registered, and what is under them.
+local KINDS = { _parameters = "parameter", _buffers = "buffer", _children = "child" }
+
+-- Makes `value` self[name]. A name of the same kind is replaced, any other that is taken an error.
+local function register(self, kind, name, value)
+  local listed
+  for k in pairs(KINDS) do
+    for _, known in ipairs(self[k]) do
+      if known == name then listed = k end
+    end
+  end
+  if listed ~= kind then
+    if listed or self[name] ~= nil then
+      error(("%s '%s': %s has a %s of that name already, expected another name"):format(KINDS[kind], name, self.class_name,
+        KINDS[listed] or "field or method"), 3)
+    end
+    table.insert(self[kind], name)
+  end
+  self[name] = value
+  return value
+end
+
+--- Registers a trainable tensor as self[name]. Returns it. A name that is a buffer's, a child's, a field's or a method's is an
+-- error, here and below.
 function Module:parameter(name, tensor)
-  if not self[name] then table.insert(self._parameters, name) end
+  register(self, "_parameters", name, tensor)
   tensor.requires_grad = true
-  self[name] = tensor
   return tensor
 end
 
 --- Registers a tensor that is saved but not trained (running statistics).
 function Module:buffer(name, tensor)
-  if not self[name] then table.insert(self._buffers, name) end
-  self[name] = tensor
+  register(self, "_buffers", name, tensor)
   return tensor
 end
 
---- Registers a child module as self[name]; a name that is taken is replaced. Returns the child.
+--- Registers a child module as self[name]; a child of that name is replaced. Returns the child.
 function Module:add(name, child)
   name = tostring(name)
-  if not self[name] then table.insert(self._children, name) end
-  self[name] = child
+  register(self, "_children", name, child)
   child._name = name
   return child
 end
@@ -89,12 +96,24 @@ local function walk(self, prefix, visit)
   end
 end
 
-local function named(self, kind)
-  local list = {}
+-- List of {full name, tensor, its module, its name there}. A tensor with several names comes under the first of them, or
+-- under `all`.
+local function named(self, kind, all)
+  local list, seen = {}, {}
   walk(self, "", function(m, prefix)
-    for _, name in ipairs(m[kind]) do list[#list + 1] = { prefix .. name, m[name], m, name } end
+    for _, name in ipairs(m[kind]) do
+      local id = m[name]:id()
+      if all or not seen[id] then list[#list + 1] = { prefix .. name, m[name], m, name } end
+      seen[id] = true
+    end
   end)
   return list
+end
+
+-- The same for parameters, then buffers, under all their names.
+local function everything(self)
+  local list, buffers = named(self, "_parameters", true), named(self, "_buffers", true)
+  return table.move(buffers, 1, #buffers, #list + 1, list)
 end
 
 local function iterate(list)
@@ -105,7 +124,8 @@ local function iterate(list)
   end
 end
 
---- for name, tensor in m:named_parameters(), in order of registration, depth first.
+--- for name, tensor in m:named_parameters(), in order of registration, depth first. A tensor comes once, under the first
+-- of its names.
 function Module:named_parameters() return iterate(named(self, "_parameters")) end
 function Module:named_buffers() return iterate(named(self, "_buffers")) end
 
@@ -130,11 +150,10 @@ function Module:count()
   return n
 end
 
---- name -> tensor for parameters and buffers, sharing memory with the module.
+--- name -> tensor for parameters and buffers, sharing memory with the module. A tensor with several names has all of them.
 function Module:state_dict()
   local state = {}
-  for name, t in self:named_parameters() do state[name] = t:detach() end
-  for name, t in self:named_buffers() do state[name] = t end
+  for _, entry in ipairs(everything(self)) do state[entry[1]] = entry[2]:detach() end
   return state
 end
 
@@ -144,22 +163,26 @@ end
 -- @return list of names that were missing, list of names that were not used
 function Module:load_state_dict(state, options)
   options = suggest.check_options("load_state_dict", options or {}, { "strict" })
+  if type(state) ~= "table" then
+    error(("load_state_dict: the state is %s, expected a table of names and tensors"):format(tostring(state)), 2)
+  end
   local missing, unused, seen, wrong = {}, {}, {}, {}
-  local all = named(self, "_parameters")
-  table.move(named(self, "_buffers"), 1, #named(self, "_buffers"), #all + 1, all)
+  local all = everything(self)
   for _, entry in ipairs(all) do
     local name, target = entry[1], entry[2]
     local value = state[name]
     seen[name] = true
-    if not value then
+    if value == nil then
       missing[#missing + 1] = name
+    elseif not torch.is_tensor(value) then
+      wrong[#wrong + 1] = ("%s is %s, expected a tensor"):format(name, tostring(value))
     elseif table.concat(value.shape, "x") ~= table.concat(target.shape, "x") then
       wrong[#wrong + 1] = ("%s is %s, expected %s"):format(name, table.concat(value.shape, "x"),
         table.concat(target.shape, "x"))
     end
   end
   for name in pairs(state) do
-    if not seen[name] then unused[#unused + 1] = name end
+    if not seen[name] then unused[#unused + 1] = tostring(name) end
   end
   table.sort(unused)
   local function some(list)
@@ -195,16 +218,19 @@ function Module:zero_grad()
   for _, t in self:named_parameters() do t.grad = nil end
 end
 
---- Moves parameters and buffers to a device or floating dtype.
+--- Moves parameters, their gradients and buffers to a device or floating dtype. The tensors stay the same, so that an
+-- optimiser goes on with them; only where a device cannot take over their memory (to "meta") there are new ones.
 function Module:to(what)
-  for _, kind in ipairs { "_parameters", "_buffers" } do
-    for _, entry in ipairs(named(self, kind)) do
-      local _, t, m, name = table.unpack(entry)
-      local floating = t.dtype:find "float" ~= nil
-      local is_dtype = rawget(torch, what) == what
-      if floating or not is_dtype then
-        local moved = t:detach():to(what)
-        if kind == "_parameters" then moved.requires_grad = t.requires_grad end
+  local is_dtype = rawget(torch, what) == what
+  for _, entry in ipairs(everything(self)) do
+    local _, t, m, name = table.unpack(entry)
+    if not is_dtype or t.dtype:find "float" then
+      local moved, grad = t:detach():to(what), t.grad
+      if t:_has_compatible_shallow_copy_type(moved) then
+        t:set_data(moved)
+        if grad then grad:set_data(grad:to(what)) end
+      else
+        moved.requires_grad = t.requires_grad
         m[name] = moved
       end
     end
