@@ -72,6 +72,10 @@ describe("modules", function()
     assert.matches("parameter 'scale': Net has a buffer", message(m.parameter, m, "scale", torch.ones(1)))
     assert.equal(head, m.head)
     assert.equal(0, m:state_dict().scale:item())
+    m.scale = nil
+    assert.is_nil(m:state_dict().scale)
+    m:buffer("scale", torch.ones(1))
+    assert.equal(1, m:state_dict().scale:item())
   end)
 
   it("say where an error happened, and recover", function()

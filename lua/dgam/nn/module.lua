@@ -102,9 +102,11 @@ local function named(self, kind, all)
   local list, seen = {}, {}
   walk(self, "", function(m, prefix)
     for _, name in ipairs(m[kind]) do
-      local id = m[name]:id()
-      if all or not seen[id] then list[#list + 1] = { prefix .. name, m[name], m, name } end
-      seen[id] = true
+      local t = m[name]
+      if t and (all or not seen[t:id()]) then -- one set to nil is none, as the bias of a layer that shall have none
+        seen[t:id()] = true
+        list[#list + 1] = { prefix .. name, t, m, name }
+      end
     end
   end)
   return list
