@@ -187,6 +187,7 @@ function Experiment:artifact(name, depends, f)
     paths.make_folder(self.folder .. "/artifacts")
     paths.make_folder(self.folder .. "/partial")
     local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
+    local _ <close> = results.before { f }
     checkpoint.save(path, seeded(depends.seed or 0, f, partial), { name = name, depends = results.plain(depends) })
     os.remove(partial)
   end

@@ -167,15 +167,13 @@ end
 local function is_number(v) return type(v) == "number" end
 local function is_tensor(v) return type(v) == "userdata" end
 
--- Whether v is a list of values of one type and nothing else.
+-- Whether v is a list of values of one type; names beside them (a dataset's classes have such) are not looked at.
 local function is_list_of(kind, v)
   if type(v) ~= "table" then return false end
-  local n = 0
-  for _, x in pairs(v) do
+  for _, x in ipairs(v) do
     if type(x) ~= kind then return false end
-    n = n + 1
   end
-  return n == #v
+  return #v > 0 or next(v) == nil
 end
 local function is_list(v) return is_list_of("number", v) end
 local function is_texts(v) return is_list_of("string", v) and #v > 0 end

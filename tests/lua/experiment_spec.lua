@@ -201,6 +201,13 @@ describe("an experiment", function()
     assert.equal(1, runs)
     exp:artifact("stage0", { seed = 2 }, build)
     assert.equal(2, runs)
+    local log = {}
+    local function logs()
+      log[#log + 1] = "built"
+      return { w = torch.ones(1) }
+    end
+    for _ = 1, 2 do exp:artifact("logged", {}, logs) end
+    assert.equal(1, #log)
   end)
 
   it("gives a trial the same random numbers whatever ran before it", function()

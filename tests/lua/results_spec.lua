@@ -71,7 +71,7 @@ describe("dgam.results", function()
   it("refuses what it cannot store and leaves nothing", function()
     local path = results.path(folder, "demo", "0123")
     fails("metrics/top1 is a string", results.save, path, { experiment = "x", config = {}, metrics = { top1 = "high" } })
-    fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { 1, more = 2 } } })
+    fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { more = 2 } } })
     fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { "a" } } })
     for _, wrong in ipairs { {}, { 1 }, "walk" } do
       fails("texts/classes", results.save, path, { experiment = "x", config = {}, texts = { classes = wrong } })
