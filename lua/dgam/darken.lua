@@ -120,8 +120,8 @@ local function check(options)
   for k, on in pairs(stages) do
     if k == "jpeg" then o.jpeg = on else o.stages[k] = on end
   end
-  local ok, c = pcall(camera.new, { width = 8, height = 8, camera = o.camera, model = o.model, stages = o.stages, jitter = o.jitter,
-    seed = o.seed })
+  local ok, c = pcall(camera.new, { width = 8, height = 8, camera = o.camera, model = o.model, stages = o.stages,
+    jitter = o.jitter, seed = o.seed })
   if not ok then error("darken: " .. tostring(c):gsub("^[^\n]-%.lua:%d+: ", ""), 0) end
   c:close()
   return o, preset
@@ -207,7 +207,8 @@ end
 local function targets_of(list)
   local short, sharing, out, from = {}, {}, {}, {}
   for i, path in ipairs(list) do
-    short[i] = CAN_HOLD_MJPEG[extension(path)] and path or lists.is_video(path) and path:gsub("%.[^./]+$", ".avi") or path .. ".avi"
+    local stem = lists.is_video(path) and path:gsub("%.[^./]+$", "") or path
+    short[i] = CAN_HOLD_MJPEG[extension(path)] and path or stem .. ".avi"
     sharing[short[i]] = (sharing[short[i]] or 0) + 1
   end
   for i, path in ipairs(list) do

@@ -89,7 +89,7 @@ describe("darken", function()
     f:close()
     local pipe <close> = assert(io.popen(("'%s/build/dgamlua' '%s/large.lua'"):format(dgamlua.root, folder)))
     local peak = pipe:read "n" / 1024
-    assert.is_true(peak < 700, ("%.0f MB"):format(peak)) -- 8 frames as floats are 190, and every step of a formula as much again
+    assert.is_true(peak < 700, ("%.0f MB"):format(peak)) -- 8 frames as floats are 190, and so is every step of a formula
   end)
 
   it("exposes over as many frames as an exposure lasts", function()

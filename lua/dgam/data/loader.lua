@@ -26,7 +26,7 @@ local OPTIONS = { "split", "batch", "clip_len", "interval", "size", "train", "se
   "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance", "cache", "draws" }
 local FOR_TRAINING = { "area", "ratio", "flip", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "draws" }
 local NOT_SAMPLING = { mixup = true, cutmix = true, draws = true } -- of these; the loader sees to them
-local FOR_MEASURING = { "views", "short" }
+local FOR_MEASURING = { "views", "short" } -- train = false
 
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
@@ -89,6 +89,7 @@ local function count(o, name, least, default)
   return v
 end
 
+--- An option that is true or false: "no" would count as true.
 local function flag(o, name, default)
   local v = o[name]
   if v == nil then return default end
