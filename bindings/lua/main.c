@@ -10,7 +10,9 @@
  * Ctrl-C: the handler sets a flag, which long loops of the core poll, and a hook on the running coroutine, which raises
  * the error "interrupted". pcall, xpcall and coroutines pass that error on, so a script cannot swallow it by accident;
  * dgamlua.catch_interrupt(f, ...) is the one place that may, and the way a REPL or a trainer keeps its state. A second
- * Ctrl-C more than 3 seconds after an unanswered first one ends the process.
+ * Ctrl-C more than 3 seconds after an unanswered first one ends the process. SIGTERM (kill, a scheduler's time limit) and
+ * SIGHUP (the terminal was closed) do the same, so that files that are being written are taken away then too; whichever came,
+ * the exit status is 128 + its number.
  */
 #include <errno.h>
 #include <lauxlib.h>
@@ -28,7 +30,7 @@
 #define INTERRUPT_KEY "dgam.interrupt" /* DGL_INTERRUPT of dgl.h */
 #define RESUMES_KEY "dgam.resumes"     /* DGL_RESUMES */
 
-static volatile sig_atomic_t interrupted; /* set by the handler, cleared by catch_interrupt */
+static volatile sig_atomic_t interrupted; /* the signal that came, 0: none; cleared by catch_interrupt */
 static volatile sig_atomic_t resumes;     /* how often the process was stopped and went on */
 static lua_State *volatile running;       /* the coroutine that runs now */
 static volatile time_t first_signal;
@@ -39,14 +41,14 @@ static void raise_interrupt(lua_State *L, lua_Debug *ar) {
   if (interrupted) luaL_error(L, "interrupted");
 }
 
-static void on_sigint(int sig) {
+static void on_interrupt(int sig) {
   time_t now = time(NULL);
   if (interrupted && now - first_signal > 3) {
     signal(sig, SIG_DFL);
     raise(sig);
   }
   if (!interrupted) first_signal = now;
-  interrupted = 1;
+  interrupted = sig;
   lua_sethook(running, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
@@ -55,17 +57,18 @@ static void on_sigcont(int sig) {
   resumes++;
 }
 
-/* dgamlua.interrupted(): whether Ctrl-C was pressed and not yet answered. */
+/* dgamlua.interrupted(): whether Ctrl-C was pressed, or the like, and not yet answered. */
 static int lua_interrupted(lua_State *L) {
   lua_pushboolean(L, interrupted != 0);
   return 1;
 }
 
-/* dgamlua.clear_interrupt(): the interrupt has been answered. */
+/* clear(): the interrupt has been answered; returns the exit status that tells of it. Only the prelude below calls it. */
 static int lua_clear_interrupt(lua_State *L) {
+  lua_pushinteger(L, 128 + interrupted);
   interrupted = 0;
   lua_sethook(L, NULL, 0, 0);
-  return 0;
+  return 1;
 }
 
 /* setrunning(co): notes the coroutine that is about to run, returns the one that ran before as a light userdata;
@@ -105,8 +108,7 @@ static const char prelude[] =
     "return function(f, ...)\n" /* catch_interrupt */
     "  local function answered(ok, ...)\n"
     "    if ok or not interrupted() then return ok, ... end\n"
-    "    clear()\n"
-    "    return nil, 'interrupted'\n"
+    "    return nil, 'interrupted', clear()\n"
     "  end\n"
     "  return answered(pcall_(f, ...))\n"
     "end\n";
@@ -219,8 +221,11 @@ int main(int argc, char **argv) {
   lua_gc(L, LUA_GCGEN, 0, 0);
   running = L;
   struct sigaction sa = {0};
-  sa.sa_handler = on_sigint; /* no SA_RESTART: a read from the terminal ends with EINTR */
+  sa.sa_handler = on_interrupt; /* no SA_RESTART: a read from the terminal ends with EINTR */
   sigaction(SIGINT, &sa, NULL);
+  sigaction(SIGTERM, &sa, NULL);
+  struct sigaction before;
+  if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &sa, NULL); /* nohup */
   sa.sa_handler = on_sigcont;
   sa.sa_flags = SA_RESTART;
   sigaction(SIGCONT, &sa, NULL);
@@ -237,7 +242,7 @@ int main(int argc, char **argv) {
     status = (int)lua_tointeger(L, -1);
   else
     fprintf(stderr, "dgamlua: %s\n", lua_tostring(L, -1));
-  if (interrupted) status = 130;
+  if (interrupted) status = 128 + interrupted;
   fflush(stdout);
   lua_close(L);
   return status;

@@ -81,7 +81,7 @@ end
 return function(argv)
   local first = argv[1]
   local rest = table.move(argv, 2, #argv, 1, {})
-  local ok, status = dgamlua.catch_interrupt(function()
+  local ok, status, code = dgamlua.catch_interrupt(function()
     if first == nil or first == "-h" or first == "--help" or first == "help" then
       io.stdout:write(usage())
       return 0
@@ -106,7 +106,7 @@ return function(argv)
   if ok then return status end
   if status == "interrupted" then
     io.stderr:write("\ninterrupted\n")
-    return 130
+    return code
   end
   return complain(tostring(status))
 end

@@ -1,0 +1,49 @@
+-- What ends a running program: Ctrl-C, kill, a closed terminal. Files that are half written are taken away.
+local film = require "film"
+local lfs = require "lfs"
+local shell = require "dgam.bench.shell"
+local support = require "support"
+
+describe("a program that is to end", function()
+  local folder
+  setup(function()
+    folder = support.folder()
+    film.text(folder .. "/run.lua", ([[
+      local torch = require "torch"
+      local frame = torch.zeros({ 3, 64, 64 }, { dtype = "uint8" })
+      local e <close> = require("dgam.video").encoder(%q, { width = 64, height = 64 })
+      e:write(frame)
+      print "ready"
+      io.stdout:flush()
+      while true do e:write(frame) end
+    ]]):format(folder .. "/a.avi"))
+  end)
+  teardown(function() support.remove(folder) end)
+
+  -- What the program said, how it ended and its status, after a signal that may be ignored from the start.
+  local function run(signal, before)
+    local command = ("%s echo $$; exec %s %s 2>&1"):format(before or "", shell.program(), folder .. "/run.lua")
+    local pipe = assert(io.popen("sh -c " .. shell.quote(command)))
+    local pid = pipe:read "l"
+    assert.equal("ready", pipe:read "l")
+    os.execute(("kill -%s %s"):format(signal, pid))
+    if before then os.execute(("sleep 0.3; kill -TERM %s"):format(pid)) end
+    local rest = pipe:read "a"
+    local _, how, code = pipe:close()
+    return rest, how, code
+  end
+
+  for signal, number in pairs { INT = 2, TERM = 15, HUP = 1 } do
+    it("leaves nothing behind after SIG" .. signal, function()
+      local rest, how, code = run(signal)
+      assert.matches("interrupted", rest, 1, true)
+      assert.same({ "exit", 128 + number }, { how, code })
+      for name in lfs.dir(folder) do assert.is_nil(name:match "%.part$") end
+    end)
+  end
+
+  it("goes on after SIGHUP under nohup", function()
+    local _, how, code = run("HUP", "trap '' HUP;")
+    assert.same({ "exit", 143 }, { how, code })
+  end)
+end)
