@@ -142,6 +142,29 @@ local function describe(t)
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- What was asked for, in one line: two videos of which it differs were not made alike.
+local function asked(o)
+  local parts = {}
+  for _, k in ipairs(darken.options) do
+    local v = o[k]
+    if k == "stages" then v = next(v) and v or nil end
+    if v ~= nil and k ~= "overwrite" then
+      parts[#parts + 1] = k .. "=" .. (type(v) == "table" and describe(v):gsub("%s+", " ") or tostring(v))
+    end
+  end
+  if not o.jpeg then parts[#parts + 1] = "jpeg=false" end
+  return table.concat(parts, " ")
+end
+
+-- A video that is kept must be one that would be made: its record, if it has one, says what was asked for then.
+local function check_kept(path, want)
+  local f <close> = io.open(path .. ".camera.txt", "rb")
+  local had = f and ("\n" .. f:read "a"):match "\nasked = ([^\n]*)"
+  if had and had ~= want then
+    error(("%s was made with %s, not %s; expected another folder, or overwrite"):format(path, had, want), 0)
+  end
+end
+
 --- Whether two paths lead to one file or folder; false if one of them does not exist.
 local function same(a, b)
   a, b = lfs.attributes(a), lfs.attributes(b)
@@ -176,7 +199,7 @@ local function film(input, output, o, preset, name)
     if dgamlua and dgamlua.interrupted() then error("interrupted", 0) end
   end
   how.camera, how.light, how.scale, how.seed, how.source = o.camera or "brio", o.light or "ELL", o.scale, o.seed or 0, name
-  how.frames, how.width, how.height, how.fps, how.luma = count, width, height, fps, luma
+  how.frames, how.width, how.height, how.fps, how.luma, how.asked = count, width, height, fps, luma, asked(o)
   local beside = output .. ".camera.txt"
   fs.write(beside, describe(how)) -- first, so that no video is without it
   local ok, why = pcall(e.finish, e)
@@ -222,7 +245,7 @@ end
 
 --- Darkens every video below a folder, folders of pictures too; links are followed, but not back to a folder one is in. Names
 -- stay; only an ending that cannot hold MJPEG becomes .avi (of a.avi and a.webm the second a.webm.avi). A file that fails is
--- reported and left out; what exists is kept, so an interrupted run goes on.
+-- reported and left out; what exists is kept, so an interrupted run goes on, if it was made with the same options.
 -- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
 -- @return { done, kept, failed = list of messages, luma, lux (means over what was done) }
 function darken.tree(input, output, options, note)
@@ -233,6 +256,9 @@ function darken.tree(input, output, options, note)
   lists.videos(input, function(path) list[#list + 1] = path end)
   if #list == 0 then error(("%s holds no video"):format(input), 0) end
   local targets = targets_of(list)
+  for _, name in ipairs(not o.overwrite and targets or {}) do
+    if lfs.attributes(output .. "/" .. name, "mode") then check_kept(output .. "/" .. name, asked(o)) end
+  end
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
   for i, path in ipairs(list) do
     local target = output .. "/" .. targets[i]

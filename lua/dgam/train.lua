@@ -273,6 +273,7 @@ end
 -- @return history: list of { epoch, loss, accuracy, val_top1, val_top5, val_loss }
 function train.fit(model, dataset, cfg)
   cfg = train.check(cfg)
+  train.test_loader(dataset, cfg, "val", 1, 1):close() -- that there is a list to validate on is found out now
   local loader = train.train_loader(dataset, cfg)
   local steps = loader:batches()
   if model.gate then model.gate:requires_grad_(false) end

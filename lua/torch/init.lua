@@ -58,6 +58,7 @@ end
 
 --- The schemas of an operator, as text, one a line.
 function torch.help(name)
+  if type(name) ~= "string" then error(("torch.help: the name is %s, expected text such as \"softmax\""):format(tostring(name)), 2) end
   local text = native.schemas(name:find "::" and name or "aten::" .. (ALIASES[name] or name))
   if not text then error(suggest.unknown("operator", name, torch.names()), 2) end
   return text

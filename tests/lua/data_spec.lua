@@ -218,7 +218,9 @@ describe("dgam.data", function()
     it("filters by fields", function()
       assert.equal(60, #d:where { light = "ELL" })
       assert.equal(40, #d:where { light = "ELL", camera = { "brio", "c920" } })
-      assert.equal(51, #d:where { lux = function(v) return v <= 0.5 end })
+      local dim = d:where { lux = function(v) return v <= 0.5 end }
+      assert.equal(51, #dim)
+      assert.equal(dim:fingerprint(), (d:where { lux = function(v) return v < 0.51 end }):fingerprint()) -- the same clips
       assert.same({ brio = 40, c920 = 40, arducam = 40 }, d:count "camera")
       fails("unknown field 'lihgt'; did you mean 'light'", d.where, d, { lihgt = "LL" })
       fails("unknown camera 'bro'; did you mean 'brio'", d.where, d, { camera = "bro" })
@@ -607,21 +609,21 @@ describe("dgam.data", function()
 
   describe("lists", function()
     it("takes text for a number only where the number is written so", function()
-      for text_of, want in pairs { ["7"] = 7, ["0.1"] = 0.1, ["-350"] = -350, ["0"] = 0, ["1e+20"] = 1e20, ["0.10"] = "0.10",
-        ["-3.5e2"] = "-3.5e2", ["12345678901234567890"] = "12345678901234567890", ["-0"] = "-0", [" 7"] = " 7", ["007"] = "007",
+      for text_of, want in pairs { ["7"] = 7, ["0.1"] = 0.1, ["-350"] = -350, ["0"] = 0, ["1e+20"] = 1e20, ["0.10"] = 0.1, ["1.00"] = 1.0,
+        ["-3.5e2"] = -350, ["1e999"] = "1e999", ["0.1234567890123456"] = "0.1234567890123456", ["12345678901234567890"] = "12345678901234567890", ["-0"] = "-0", [" 7"] = " 7", ["007"] = "007",
         ["0x10"] = "0x10", nan = "nan", inf = "inf", [""] = "", ["-"] = "-", ["1.2.3"] = "1.2.3", e5 = "e5" } do
         assert.equal(want, lists.value(text_of))
       end
     end)
 
-    it("keeps groups apart whose names would be one number", function()
+    it("keeps groups apart whose names would be one number, not those that are", function()
       local ids = { "12345678901234567890", "12345678901234567891", "1.1", "1.10", "2" }
       local rows = { "path,label,id\n" }
       for i, id in ipairs(ids) do rows[i + 1] = ("%d.avi,run,%s\n"):format(i, id) end
       local d = data.open(text("ids.csv", table.concat(rows)))
       local values = {}
       for i, group in ipairs(d:group_by "id") do values[i] = group.value end
-      assert.same({ 1.1, 2, "1.10", ids[1], ids[2] }, values)
+      assert.same({ 1.1, 2, ids[1], ids[2] }, values)
     end)
 
     it("reads class names", function()

@@ -69,8 +69,8 @@ function M.run(args)
   local darken = require "dgam.darken"
   if lfs.attributes(job.input, "mode") == "directory" then
     local r = darken.tree(job.input, job.output, job.options)
-    print(("%d darkened, %d kept as they were, %d skipped; mean lux %.3g, mean luma %.2f"):format(r.done, r.kept, #r.failed, r.lux,
-      r.luma))
+    print(("%d darkened, %d kept as they were, %d skipped%s"):format(r.done, r.kept, #r.failed,
+      r.done > 0 and ("; mean lux %.3g, mean luma %.2f"):format(r.lux, r.luma) or ""))
     return #r.failed > 0 and 1 or 0
   end
   local how = darken.file(job.input, job.output, job.options)

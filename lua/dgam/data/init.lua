@@ -130,7 +130,8 @@ function Dataset:where(wanted)
   end
   for _, field in ipairs(sorted_keys(wanted)) do
     local w = wanted[field]
-    notes[#notes + 1] = ("%s = %s"):format(field, type(w) == "table" and table.concat(w, "/") or tostring(w))
+    notes[#notes + 1] = ("%s = %s"):format(field, type(w) == "table" and table.concat(w, "/")
+      or type(w) == "function" and "by a function" or tostring(w)) -- which clips it chose is in the fingerprint
   end
   return subset(self, items, table.concat(notes, ", "))
 end

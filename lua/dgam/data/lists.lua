@@ -31,11 +31,14 @@ function lists.slurp(file)
   return text:sub(1, 3) == "\xEF\xBB\xBF" and text:sub(4) or text
 end
 
---- Text of a CSV file as a number, if that prints as the same text; else as it is, so that 1.1 and 1.10, or two long numbers of
--- which a float keeps the first digits, stay two.
+--- Text of a CSV file as a number where it is one and no digit gets lost: a whole number as Lua prints it (007 and a name of 20
+-- digits stay text), a decimal fraction of at most 15 digits (0.10, -3.5e2).
 function lists.value(text)
   local number = tonumber(text)
-  return tostring(number) == text and number or text
+  if tostring(number) == text then return number end
+  local digits = text:match "^[+-]?(%d*%.?%d*)[eE]?[+-]?%d*$"
+  if not number or not digits or not text:find "[.eE]" or number - number ~= 0 then return text end
+  return #digits:gsub("%D", "") <= 15 and number or text
 end
 
 --- Calls f(line, number) for every line that is not blank, without the white space around it.
