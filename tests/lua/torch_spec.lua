@@ -129,7 +129,7 @@ describe("operators", function()
     local function bag(...) return values((torch.embedding_bag(rows, torch.tensor { 1, 1, 3 }, torch.tensor { 1, 3 }, ...))) end
     assert.same({ { 20 }, { 30 } }, bag())
     assert.same({ { 0 }, { 30 } }, bag(false, 0, false, torch.none, false, 1))
-    assert.matches("out of", message(torch.embedding_bag, rows, torch.tensor { 4 }, torch.tensor { 1 }))
+    assert.is_false(pcall(torch.embedding_bag, rows, torch.tensor { 4 }, torch.tensor { 1 })) -- each libtorch in its own words
     local scores = torch.tensor { { 5.0, 0.0, 0.0 } }
     local function loss(...) return torch.multilabel_margin_loss(scores, torch.tensor { { ... } }):item() end
     assert.equal(0, loss(1, -1, -1))
