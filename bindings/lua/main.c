@@ -30,6 +30,7 @@
 #define INTERRUPT_KEY "dgam.interrupt" /* DGL_INTERRUPT of dgl.h */
 #define RESUMES_KEY "dgam.resumes"     /* DGL_RESUMES */
 
+static int keep_sighup; /* ignored from the start, and so it stays */
 static volatile sig_atomic_t interrupted; /* the signal that came, 0: none; cleared by catch_interrupt */
 static volatile sig_atomic_t resumes;     /* how often the process was stopped and went on */
 static lua_State *volatile running;       /* the coroutine that runs now */
@@ -55,6 +56,26 @@ static void on_interrupt(int sig) {
 static void on_sigcont(int sig) {
   (void)sig;
   resumes++;
+}
+
+static void catch_signals(void) {
+  struct sigaction sa = {0};
+  sa.sa_handler = on_interrupt; /* no SA_RESTART: a read from the terminal ends with EINTR */
+  sigaction(SIGINT, &sa, NULL);
+  sigaction(SIGTERM, &sa, NULL);
+  if (!keep_sighup) sigaction(SIGHUP, &sa, NULL);
+  sa.sa_handler = on_sigcont;
+  sa.sa_flags = SA_RESTART;
+  sigaction(SIGCONT, &sa, NULL);
+  signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a failed write, with a message, not the end of the process */
+}
+
+/* dgamlua.catch_signals(): once more, after a library was loaded that may have taken them; what libtorch 2.6 of Debian 13 brings
+ * along takes SIGHUP. */
+static int lua_catch_signals(lua_State *L) {
+  (void)L;
+  catch_signals();
+  return 0;
 }
 
 /* dgamlua.interrupted(): whether Ctrl-C was pressed, or the like, and not yet answered. */
@@ -173,13 +194,15 @@ static int run(lua_State *L) {
   lua_setfield(L, -3, "cpath");
   lua_pop(L, 2);
 
-  lua_createtable(L, 0, 5); /* the global `dgamlua`: the program itself */
+  lua_createtable(L, 0, 6); /* the global `dgamlua`: the program itself */
   lua_pushstring(L, root);
   lua_setfield(L, -2, "root");
   lua_pushliteral(L, DGAM_VERSION);
   lua_setfield(L, -2, "version");
   lua_pushcfunction(L, lua_interrupted);
   lua_setfield(L, -2, "interrupted");
+  lua_pushcfunction(L, lua_catch_signals);
+  lua_setfield(L, -2, "catch_signals");
   if (luaL_loadbuffer(L, prelude, sizeof prelude - 1, "=prelude") != LUA_OK) return lua_error(L);
   lua_pushcfunction(L, lua_setrunning);
   lua_pushcfunction(L, lua_interrupted);
@@ -220,16 +243,9 @@ int main(int argc, char **argv) {
   }
   lua_gc(L, LUA_GCGEN, 0, 0);
   running = L;
-  struct sigaction sa = {0};
-  sa.sa_handler = on_interrupt; /* no SA_RESTART: a read from the terminal ends with EINTR */
-  sigaction(SIGINT, &sa, NULL);
-  sigaction(SIGTERM, &sa, NULL);
   struct sigaction before;
-  if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &sa, NULL); /* nohup */
-  sa.sa_handler = on_sigcont;
-  sa.sa_flags = SA_RESTART;
-  sigaction(SIGCONT, &sa, NULL);
-  signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a failed write, with a message, not the end of the process */
+  keep_sighup = sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN; /* nohup */
+  catch_signals();
 
   lua_pushcfunction(L, traceback);
   lua_pushcfunction(L, run);

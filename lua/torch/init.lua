@@ -13,6 +13,7 @@
 -- functions to everything loaded after it, and the core's oneDNN, another version, would run them in place of its own.
 require "dgamnative.sys"
 local native = require "dgamtorch"
+dgamlua.catch_signals()
 local show = require "torch.show"
 local suggest = require "dgam.suggest"
 
