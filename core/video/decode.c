@@ -57,10 +57,32 @@ static dgam_status check_size(const dgam_video *v, int w, int h) {
   return DGAM_OK;
 }
 
-static dgam_status take_size(dgam_video *v, int64_t number, void *unused) {
+/* How the decoded frame is to be shown. A file says it for all of its frames; a picture of a folder for itself, in its EXIF data,
+ * which FFmpeg 8 gives as a matrix and earlier ones as text. */
+static void find_orientation(const dgam_video *v, int *rotation, int *mirrored) {
+  static const int turns[] = {0, 0, 180, 180, 90, 90, 270, 270};
+  int folder = v->reader.folder.count > 0;
+  *rotation = folder ? 0 : v->facts->rotation;
+  *mirrored = folder ? 0 : v->facts->mirrored;
+  if (!folder) return;
+  const AVFrameSideData *side = av_frame_get_side_data(v->frame, AV_FRAME_DATA_DISPLAYMATRIX);
+  const AVDictionaryEntry *exif = av_dict_get(v->frame->metadata, "Orientation", NULL, 0);
+  if (side && side->size >= 36) {
+    dgam_ffmpeg_orientation(side->data, rotation, mirrored);
+  } else if (exif) {
+    long n = strtol(exif->value, NULL, 10); /* 1 to 8 */
+    if (n < 1 || n > 8) return;
+    *rotation = turns[n - 1];
+    *mirrored = n == 2 || n == 4 || n == 5 || n == 7;
+  }
+}
+
+static dgam_status take_first(dgam_video *v, int64_t number, void *unused) {
   (void)number, (void)unused;
-  v->width = v->frame->width;
-  v->height = v->frame->height;
+  dgam_facts *f = &v->reader.facts;
+  find_orientation(v, &f->rotation, &f->mirrored);
+  v->width = f->rotation % 180 ? v->frame->height : v->frame->width;
+  v->height = f->rotation % 180 ? v->frame->width : v->frame->height;
   return check_size(v, v->width, v->height);
 }
 
@@ -68,11 +90,11 @@ static dgam_status open_video(dgam_video *v, const char *path, const dgam_video_
   DGAM_TRY(dgam_reader_open(&v->reader, path, options));
   const dgam_facts *f = v->facts = &v->reader.facts;
   v->path = v->reader.path;
-  if (v->reader.folder.count) { /* the first picture tells the size */
+  if (v->reader.folder.count) { /* the first picture tells size and orientation */
     int64_t first = 0;
     v->pixels = AV_PIX_FMT_NONE;
     DGAM_TRY(start_decoder(v));
-    return run(v, &first, 1, take_size, NULL);
+    return run(v, &first, 1, take_first, NULL);
   }
   DGAM_TRY(check_size(v, f->width, f->height));
   v->width = f->rotation % 180 ? f->height : f->width;
@@ -342,13 +364,14 @@ static dgam_status resize_odd(const dgam_video *v, const dgam_view *view, const 
 
 static dgam_status deliver(dgam_video *v, int64_t number, void *ctx) {
   const job *j = ctx;
-  const dgam_facts *f = v->facts;
-  int w = f->rotation % 180 ? v->frame->height : v->frame->width, h = f->rotation % 180 ? v->frame->width : v->frame->height;
+  int rotation, mirrored;
+  find_orientation(v, &rotation, &mirrored);
+  int w = rotation % 180 ? v->frame->height : v->frame->width, h = rotation % 180 ? v->frame->width : v->frame->height;
   int odd = w != v->width || h != v->height;
   dgam_box box = odd ? (dgam_box){0, 0, w, h} : j->box;
   const uint8_t *rgb;
   size_t stride;
-  DGAM_TRY(dgam_picture_rgb(&v->picture, v->frame, f->rotation, f->mirrored, &box, &rgb, &stride, v->path));
+  DGAM_TRY(dgam_picture_rgb(&v->picture, v->frame, rotation, mirrored, &box, &rgb, &stride, v->path));
   size_t lo = 0, hi = j->n_uses;
   while (lo < hi) {
     size_t mid = (lo + hi) / 2;

@@ -3,10 +3,13 @@
 #include "video/ffmpeg.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <libavutil/display.h>
 #include <libavutil/error.h>
 #include <libavutil/log.h>
 
@@ -35,4 +38,13 @@ dgam_status dgam_ffmpeg_fail(int code, const char *fmt, ...) {
   dgam_status s = dgam_fail(status_of(code), "%s: %s", message ? message : "FFmpeg", words);
   free(message);
   return s;
+}
+
+void dgam_ffmpeg_orientation(const uint8_t *matrix, int *rotation, int *mirrored) {
+  int32_t m[9];
+  memcpy(m, matrix, sizeof m);
+  *mirrored = (double)m[0] * m[4] < (double)m[1] * m[3];
+  if (*mirrored) av_display_matrix_flip(m, 1, 0); /* leaves what is to be done before */
+  double degrees = -av_display_rotation_get(m);
+  *rotation = isfinite(degrees) ? ((int)lrint(degrees / 90) * 90 % 360 + 360) % 360 : 0;
 }

@@ -133,7 +133,7 @@ static dgam_status open_input(dgam_reader *r) {
 
 /* --- opening --- */
 
-/* How the stream says that its pictures are to be shown: turned clockwise, then mirrored. */
+/* How the stream says that its pictures are to be shown. */
 static void find_orientation(const AVStream *stream, int *rotation, int *mirrored) {
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
   const AVPacketSideData *side = av_packet_side_data_get(stream->codecpar->coded_side_data,
@@ -145,13 +145,7 @@ static void find_orientation(const AVStream *stream, int *rotation, int *mirrore
   if (size < 36) matrix = NULL;
 #endif
   *rotation = *mirrored = 0;
-  if (!matrix) return;
-  int32_t m[9];
-  memcpy(m, matrix, sizeof m);
-  *mirrored = (double)m[0] * m[4] < (double)m[1] * m[3];
-  if (*mirrored) av_display_matrix_flip(m, 1, 0); /* leaves what is to be done before */
-  double degrees = -av_display_rotation_get(m);
-  if (isfinite(degrees)) *rotation = ((int)lrint(degrees / 90) * 90 % 360 + 360) % 360;
+  if (matrix) dgam_ffmpeg_orientation(matrix, rotation, mirrored);
 }
 
 /* Decodes a little of each stream to learn what it is, within our limits. */

@@ -137,6 +137,40 @@ describe("dgam.video", function()
     assert.False(video.info(dir .. "/b.mp4").mirrored)
   end)
 
+  it("turns the pictures of a folder as their EXIF data say, each for itself", function()
+    torch.manual_seed(1)
+    video.write(dir .. "/one.avi", torch.randint(256, { 1, 3, 48, 64 }, { dtype = "uint8" }), { width = 64, height = 48, fps = 1 })
+    local jpeg = support.bytes(dir .. "/one.avi"):match "\xFF\xD8.*\xFF\xD9"
+    local function picture(folder, name, orientation)
+      lfs.mkdir(dir .. "/" .. folder)
+      local exif = "Exif\0\0" .. ("<c2I2I4 I2 I2I2I4I2I2 I4"):pack("II", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
+      film.text(("%s/%s/%s.jpg"):format(dir, folder, name),
+        jpeg:sub(1, 2) .. (">I2I2"):pack(0xFFE1, #exif + 2) .. exif .. jpeg:sub(3))
+    end
+    local function t(x) return x:transpose(2, 3) end
+    local shown = { -- EXIF 2.3, orientation 1 to 8: what is seen of a stored picture [3, H, W]
+      function(x) return x end, function(x) return x:flip { 3 } end, function(x) return x:flip { 2, 3 } end,
+      function(x) return x:flip { 2 } end, t, function(x) return t(x):flip { 3 } end, function(x) return t(x):flip { 2, 3 } end,
+      function(x) return t(x):flip { 2 } end,
+    }
+    local v <close> = video.open(dir .. "/one.avi")
+    local stored = v:frames(1, 1)[1]
+    for n, view in ipairs(shown) do
+      picture("turned" .. n, 1, n)
+      picture("mixed", n, n)
+      local f <close> = video.open(("%s/turned%d"):format(dir, n))
+      local frame, want = f:frames(1, 1)[1], view(stored)
+      assert.same(want.shape, frame.shape)
+      assert.equal(0, (frame:int() - want:int()):abs():max():item())
+    end
+    picture("none", 1, 9) -- no such orientation
+    local none <close> = video.open(dir .. "/none")
+    assert.equal(0, (none:frames(1, 1)[1]:int() - stored:int()):abs():max():item())
+    local mixed <close> = video.open(dir .. "/mixed") -- the size is that of the first picture, which others are fitted to
+    local frames = mixed:frames(1, 8)
+    for n = 1, 4 do assert.equal(0, (frames[n]:int() - shown[n](stored):int()):abs():max():item()) end
+  end)
+
   it("says what is wrong with a file", function()
     film.text(dir .. "/empty.avi", "")
     film.text(dir .. "/text.avi", ("no video at all\n"):rep(1000))
