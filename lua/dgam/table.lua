@@ -7,9 +7,10 @@ local clean = require("dgam.text").clean
 local Table = {}
 Table.__index = Table
 
--- How metric names are shown.
 local TITLES = { top1 = "top-1", top5 = "top-5", mean_class = "mean class" }
-local function title(column)
+
+--- How a metric is called at the head of a column: top1_ll -> top-1 LL.
+function Table.title(column)
   local base, group = column:match "^(top%d)_(.+)$"
   if not base then base, group = column:match "^(mean_class)_(.+)$" end
   base = base or column
@@ -60,7 +61,7 @@ end
 --- The table as aligned text.
 function Table:__tostring()
   local grid, rules = { { "" } }, {}
-  for _, c in ipairs(self.columns) do table.insert(grid[1], title(c)) end
+  for _, c in ipairs(self.columns) do table.insert(grid[1], Table.title(c)) end
   for r, row in ipairs(self.rows) do
     grid[r + 1] = { row.label }
     for _, c in ipairs(self.columns) do table.insert(grid[r + 1], cell_text(self:cell(r, c))) end
@@ -122,7 +123,7 @@ function Table:html()
   local parts = { "<table>\n" }
   if self.note then parts[#parts + 1] = "<caption>" .. escape(self.note) .. "</caption>\n" end
   parts[#parts + 1] = "<thead>\n<tr><td></td>"
-  for _, c in ipairs(self.columns) do parts[#parts + 1] = '<th scope="col">' .. escape(title(c)) .. "</th>" end
+  for _, c in ipairs(self.columns) do parts[#parts + 1] = '<th scope="col">' .. escape(Table.title(c)) .. "</th>" end
   parts[#parts + 1] = "</tr>\n</thead>\n<tbody>\n"
   for r, row in ipairs(self.rows) do
     parts[#parts + 1] = (row.rule and '<tr class="rule">' or "<tr>") .. '<th scope="row">' .. escape(clean(row.label)) .. "</th>"
@@ -144,7 +145,7 @@ function Table:chart(base, options)
   options = options or {}
   local series = {}
   for _, c in ipairs(options.columns or self.columns) do
-    local s = { name = title(c), values = {}, errors = {} }
+    local s = { name = Table.title(c), values = {}, errors = {} }
     for r in ipairs(self.rows) do
       local mean, half = self:cell(r, c)
       s.values[r], s.errors[r] = mean or 0 / 0, half or 0

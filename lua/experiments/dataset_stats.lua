@@ -49,13 +49,15 @@ for i, text in ipairs(config.data) do
   sets[i] = datasheet.set(d, title, record)
 end
 
-local file = exp.folder .. "/dataset_stats_"
+local file, names = exp.folder .. "/dataset_stats_", {}
+for i, set in ipairs(sets) do names[i] = set.name end
+local all = table.concat(names, "+"):sub(1, 100) .. "_"
 local grid, rules, notes = datasheet.table1(sets, config)
 print "Table 1"
 print(Table.text(grid, rules))
 for _, note in ipairs(notes) do print(note) end
-local files = { (datasheet.draw_table(file .. "table1", "Table 1  Datasets", grid, rules, table.concat(notes, " "))),
-  (datasheet.figure1(file .. "figure1", sets, config.gamma)) }
+local files = { (datasheet.draw_table(file .. all .. "table1", "Table 1  Datasets", grid, rules, table.concat(notes, " "))),
+  (datasheet.figure1(file .. all .. "figure1", sets, config.gamma)) }
 for _, set in ipairs(sets) do
   local rows, lines, left_out = datasheet.table2(set)
   print(("\nTable 2, %s"):format(set.title))

@@ -3,6 +3,7 @@ local argparse = require "argparse"
 local results = require "dgam.results"
 local Table = require "dgam.table"
 local sorted_keys = require "dgam.keys"
+local suggest = require "dgam.suggest"
 
 local M = {}
 
@@ -139,6 +140,21 @@ function M.table(records, columns)
   return Table.new(columns, rows, note), older
 end
 
+--- The metrics that a list of names between commas asks for, each by its name (top1_ll) or as a table calls it (top-1 LL).
+local function columns_of(text, records)
+  local there, called, columns = {}, {}, {}
+  for _, r in ipairs(records) do
+    for name in pairs(r.metrics) do there[name], called[Table.title(name):lower()] = true, name end
+  end
+  for word in text:gmatch "[^,]+" do
+    word = word:match "^%s*(.-)%s*$"
+    local name = there[word] and word or called[word:lower()]
+    if not name then error("--columns: " .. suggest.unknown("metric", word, sorted_keys(there)), 0) end
+    columns[#columns + 1] = name
+  end
+  return columns
+end
+
 local PAGE = [[
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>dgamlua results</title>
@@ -164,7 +180,7 @@ function M.run(args)
   local parser = argparse("dgamlua results", "Table of stored trials.")
   parser:argument("filter", "only trials whose experiment or label has this in it"):args "?"
   parser:option("--folder", "where they are (default: $DGAMLUA_RESULTS, else results/)")
-  parser:option("--columns", "metrics to show, separated by commas")
+  parser:option("--columns", "metrics to show, separated by commas: top1_ll or 'top-1 LL'")
   parser:mutex(parser:flag("--csv", "comma-separated values"), parser:flag("--json", "JSON, with the values of every seed"),
     parser:flag("--html", "an HTML page"), parser:flag("--files", "the files, one a line"))
   local options = parser:parse(args)
@@ -186,12 +202,7 @@ function M.run(args)
     for _, r in ipairs(kept) do print(r.path) end
     return 0
   end
-  local columns
-  if options.columns then
-    columns = {}
-    for name in options.columns:gmatch "[^,%s]+" do columns[#columns + 1] = name end
-  end
-  local t, older = M.table(kept, columns)
+  local t, older = M.table(kept, options.columns and columns_of(options.columns, kept))
   if options.csv then io.stdout:write(t:csv())
   elseif options.json then io.stdout:write(t:json())
   elseif options.html then io.stdout:write(PAGE:format(t:html()))
