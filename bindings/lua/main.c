@@ -9,8 +9,8 @@
  *
  * Ctrl-C: the handler sets a flag, which long loops of the core poll, and a hook on the running coroutine, which raises
  * the error "interrupted". pcall, xpcall and coroutines pass that error on, so a script cannot swallow it by accident;
- * dgamlua.catch_interrupt(f, ...) is the one place that may, and the way a REPL or a trainer keeps its state. A second
- * Ctrl-C more than 3 seconds after an unanswered first one ends the process. SIGTERM (kill, a scheduler's time limit) and
+ * dgamlua.catch_interrupt(f, ...) is the one place that may, and the way a REPL keeps its state. dgamlua.hold(f, ...) runs f
+ * to its end first: a trainer's step is done whole or not at all, and what it did is written down. A second Ctrl-C more than 3 seconds after an unanswered first one ends the process. SIGTERM (kill, a scheduler's time limit) and
  * SIGHUP (the terminal was closed) do the same, so that files that are being written are taken away then too; whichever came,
  * the exit status is 128 + its number.
  */
@@ -32,6 +32,8 @@
 
 static int keep_sighup; /* ignored from the start, and so it stays */
 static volatile sig_atomic_t interrupted; /* the signal that came, 0: none; cleared by catch_interrupt */
+static volatile sig_atomic_t held;        /* how many calls of hold() run */
+static volatile sig_atomic_t waiting;     /* the signal that came while one did, or before it */
 static volatile sig_atomic_t resumes;     /* how often the process was stopped and went on */
 static lua_State *volatile running;       /* the coroutine that runs now */
 static volatile time_t first_signal;
@@ -44,11 +46,15 @@ static void raise_interrupt(lua_State *L, lua_Debug *ar) {
 
 static void on_interrupt(int sig) {
   time_t now = time(NULL);
-  if (interrupted && now - first_signal > 3) {
+  if ((interrupted || waiting) && now - first_signal > 3) {
     signal(sig, SIG_DFL);
     raise(sig);
   }
-  if (!interrupted) first_signal = now;
+  if (!interrupted && !waiting) first_signal = now;
+  if (held) {
+    waiting = sig;
+    return;
+  }
   interrupted = sig;
   lua_sethook(running, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
@@ -92,6 +98,23 @@ static int lua_clear_interrupt(lua_State *L) {
   return 1;
 }
 
+/* begin_hold(), end_hold(): what comes between them is answered after. Only the prelude below calls them. */
+static int lua_begin_hold(lua_State *L) {
+  (void)L;
+  held++;
+  if (interrupted) waiting = interrupted;
+  interrupted = 0;
+  return 0;
+}
+
+static int lua_end_hold(lua_State *L) {
+  if (--held || !waiting) return 0;
+  interrupted = waiting;
+  waiting = 0;
+  lua_sethook(L, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  return 0;
+}
+
 /* setrunning(co): notes the coroutine that is about to run, returns the one that ran before as a light userdata;
  * setrunning(pointer) restores it. Only the prelude below calls it. */
 static int lua_setrunning(lua_State *L) {
@@ -101,7 +124,7 @@ static int lua_setrunning(lua_State *L) {
 }
 
 static const char prelude[] =
-    "local setrunning, interrupted, clear = ...\n"
+    "local setrunning, interrupted, clear, begin_hold, end_hold = ...\n"
     "local pcall_, xpcall_, resume_, create_ = pcall, xpcall, coroutine.resume, coroutine.create\n"
     "local error_, select_ = error, select\n"
     "local function pass(ok, ...)\n"
@@ -126,7 +149,13 @@ static const char prelude[] =
     "  local co = create_(f)\n"
     "  return function(...) return unwrap(coroutine.resume(co, ...)) end\n"
     "end\n"
-    "return function(f, ...)\n" /* catch_interrupt */
+    "local holding = setmetatable({}, { __close = end_hold })\n"
+    "local function hold(f, ...)\n"
+    "  begin_hold()\n"
+    "  local _ <close> = holding\n"
+    "  return f(...)\n"
+    "end\n"
+    "return hold, function(f, ...)\n" /* catch_interrupt */
     "  local function answered(ok, ...)\n"
     "    if ok or not interrupted() then return ok, ... end\n"
     "    return nil, 'interrupted', clear()\n"
@@ -207,8 +236,11 @@ static int run(lua_State *L) {
   lua_pushcfunction(L, lua_setrunning);
   lua_pushcfunction(L, lua_interrupted);
   lua_pushcfunction(L, lua_clear_interrupt);
-  lua_call(L, 3, 1);
-  lua_setfield(L, -2, "catch_interrupt");
+  lua_pushcfunction(L, lua_begin_hold);
+  lua_pushcfunction(L, lua_end_hold);
+  lua_call(L, 5, 2);
+  lua_setfield(L, -3, "catch_interrupt");
+  lua_setfield(L, -2, "hold");
   lua_setglobal(L, "dgamlua");
 
   lua_createtable(L, argc, 1);

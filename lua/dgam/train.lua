@@ -4,8 +4,8 @@
 -- and heads with an expert drawn uniformly for every clip, the gate frozen. Stage 2 (train.gate) freezes backbone and
 -- heads and trains the gate on the logits every expert gives (train.expert_logits, computed once).
 --
--- Everything drawn depends on (seed, epoch, clip) only, and a checkpoint is written at the end of every epoch and every
--- few minutes, so a run that was killed ends with the numbers it would have had.
+-- Everything drawn depends on (seed, epoch, clip) only, and a checkpoint is written at the end of every epoch, every few
+-- minutes and on Ctrl-C, so a run that was stopped or killed ends with the numbers it would have had.
 local torch = require "torch"
 local optim = require "dgam.optim"
 local metrics = require "dgam.metrics"
@@ -14,7 +14,7 @@ local checkpoint = require "dgam.checkpoint"
 local data = require "dgam.data"
 local rng = require "dgam.rng"
 local keys_of = require "dgam.keys"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 
 local train = {}
 
@@ -57,36 +57,17 @@ local function complete(cfg)
   end })
 end
 
-local function number(low, high)
-  return ("a number from %g to %g"):format(low, high), function(v) return type(v) == "number" and v >= low and v <= high end
-end
-local function whole(low)
-  return ("a whole number of %d or more"):format(low), function(v) return math.type(v) == "integer" and v >= low end
-end
-local function one_of(...)
-  local words = { ... }
-  return words, function(v)
-    for _, word in ipairs(words) do
-      if v == word then return true end
-    end
-    return false
-  end
-end
-
-local function is_whole(v) return math.type(v) == "integer" end
-local function is_crops(v) return v == 1 or v == 3 or v == 10 end
-
-local MUCH = 1e9 -- more than any rate or time
+local number, whole = check.number, check.whole
+local RATE = number(0, 1e9) -- more than any rate or time
+local CROPS = { "1, 3 or 10", function(v) return v == 1 or v == 3 or v == 10 end }
 
 -- What the fields may be; data.loader and dgam.augment know the rest of them.
-local CHECKS = {
-  seed = { "a whole number", is_whole }, epochs = { whole(1) }, batch = { whole(1) }, lr = { number(0, MUCH) },
-  weight_decay = { number(0, MUCH) }, backbone_lr = { number(0, MUCH) }, gate_lr = { number(0, MUCH) },
-  warmup_epochs = { number(0, MUCH) }, val_every = { whole(1) }, patience = { number(0, math.huge) }, clip_len = { whole(1) },
-  interval = { whole(1) }, size = { whole(1) }, test_clips = { whole(1) }, test_crops = { "1, 3 or 10", is_crops },
-  crop_area = { number(0, 1) }, dim = { number(0, 1) }, draws = { whole(0) }, checkpoint_seconds = { number(0, math.huge) },
-  experts = { one_of("first", "uniform") }, gate_epochs = { whole(1) }, gate_batch = { whole(2) }, -- batch norm needs two
-  gate_objective = { one_of("mixture", "official") },
+local KINDS = {
+  seed = whole(), epochs = whole(1), batch = whole(1), lr = RATE, weight_decay = RATE, backbone_lr = RATE, gate_lr = RATE,
+  warmup_epochs = RATE, val_every = whole(1), patience = number(0, math.huge), clip_len = whole(1), interval = whole(1),
+  size = whole(1), test_clips = whole(1), test_crops = CROPS, crop_area = number(0, 1), dim = number(0, 1), draws = whole(0),
+  checkpoint_seconds = number(0, math.huge), experts = check.one_of("first", "uniform"), gate_epochs = whole(1),
+  gate_batch = whole(2), gate_objective = check.one_of("mixture", "official"), -- batch norm needs two
 }
 
 --- All of a configuration that training and testing will need, before anything is trained: an error that names the first
@@ -95,13 +76,7 @@ local CHECKS = {
 -- @return cfg with the defaults behind it
 function train.check(cfg)
   cfg = complete(cfg)
-  for _, name in ipairs(keys_of(CHECKS)) do
-    local expected, fits = table.unpack(CHECKS[name])
-    if not fits(cfg[name]) then
-      if type(expected) == "table" then error("train: " .. suggest.unknown(name, tostring(cfg[name]), expected), 0) end
-      error(("train: %s is %s, expected %s"):format(name, tostring(cfg[name]), expected), 0)
-    end
-  end
+  check.fields("train", cfg, KINDS, false)
   return cfg
 end
 
@@ -264,6 +239,9 @@ local function load_begun(path)
   return nil
 end
 
+-- How far an epoch is that has not begun.
+local function nothing() return { batches = 0, seen = 0, loss = 0, right = 0 } end
+
 --- Trains backbone and heads; the gate, if there is one, keeps still. The model ends with the weights of its best
 -- validation.
 -- @param model models.dgam
@@ -273,7 +251,7 @@ end
 -- @return history: list of { epoch, loss, accuracy, val_top1, val_top5, val_loss }
 function train.fit(model, dataset, cfg)
   cfg = train.check(cfg)
-  train.test_loader(dataset, cfg, "val", 1, 1):close() -- that there is a list to validate on is found out now
+  dataset:split "val" -- that there is a list to validate on is found out now
   local loader = train.train_loader(dataset, cfg)
   local steps = loader:batches()
   if model.gate then model.gate:requires_grad_(false) end
@@ -283,7 +261,8 @@ function train.fit(model, dataset, cfg)
   torch.manual_seed(cfg.seed)
 
   local now = terms(dataset, cfg)
-  local history, best, first, resumed = {}, { top1 = -1, loss = math.huge, epoch = 0 }, 1, nil
+  local history, best = {}, { top1 = -1, loss = math.huge, epoch = 0 }
+  local complete_epochs, within = 0, nothing() -- within the next
   do
     local state, meta = load_begun(cfg.checkpoint)
     if state then
@@ -291,70 +270,73 @@ function train.fit(model, dataset, cfg)
       model:load_state_dict(take_prefix(state, "model/"))
       opt:load_state_dict(take_prefix(state, "optimizer/"))
       torch.set_rng_state(state.rng)
-      history, best, first, resumed = meta.history, meta.best, meta.epoch + 1, meta.within
+      history, best, complete_epochs, within = meta.history, meta.best, meta.epoch, meta.within
       best.state = take_prefix(state, "best/")
       if not next(best.state) then best.state = nil end
     end
   end
 
-  -- epoch: the last that is complete; within: how far the next one is.
   local saved = progress.now()
-  local function save(epoch, within)
+  local function save()
     if not cfg.checkpoint then return end
     saved = progress.now()
     local state = { rng = torch.rng_state() }
     add_prefix(state, "model/", model:state_dict())
     add_prefix(state, "optimizer/", opt:state_dict())
     add_prefix(state, "best/", best.state or {})
-    checkpoint.save(cfg.checkpoint, state, { terms = now, epoch = epoch, within = within, history = history,
+    checkpoint.save(cfg.checkpoint, state, { terms = now, epoch = complete_epochs, within = within, history = history,
       best = { top1 = best.top1, loss = best.loss, epoch = best.epoch } })
   end
+  -- What changes any of it is held (dgamlua.hold), so that on Ctrl-C it can be saved as it is.
+  local guard <close> = setmetatable({}, { __close = function() -- luacheck: ignore
+    if dgamlua.interrupted() and within.batches > 0 then dgamlua.hold(save) end
+  end })
+  local function step(epoch, batch, share)
+    local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
+    local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
+    local logits = model(clip, { expert = expert })
+    local loss = torch.cross_entropy(logits, batch.target or batch.label)
+    opt:zero_grad()
+    loss:backward()
+    opt:step(schedule((epoch - 1) * steps + batch.number - 1))
+    local n = batch.label:size(1)
+    local value = loss:item()
+    if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, batch.number), 0) end
+    within.batches, within.seen = batch.number, within.seen + n
+    within.loss = within.loss + value * n
+    within.right = within.right + logits:detach():argmax(2):eq(batch.label):sum():item()
+    if progress.now() - saved > cfg.checkpoint_seconds then save() end
+  end
 
-  for epoch = first, cfg.epochs do
+  for epoch = complete_epochs + 1, cfg.epochs do
     if epoch - 1 - best.epoch >= cfg.patience and best.state then break end
     model:train()
-    local within = resumed or { batches = 0, loss = 0, right = 0, seen = 0 }
-    resumed = nil
     local bar = progress.new(("%s epoch %d/%d"):format(cfg.label or "training", epoch, cfg.epochs), steps,
       { done = within.batches })
     local share = cfg.dim * math.min(1, 4 * (epoch - 1) / cfg.epochs)
-    local batches = 0
-    for batch in loader:epoch(epoch) do
-      batches = batches + 1
-      if batches > within.batches then -- the others were trained on before the restart
-        local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
-        local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
-        local logits = model(clip, { expert = expert })
-        local loss = torch.cross_entropy(logits, batch.target or batch.label)
-        opt:zero_grad()
-        loss:backward()
-        opt:step(schedule((epoch - 1) * steps + batches - 1))
-        local n = batch.label:size(1)
-        local value = loss:item()
-        if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, batches), 0) end
-        within.batches, within.seen = batches, within.seen + n
-        within.loss = within.loss + value * n
-        within.right = within.right + logits:detach():argmax(2):eq(batch.label):sum():item()
-        bar:advance(1, { loss = within.loss / within.seen, accuracy = within.right / within.seen,
-          ["from cache"] = loader:hits() }, n)
-        if progress.now() - saved > cfg.checkpoint_seconds then save(epoch - 1, within) end
-      end
+    for batch in loader:epoch(epoch, within.batches + 1) do
+      dgamlua.hold(step, epoch, batch, share)
+      bar:advance(1, { loss = within.loss / within.seen, accuracy = within.right / within.seen,
+        ["from cache"] = loader:hits() }, batch.label:size(1))
     end
     local seen = within.seen
     if seen == 0 then error("the training list gave no readable clip", 0) end
     local record = { epoch = epoch, loss = within.loss / seen, accuracy = within.right / seen }
-    history[#history + 1] = record
     local note
     if epoch % cfg.val_every == 0 or epoch == cfg.epochs then
       local v = validate(model, dataset, cfg)
       record.val_top1, record.val_top5, record.val_loss = v.top1, v.top5, v.loss
       note = ("validation top-1 %.1f%%"):format(v.top1)
-      if v.top1 > best.top1 or (v.top1 == best.top1 and v.loss < best.loss) then
-        best = { top1 = v.top1, loss = v.loss, epoch = epoch, state = clone_state(model:state_dict()) }
-      end
     end
+    dgamlua.hold(function()
+      history[#history + 1] = record
+      if note and (record.val_top1 > best.top1 or record.val_top1 == best.top1 and record.val_loss < best.loss) then
+        best = { top1 = record.val_top1, loss = record.val_loss, epoch = epoch, state = clone_state(model:state_dict()) }
+      end
+      complete_epochs, within = epoch, nothing()
+      save()
+    end)
     bar:finish(note)
-    save(epoch)
   end
   report_skipped(loader)
   if best.state then model:load_state_dict(best.state) end

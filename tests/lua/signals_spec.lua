@@ -42,6 +42,40 @@ describe("a program that is to end", function()
     end)
   end
 
+  it("finishes first what it holds", function()
+    local pid = io.popen("echo $PPID"):read "l"
+    local seen = {}
+    local function work(n)
+      io.popen("kill -INT " .. pid):close()
+      for k = 1, n do
+        seen[1] = k
+        seen[2] = dgamlua.interrupted() or pcall(error)
+      end
+      dgamlua.hold(function() seen[3] = n end) -- the inner end does not let go
+      seen[4] = n
+    end
+    local function program()
+      dgamlua.hold(work, 1000)
+      seen[5] = "not reached"
+    end
+    assert.same({ nil, "interrupted", 130 }, { dgamlua.catch_interrupt(program) })
+    assert.same({ 1000, false, 1000, 1000 }, seen)
+    assert.same({ 1, nil, "c" }, { dgamlua.hold(function(...) return ... end, 1, nil, "c") })
+    assert.error_matches(function() dgamlua.hold(error, "wrong") end, "wrong")
+    assert.is_false(dgamlua.interrupted())
+
+    -- what was interrupted may hold too, while it is unwound
+    local kept
+    assert.same({ nil, "interrupted", 130 }, { dgamlua.catch_interrupt(function()
+      local guard <close> = setmetatable({}, { __close = function() -- luacheck: ignore
+        dgamlua.hold(function() kept = not dgamlua.interrupted() and pcall(function() end) end)
+      end })
+      io.popen("kill -INT " .. pid):close()
+      for _ = 1, 1e6 do seen[1] = seen[1] + 1 end
+    end) })
+    assert.is_true(kept)
+  end)
+
   it("goes on after SIGHUP under nohup", function()
     local _, how, code = run("HUP", "trap '' HUP;")
     assert.same({ "exit", 143 }, { how, code })

@@ -97,6 +97,38 @@ describe("training", function()
     assert.error_matches(function() train.fit(new_model(), dataset, config { checkpoint = path }) end, "a training that was stopped")
   end)
 
+  it("that Ctrl-C stopped goes on with the step after the one it came in", function()
+    local whole = new_model()
+    local want = train.fit(whole, dataset, config())
+    local pid = io.popen("echo $PPID"):read "l"
+    local real, path = torch.cross_entropy, folder .. "/stopped.h5"
+    for _, at in ipairs { 2, 3, 8 } do
+      local calls, answered = 0, false
+      local function counted(...)
+        calls = calls + 1
+        if calls == at then
+          io.popen("kill -INT " .. pid):close() -- os.execute would keep the signal from this process
+          for _ = 1, 1000 do answered = answered or dgamlua.interrupted() end
+        end
+        return real(...)
+      end
+      rawset(torch, "cross_entropy", counted)
+      local model = new_model()
+      local ok, why, status = dgamlua.catch_interrupt(train.fit, model, dataset, config { checkpoint = path })
+      assert.same({ nil, "interrupted", 130 }, { ok, why, status })
+      assert.equal(at, calls) -- no step after it
+      assert.is_false(answered) -- and it was not cut off
+      calls = 100
+      local again = new_model()
+      local got = train.fit(again, dataset, config { checkpoint = path })
+      rawset(torch, "cross_entropy", real)
+      assert.equal(100 + 4 * 3 - at, calls) -- nothing twice: 4 epochs of 3 steps
+      assert.equal(0, largest_difference(whole:state_dict(), again:state_dict()))
+      assert.same(want, got)
+      os.remove(path)
+    end
+  end)
+
   it("goes on without a checkpoint that another process removes meanwhile", function()
     local checkpoint = require "dgam.checkpoint"
     local real, asked, path = checkpoint.exists, 0, folder .. "/gone.h5"

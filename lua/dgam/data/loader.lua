@@ -14,7 +14,7 @@
 local paths = require "dgam.paths"
 local rng = require "dgam.rng"
 local video = require "dgam.video"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 local system = require "system"
 
 local loader = {}
@@ -31,6 +31,9 @@ local FOR_MEASURING = { "views", "short" } -- train = false
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
 
+local ALPHA = { "the alpha of a beta distribution, or 0 for none", check.number(0, 1e9)[2] }
+local GIGABYTES = { "gigabytes, more than 0", function(v) return type(v) == "number" and v > 0 and v < 1e6 end }
+
 local told = {} -- folders that were said not to take clips
 
 --- Goes on without keeping clips; said once for a folder.
@@ -45,14 +48,9 @@ local function cache_of(o)
   local cache = o.cache
   if not cache or cache == 0 then return nil end
   if type(cache) ~= "table" then cache = { gigabytes = cache } end
-  suggest.check_options("loader: cache", cache, { "gigabytes", "folder" })
-  local size = cache.gigabytes or 8
-  if type(size) ~= "number" or not (size > 0 and size < 1e6) then
-    error(("loader: cache is %s gigabytes, expected more than 0"):format(tostring(size)), 4)
-  end
-  if cache.folder ~= nil and type(cache.folder) ~= "string" then
-    error(("loader: cache: folder is %s, expected a path"):format(tostring(cache.folder)), 4)
-  end
+  check.names("loader: cache", cache, { "gigabytes", "folder" })
+  local size = check.option("loader", "cache", cache.gigabytes or 8, GIGABYTES)
+  check.option("loader: cache", "folder", cache.folder, check.optional(check.text))
   return { folder = cache.folder or paths.cache() .. "/clips", bytes = math.ceil(size * 1e9) }
 end
 
@@ -71,31 +69,15 @@ local function start_pool(self)
   return video.pool(self.threads, self.limits)
 end
 
-local function alpha(o, name)
-  local v = o[name] or 0
-  if type(v) ~= "number" or not (v >= 0 and v < math.huge) then
-    error(("loader: %s is %s, expected the alpha of a beta distribution, or 0 for none"):format(name, tostring(v)), 4)
-  end
-  return v
-end
-
-local function count(o, name, least, default)
+local function option(o, name, kind, default)
   local v = o[name]
   if v == nil then v = default end
-  if math.type(v) ~= "integer" or v < least then
-    v = type(v) == "table" and "a table" or tostring(v)
-    error(("loader: %s is %s, expected a whole number of %d or more"):format(name, v, least), 4)
-  end
-  return v
+  return check.option("loader", name, v, kind)
 end
 
---- An option that is true or false: "no" would count as true.
-local function flag(o, name, default)
-  local v = o[name]
-  if v == nil then return default end
-  if type(v) ~= "boolean" then error(("loader: %s is %s, expected true or false"):format(name, tostring(v)), 4) end
-  return v
-end
+local function alpha(o, name) return option(o, name, ALPHA, 0) end
+local function count(o, name, least, default) return option(o, name, check.whole(least), default) end
+local function flag(o, name, default) return option(o, name, check.boolean, default) end -- "no" would count as true
 
 --- What the options mean for dgam.video.sampling.
 local function sampling_of(o)
@@ -117,10 +99,10 @@ local function sampling_of(o)
     if o[name] and (o[name] ~= 0 or name == "flip") then error(("loader: %s is for train = true"):format(name), 3) end
   end
   local views = o.views or {}
-  suggest.check_options("loader: views", views, { "clips", "crops" })
+  check.names("loader: views", views, { "clips", "crops" })
   local crops = { [1] = "centre", [3] = "three", [10] = "ten" }
   local n = views.crops or 1
-  if not crops[n] then error(("loader: %s crops, expected 1, 3 or 10"):format(tostring(n)), 3) end
+  check.option("loader: views", "crops", n, { "1, 3 or 10", function(v) return crops[v] ~= nil end })
   s.rule, s.crop, s.clips = o.rule or "test", crops[n], views.clips or o.clips
   s.short = o.short or (o.views and size or (size * 256 + 112) // 224)
   return s
@@ -157,7 +139,7 @@ end
 --   hits() (share of the clips that came from the cache; nil without one), cache_failure (why clips are no longer
 --   kept), waited (seconds spent waiting for decoding), views (views a video), close()
 function loader.new(dataset, options)
-  suggest.check_options("loader", options, OPTIONS)
+  check.names("loader", options, OPTIONS)
   local o = {}
   for k, v in pairs(options) do o[k] = v end
   o.seed = o.seed or 1
@@ -224,7 +206,7 @@ function Loader:summary()
 end
 
 --- What is done to a whole batch: enhancement by a function, mixup, cutmix.
-function Loader:finish(batch, epoch, number)
+function Loader:finish(batch, epoch)
   if self.enhance then
     local shape = batch.clip.shape
     batch.clip = self.enhance(batch.clip)
@@ -235,24 +217,27 @@ function Loader:finish(batch, epoch, number)
   end
   if self.mixes then
     local mix = require "dgam.data.mix"
-    local how = mix.draw(self.mix, self.shape[5], self.shape[4], self.seed, epoch, number)
+    local how = mix.draw(self.mix, self.shape[5], self.shape[4], self.seed, epoch, batch.number)
     batch.target = mix.apply(batch.clip, batch.label, #self.dataset.classes, how)
   end
   return batch
 end
 
 --- Iterates the batches of epoch `epoch` (a whole number): { clip = uint8 [N * V, 3, T, H, W], label = int64 [N] from 1, index = int64
--- [N] positions in dataset.items }, with mixup or cutmix also target = float [N, classes]. Leaving the loop early leaves a few
--- clips being decoded; the next epoch throws them away.
-function Loader:epoch(epoch)
-  if math.type(epoch) ~= "integer" then error(("loader: epoch is %s, expected a whole number"):format(tostring(epoch)), 2) end
+-- [N] positions in dataset.items, number = which batch of the epoch it is }, with mixup or cutmix also target = float [N, classes].
+-- Leaving the loop early leaves a few clips being decoded; the next epoch throws them away.
+-- @param first number of the batch to begin with (1); those before it are not decoded
+function Loader:epoch(epoch, first)
+  check.option("loader", "epoch", epoch, check.whole())
+  first = check.option("loader", "first", first or 1, check.whole(1))
   local torch = require "torch"
   self.pool = self.pool or start_pool(self)
   local pool, order = self.pool, self:order(epoch)
   pool:cancel()
   local total = self.drop_last and self:batches() * self.batch or #order
   total = math.min(total, #order)
-  local submitted, taken, batches = 0, 0, 0
+  local taken = (first - 1) * self.batch
+  local submitted = taken
 
   local function feed()
     while submitted < total and submitted - taken < self.ahead do
@@ -269,7 +254,7 @@ function Loader:epoch(epoch)
 
   local function next_batch()
     while taken < total do
-      local want = math.min(self.batch, total - taken)
+      local number, want = taken // self.batch + 1, math.min(self.batch, total - taken)
       local shape = { want * self.views, table.unpack(self.shape, 2) }
       local clip = torch.empty(shape, { dtype = "uint8" })
       local labels, index = {}, {}
@@ -294,9 +279,8 @@ function Loader:epoch(epoch)
       self.read = self.read + #index
       if #index > 0 then
         if #index < want then clip = clip:narrow(1, 1, #index * self.views) end
-        batches = batches + 1
         return self:finish({ clip = clip, label = torch.tensor(labels, { dtype = "int64" }),
-          index = torch.tensor(index, { dtype = "int64" }) }, epoch, batches)
+          index = torch.tensor(index, { dtype = "int64" }), number = number }, epoch)
       end
     end
   end
