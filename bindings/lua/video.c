@@ -481,5 +481,7 @@ DGL_EXPORT int luaopen_dgamnative_video(lua_State *L) {
   make_class(L, POOL, pool_meta, pool_methods);
   make_class(L, ENCODER, encoder_meta, encoder_methods);
   luaL_newlib(L, functions);
+  lua_pushinteger(L, DGAM_POOL_THREADS);
+  lua_setfield(L, -2, "max_threads");
   return 1;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_THREADS = 256, SPARE = 8 };
+enum { SPARE = 8 };
 
 static const double PATIENCE = .1; /* s that the end of the threads is waited for */
 
@@ -34,7 +34,7 @@ struct dgam_pool {
   atomic_int stop;           /* running jobs give up */
   dgam_video_options options;
   dgam_clip_cache *cache;    /* or NULL */
-  pthread_t threads[MAX_THREADS];
+  pthread_t threads[DGAM_POOL_THREADS];
   int n_threads;
   struct {
     uint8_t *memory;
@@ -166,7 +166,7 @@ static void *thread_main(void *pool) {
 
 dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_options *options) {
   *out = NULL;
-  if (threads < 1 || threads > MAX_THREADS) return dgam_fail(DGAM_EINVAL, "threads is %d, expected 1 to %d", threads, MAX_THREADS);
+  if (threads < 1 || threads > DGAM_POOL_THREADS) return dgam_fail(DGAM_EINVAL, "threads is %d, expected 1 to %d", threads, DGAM_POOL_THREADS);
   dgam_pool *p = calloc(1, sizeof *p);
   if (!p) return dgam_fail(DGAM_ENOMEM, "no memory for decoding threads");
   if (options) p->options = *options;

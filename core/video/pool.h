@@ -22,6 +22,8 @@
 extern "C" {
 #endif
 
+enum { DGAM_POOL_THREADS = 256 }; /* the most that a pool takes */
+
 typedef struct dgam_pool dgam_pool;
 
 typedef struct dgam_pool_result {
@@ -34,7 +36,7 @@ typedef struct dgam_pool_result {
   int cached;            /* 1: the views were read from the cache */
 } dgam_pool_result;
 
-/* Starts `threads` threads (1 .. 256). options may be NULL; its `stop` is not used. */
+/* Starts `threads` threads (1 .. DGAM_POOL_THREADS). options may be NULL; its `stop` is not used. */
 DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_options *options);
 
 /* Jobs look for their views in `cache` first and enter what they decode. Before the first job; the pool closes it in the end. */

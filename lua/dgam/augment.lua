@@ -9,7 +9,7 @@
 -- saturation, sharpness by a factor; hue by turns; posterise to bits; solarise from a value on; autocontrast; equalise; shear_x,
 -- shear_y, translate_x, translate_y by pixels; rotate by degrees; and gamma: 255 (v / 255)^(1 / gamma), above 1 brightens.
 local native = require "dgamnative.augment"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 
 local augment = {}
 
@@ -30,10 +30,10 @@ augment.is_option = { jitter = true, randaugment = true, gamma_jitter = true, er
 
 local JITTER = { "brightness", "contrast", "saturation", "hue" }
 
+-- "jitter: hue" is a name as well
 local function number(name, v, least, most)
-  if type(v) ~= "number" or not (v >= least and v <= most) then
-    error(("%s is %s, expected a number from %g to %g"):format(name, tostring(v), least, most), 0)
-  end
+  local fault = check.fault(name, v, check.number(least, most))
+  if fault then error(fault, 0) end
   return v
 end
 
@@ -63,7 +63,7 @@ function augment.options(o)
       number("jitter", jitter, 0, 254)
       jitter = { brightness = jitter, contrast = jitter, saturation = jitter }
     end
-    suggest.check_options("jitter", jitter, JITTER)
+    check.names("jitter", jitter, JITTER)
     for _, name in ipairs(JITTER) do
       if jitter[name] and name == "hue" then
         s.hue = range("jitter: hue", jitter.hue, 0, -0.5, 0.5)
@@ -75,7 +75,7 @@ function augment.options(o)
   local rand = o.randaugment
   if rand and rand ~= 0 then
     if type(rand) ~= "table" then rand = { magnitude = rand } end
-    suggest.check_options("randaugment", rand, { "ops", "magnitude" })
+    check.names("randaugment", rand, { "ops", "magnitude" })
     s.randaugment = {}
     for i, known in ipairs { { "ops", 2, 8 }, { "magnitude", 9, 30 } } do
       local v = rand[known[1]] or known[2]
@@ -91,7 +91,7 @@ function augment.options(o)
   local erasing = o.erasing
   if erasing and erasing ~= 0 then
     if type(erasing) ~= "table" then erasing = { probability = erasing } end
-    suggest.check_options("erasing", erasing, { "probability", "area", "ratio", "fill" })
+    check.names("erasing", erasing, { "probability", "area", "ratio", "fill" })
     s.erase = number("erasing: probability", erasing.probability or 0.5, 0, 1)
     s.erase_area, s.erase_ratio, s.erase_fill = erasing.area, erasing.ratio, erasing.fill == "noise" and -1 or erasing.fill
   end

@@ -13,7 +13,7 @@
 local native = require "dgamnative.checkpoint"
 local h5 = require "dgam.h5"
 local json = require "dgam.json"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 
 local checkpoint = {}
 
@@ -91,7 +91,7 @@ end
 -- @return reader { format, entries = list of { name, dtype, shape, read() -> tensor }, meta() -> table, close() }; closes
 --   with its block
 function checkpoint.open(path, options)
-  options = suggest.check_options("checkpoint.open", options or {}, { "unknown" })
+  options = check.names("checkpoint.open", options or {}, { "unknown" })
   local unknown = options.unknown or "refuse"
   if unknown ~= "refuse" and unknown ~= "skip" then
     error(("checkpoint.open: unknown is '%s', expected 'refuse' or 'skip'"):format(tostring(unknown)), 2)
@@ -138,7 +138,7 @@ end
 --   names), default: found out; unknown: see open
 -- @return state: name -> tensor; meta: table of everything else that is plain (numbers, text, lists)
 function checkpoint.load(path, options)
-  options = suggest.check_options("checkpoint.load", options or {}, { "prefix", "unknown" })
+  options = check.names("checkpoint.load", options or {}, { "prefix", "unknown" })
   local reader <close> = checkpoint.open(path, { unknown = options.unknown })
   local list, prefix = checkpoint.weights(reader, options.prefix)
   if #list == 0 and (prefix ~= "" or not reader.exact) then

@@ -10,6 +10,7 @@
 -- `dgamlua ablation.lua profile=full lr=1e-3` overrides: flat names, values of the type of the default, an unknown name
 -- is an error. Precedence: command line, profile, defaults. The result is a table; calling it makes a changed copy:
 -- config { lr = 1 }.
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local sorted_keys = require "dgam.keys"
 
@@ -78,7 +79,7 @@ end
 -- @param args list of "key=value" (default: the script's arguments)
 -- @return table of values, with `profile` among them
 return function(spec, args)
-  suggest.check_options("config", spec, { "name", "defaults", "profiles", "profile" })
+  check.names("config", spec, { "name", "defaults", "profiles", "profile" })
   local defaults, profiles = spec.defaults or {}, spec.profiles or {}
   args = args or arg or {}
 

@@ -23,6 +23,7 @@ local lists = require "dgam.data.lists"
 local camera = require "dgam.camera"
 local progress = require "dgam.progress"
 local rng = require "dgam.rng"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local video = require "dgam.video"
 local paths = require "dgam.paths"
@@ -44,10 +45,13 @@ for value = 0, 255 do
   LIGHT[value + 1] = v <= 0.04045 and v / 12.92 or ((v + 0.055) / 1.055) ^ 2.4
 end
 
+local light_of_value -- LIGHT as a tensor
+
 --- Light of 8-bit sRGB pixels, averaged over blocks: uint8 [T,3,H,W] -> float [T,3,H/scale,W/scale], 1 = white.
 function darken.light(frames, scale)
   local torch = require "torch"
-  local light = torch.tensor(LIGHT, { dtype = "float32" }):index_select(1, frames:flatten():int():add_(1)):view(frames.shape)
+  light_of_value = light_of_value or torch.tensor(LIGHT, { dtype = "float32" })
+  local light = light_of_value:index_select(1, frames:flatten():int():add_(1)):view(frames.shape)
   return torch.avg_pool2d(light, { scale, scale })
 end
 
@@ -99,18 +103,13 @@ local function meter(v, count, scale)
   return sum:totable()
 end
 
-local function check(options)
-  local o = suggest.check_options("darken", options or {}, darken.options)
+local function complete(options)
+  local o = check.names("darken", options or {}, darken.options)
   o = setmetatable({}, { __index = o })
   local preset = camera.preset[o.light or "ELL"]
   if not preset then error("darken: " .. suggest.unknown("light", tostring(o.light), { "LL", "ELL", "arid", "dark48", "bright" }), 0) end
-  o.scale = o.scale or 2
-  if math.type(o.scale) ~= "integer" or o.scale < 2 then
-    error(("darken: scale is %s, expected a whole number of 2 or more"):format(tostring(o.scale)), 0)
-  end
-  if o.lux ~= nil and not (type(o.lux) == "number" and o.lux >= 0 and o.lux <= 1e6) then
-    error(("darken: lux is %s, expected 0 to 1e6"):format(tostring(o.lux)), 0)
-  end
+  o.scale = check.option("darken", "scale", o.scale or 2, check.whole(2), false)
+  check.option("darken", "lux", o.lux, check.optional(check.number(0, 1e6)), false)
   if not camera.model[o.camera or "brio"] then
     error("darken: " .. suggest.unknown("camera", tostring(o.camera), { "brio", "arducam", "c920" }), 0)
   end
@@ -216,7 +215,7 @@ end
 --   nil if the output exists and overwrite is not set
 -- Errors: options out of range; a file that cannot be read or written. The output is whole or absent.
 function darken.file(input, output, options)
-  local o, preset = check(options)
+  local o, preset = complete(options)
   if not CAN_HOLD_MJPEG[extension(output)] then
     error(("%s: the ending is '%s', expected .avi, .mkv, .mov or .mp4"):format(output, extension(output)), 0)
   end
@@ -249,7 +248,7 @@ end
 -- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
 -- @return { done, kept, failed = list of messages, luma, lux (means over what was done) }
 function darken.tree(input, output, options, note)
-  local o, preset = check(options)
+  local o, preset = complete(options)
   if lfs.attributes(input, "mode") ~= "directory" then error(("%s is not a folder"):format(input), 0) end
   if same(input, output) then error(("%s is input and output at once, expected another folder"):format(input), 0) end
   local list = {}

@@ -14,22 +14,20 @@
 --     clip = net:enhance(clip)                            -- uint8 to uint8, no gradient
 local torch = require "torch"
 local nn = require "dgam.nn"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local ops = torch.ops.dgam
 
 local enhance = {}
 
-local function check(method, options, known) return suggest.check_options("enhance." .. method, options or {}, known) end
+local function given(method, options, known) return check.names("enhance." .. method, options or {}, known) end
 
 --- Gamma on pixel values: 255 (v / 255)^(1/gamma).
 -- @param gamma a number above 0, above 1 brightens (default 2.2)
 -- @param options truncate = true cuts off the fraction, as DarkLight's second path does with gamma 1.8; else rounded
 function enhance.gamma(clip, gamma, options)
-  options = check("gamma", options, { "truncate" })
-  gamma = gamma or 2.2
-  if type(gamma) ~= "number" or not (gamma > 0 and gamma < math.huge) then
-    error(("enhance.gamma: gamma is %s, expected a finite number above 0"):format(tostring(gamma)), 2)
-  end
+  options = given("gamma", options, { "truncate" })
+  gamma = check.option("enhance.gamma", "gamma", gamma or 2.2, check.positive)
   if clip.dtype ~= "uint8" then error(("enhance.gamma: clip has type %s, expected uint8"):format(clip.dtype), 2) end
   local values = {}
   for v = 0, 255 do
@@ -42,14 +40,14 @@ end
 --- Histogram equalisation, as OpenCV's equalizeHist.
 -- @param options per_channel = true works on R, G and B by themselves, otherwise on luma only
 function enhance.equalise(clip, options)
-  options = check("equalise", options, { "per_channel" })
+  options = given("equalise", options, { "per_channel" })
   return ops.equalise(clip, options.per_channel or false)
 end
 
 --- Contrast-limited adaptive histogram equalisation, as OpenCV's CLAHE.
 -- @param options clip_limit = 2 (0 for no limit), tiles = {8, 8} (down, across), per_channel as above
 function enhance.clahe(clip, options)
-  options = check("clahe", options, { "clip_limit", "tiles", "per_channel" })
+  options = given("clahe", options, { "clip_limit", "tiles", "per_channel" })
   return ops.clahe(clip, options.clip_limit or 2, options.tiles or { 8, 8 }, options.per_channel or false)
 end
 
@@ -57,7 +55,7 @@ end
 -- @param options scales = {15, 80, 250} (deviations of the surrounds in pixels, at most 1024), dynamic = 1.2 (deviations
 --   either side of the mean that fill 0 .. 255), restore = false for plain retinex
 function enhance.retinex(clip, options)
-  options = check("retinex", options, { "scales", "dynamic", "restore" })
+  options = given("retinex", options, { "scales", "dynamic", "restore" })
   return ops.retinex(clip, options.scales or { 15, 80, 250 }, options.dynamic or 1.2, options.restore ~= false)
 end
 
@@ -65,7 +63,7 @@ end
 -- @param options alpha = 0.15 (smoothness), gamma = 0.8 (exponent of the map), sigma = 2 (window of the edge weights, at
 --   most 1024)
 function enhance.lime(clip, options)
-  options = check("lime", options, { "alpha", "gamma", "sigma" })
+  options = given("lime", options, { "alpha", "gamma", "sigma" })
   return ops.lime(clip, options.alpha or 0.15, options.gamma or 0.8, options.sigma or 2)
 end
 
@@ -81,10 +79,10 @@ local METHODS = { "none", "gamma", "equalise", "clahe", "retinex", "lime" }
 -- @param options as above; for "gamma" also gamma = 2.2
 function enhance.by_name(name, options)
   if name == "none" then
-    check("none", options, {})
+    given("none", options, {})
     return function(clip) return clip end
   elseif name == "gamma" then
-    options = check("gamma", options, { "gamma", "truncate" })
+    options = given("gamma", options, { "gamma", "truncate" })
     return function(clip) return enhance.gamma(clip, options.gamma, { truncate = options.truncate }) end
   end
   for _, known in ipairs(METHODS) do
@@ -107,11 +105,9 @@ function Conv2d:forward(x) return torch.conv2d(x, self.weight, self.bias, { 1, 1
 enhance.ZeroDCE = nn.class "ZeroDCE"
 
 function enhance.ZeroDCE:init(options)
-  options = check("ZeroDCE", options, { "iterations", "width" })
-  local width, iterations = options.width or 32, math.tointeger(options.iterations or 8)
-  if not iterations or iterations < 1 or iterations > 64 then
-    error(("ZeroDCE: iterations is %s, expected a whole number from 1 to 64"):format(tostring(options.iterations)), 2)
-  end
+  options = given("ZeroDCE", options, { "iterations", "width" })
+  local width, iterations = options.width or 32, options.iterations or 8
+  check.option("ZeroDCE", "iterations", iterations, check.whole(1, 64))
   local outputs = 3 * iterations
   for i = 1, 4 do self:add("e_conv" .. i, Conv2d(i == 1 and 3 or width, width)) end
   for i = 5, 7 do self:add("e_conv" .. i, Conv2d(2 * width, i == 7 and outputs or width)) end
@@ -167,8 +163,8 @@ end
 -- @param options exposure = 0.6, weights {contrast = 1, exposed = 10, colour = 5, smooth = 200} as published
 -- @return loss (scalar), {contrast =, exposed =, colour =, smooth =} before weighting
 function enhance.zero_dce_loss(x, y, a, options)
-  options = check("zero_dce_loss", options, { "exposure", "weights" })
-  local weights = suggest.check_options("enhance.zero_dce_loss", options.weights or {},
+  options = given("zero_dce_loss", options, { "exposure", "weights" })
+  local weights = check.names("enhance.zero_dce_loss", options.weights or {},
     { "contrast", "exposed", "colour", "smooth" })
   local parts = {}
 

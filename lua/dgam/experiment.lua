@@ -13,6 +13,7 @@ local lfs = require "lfs"
 local paths = require "dgam.paths"
 local results = require "dgam.results"
 local sources = require "dgam.sources"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local sorted_keys = require "dgam.keys"
 local Table = require "dgam.table"
@@ -219,7 +220,7 @@ end
 --- @param options name; seeds = how many (1, 2, ...) or a list of different whole numbers; config = table; data = dataset
 -- (its fingerprint goes into the key); folder = where results go (default results.folder())
 return function(options)
-  suggest.check_options("experiment", options, { "name", "seeds", "config", "data", "folder" })
+  check.names("experiment", options, { "name", "seeds", "config", "data", "folder" })
   if type(options.name) ~= "string" or not options.name:match "^[%w_.-]+$" then
     error(("experiment: name is %s, expected letters, digits, '_', '-' or '.'"):format(tostring(options.name)), 2)
   end

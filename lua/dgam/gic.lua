@@ -11,7 +11,7 @@
 -- and a mixture is the sum of lambda_e times expert e. uint8 clips on the CPU go through tables of 3 x 256 entries a
 -- frame, so that sixteen experts cost what one does.
 local torch = require "torch"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 local stats = require "dgam.stats"
 local ops = torch.ops.dgam
 
@@ -31,7 +31,7 @@ local OPTIONS = { "domain", "mean", "std", "layout", "bf16", "histogram" }
 --   bf16 = true for bfloat16; histogram = stats.histogram(clip), if it is there already
 -- @return float32 (or bfloat16) [N, 3, T, H, W] or patches
 function gic.mixture(clip, weights, gammas, options)
-  options = suggest.check_options("gic.mixture", options or {}, OPTIONS)
+  options = check.names("gic.mixture", options or {}, OPTIONS)
   if type(gammas) == "table" then
     gammas = torch.tensor(gammas, { dtype = "float32", device = weights.device })
   end
@@ -56,9 +56,7 @@ end
 --- The curve of a gamma, for plots: y = x^(1/gamma) at n points of [0, 1] (256 unless told).
 -- @return list of x, list of y
 function gic.curve(gamma, n)
-  if type(gamma) ~= "number" or not (gamma > 0 and gamma < math.huge) then
-    error(("gic.curve: gamma is %s, expected a finite number above 0"):format(tostring(gamma)), 2)
-  end
+  check.option("gic.curve", "gamma", gamma, check.positive)
   n = n or 256
   local xs, ys = {}, {}
   for i = 1, n do

@@ -16,6 +16,7 @@
 -- 16-bit float that h5py widens to float32.
 local lfs = require "lfs"
 local native = require "dgamnative.h5"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 
 local h5 = {}
@@ -130,7 +131,7 @@ end
 -- @param name path
 -- @param options start and count: lists, one entry per dimension, from 1 (default: everything); dtype: convert to it
 function File:read(name, options)
-  if options then suggest.check_options("h5 read", options, { "start", "count", "dtype" }) end
+  if options then check.names("h5 read", options, { "start", "count", "dtype" }) end
   local kind, _, shape = must_exist(self, name)
   if kind == "text" then
     local list = self.handle:texts(name)
@@ -196,7 +197,7 @@ end
 -- @param value tensor (any device, any strides), number, boolean, string, list of strings, or (nested) list of numbers
 -- @param options deflate = 0..9 (default 0: not compressed)
 function File:write(name, value, options)
-  local deflate = options and suggest.check_options("h5 write", options, { "deflate" }).deflate or 0
+  local deflate = options and check.names("h5 write", options, { "deflate" }).deflate or 0
   local kind = type(value)
   if kind == "string" then
     self.handle:write_texts(name, { value }, 0)
@@ -215,7 +216,7 @@ end
 --- Makes a dataset filled with zeros, to be written in slabs.
 -- @param dtype "float32" ...; shape list; options deflate = 0..9
 function File:make(name, dtype, shape, options)
-  local deflate = options and suggest.check_options("h5 make", options, { "deflate" }).deflate or 0
+  local deflate = options and check.names("h5 make", options, { "deflate" }).deflate or 0
   self.handle:make(name, dtype, shape, deflate)
 end
 

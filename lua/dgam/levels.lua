@@ -10,7 +10,7 @@
 -- variance is picture. It holds whatever gain, curve and black level the camera has, and while things move. Luma is as in
 -- JPEG, 0 to 255, before compression.
 local camera = require "dgam.camera"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 
 local levels = {}
 
@@ -100,7 +100,7 @@ end
 -- @param options most = clips to film at most, evenly spread (default 240)
 -- @return a table of levels: tostring prints it, :row("LL", "brio") gives the means of one line
 function levels.dataset(dataset_options, options)
-  local o = suggest.check_options("levels.dataset", options or {}, { "most" })
+  local o = check.names("levels.dataset", options or {}, { "most" })
   local synthetic = require "dgam.synthetic"
   local items, plan = synthetic.plan(dataset_options)
   local out, step = new("light", "camera"), math.max(1, #items // (o.most or 240))
@@ -129,7 +129,7 @@ end
 --   ("LL"); clips = 12 scenes; width, height = 64; frames = 4; model, stages, jitter (1) as dgam.scene
 -- @return as levels.dataset, with rows by camera and lux
 function levels.sweep(options)
-  local o = suggest.check_options("levels.sweep", options or {},
+  local o = check.names("levels.sweep", options or {},
     { "lux", "light", "clips", "width", "height", "frames", "model", "stages", "jitter" })
   local scene = require "dgam.scene"
   local out = new("camera", "lux")

@@ -7,15 +7,13 @@
 --     opt:step(factor)                               -- factor from a schedule, times every lr
 local torch = require "torch"
 local show = require "torch.show"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 
 local optim = {}
 
 local function number(where, name, value, low, high)
-  if type(value) ~= "number" or not (value >= low and value <= high) then
-    error(("%s: %s is %s, expected a number from %g to %g"):format(where, name, tostring(value), low, high), 3)
-  end
-  return value
+  return check.option(where, name, value, check.number(low, high))
 end
 
 -- Rules are tables of patterns, with lr and decay, two factors, and optional.
@@ -145,16 +143,11 @@ end
 -- @param model nn.Module
 -- @param options lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, rules
 function optim.AdamW(model, options)
-  options = suggest.check_options("AdamW", options or {}, { "lr", "betas", "eps", "weight_decay", "rules" })
+  options = check.names("AdamW", options or {}, { "lr", "betas", "eps", "weight_decay", "rules" })
   options.lr = number("AdamW", "lr", options.lr or 1e-3, 0, math.huge)
   local betas = options.betas or { 0.9, 0.999 }
   if type(betas) ~= "table" then error(("AdamW: betas are %s, expected two numbers"):format(tostring(betas)), 2) end
-  for i = 1, 2 do
-    local beta = betas[i]
-    if type(beta) ~= "number" or not (beta >= 0 and beta < 1) then
-      error(("AdamW: betas[%d] is %s, expected a number from 0 to below 1"):format(i, tostring(beta)), 2)
-    end
-  end
+  for i = 1, 2 do check.option("AdamW", ("betas[%d]"):format(i), betas[i], check.below(0, 1)) end
   local eps = number("AdamW", "eps", options.eps or 1e-8, 0, 1)
   local decay = number("AdamW", "weight_decay", options.weight_decay or 0.01, 0, math.huge)
   local opt = new("AdamW", model, options, { "m", "v" })
@@ -180,7 +173,7 @@ end
 --- SGD with momentum, as torch.optim.SGD (dampening 0).
 -- @param options lr = 1e-2, momentum = 0, weight_decay = 0, nesterov = false, rules
 function optim.SGD(model, options)
-  options = suggest.check_options("SGD", options or {}, { "lr", "momentum", "weight_decay", "nesterov", "rules" })
+  options = check.names("SGD", options or {}, { "lr", "momentum", "weight_decay", "nesterov", "rules" })
   options.lr = number("SGD", "lr", options.lr or 1e-2, 0, math.huge)
   local momentum = number("SGD", "momentum", options.momentum or 0, 0, 1)
   local decay = number("SGD", "weight_decay", options.weight_decay or 0, 0, math.huge)
@@ -210,7 +203,7 @@ end
 -- @param options epochs, steps_per_epoch, warmup_epochs = 2.5, ratio = 0.1
 -- @return function(step) -> factor; step counts from 0
 function optim.warmup_cosine(options)
-  suggest.check_options("warmup_cosine", options, { "epochs", "steps_per_epoch", "warmup_epochs", "ratio" })
+  check.names("warmup_cosine", options, { "epochs", "steps_per_epoch", "warmup_epochs", "ratio" })
   local epochs = number("warmup_cosine", "epochs", options.epochs, 1e-9, math.huge)
   local per_epoch = number("warmup_cosine", "steps_per_epoch", options.steps_per_epoch, 1, math.huge)
   local warmup = (options.warmup_epochs or 2.5) * per_epoch

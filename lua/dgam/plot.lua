@@ -11,6 +11,7 @@
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local sorted_keys = require "dgam.keys"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local clean = require("dgam.text").clean
 
@@ -562,16 +563,16 @@ end
 --   frames  tiles = list of { width, height, rgb = bytes [H,W,3], above, left, below = lines of text, marks = list of { x, y, w, h
 --           } (an ellipse, in shares of the frame) }, columns, tile = most pixels of a tile, title, note; see plot.frames_size
 function plot.page(options)
-  suggest.check_options("plot.page", options, { "file", "width", "height", "panels" })
+  check.names("plot.page", options, { "file", "width", "height", "panels" })
   for _, p in ipairs(options.panels) do
     if not KNOWN[p.kind] then error(suggest.unknown("kind of panel", tostring(p.kind), sorted_keys(KNOWN)), 2) end
-    suggest.check_options("plot." .. p.kind, p, { "kind", "box", table.unpack(KNOWN[p.kind]) })
+    check.names("plot." .. p.kind, p, { "kind", "box", table.unpack(KNOWN[p.kind]) })
   end
   return render(options, math.ceil(options.width), math.ceil(options.height), options.panels)
 end
 
 local function single(kind, options, width, height)
-  suggest.check_options("plot." .. kind, options, { "file", table.unpack(KNOWN[kind]) })
+  check.names("plot." .. kind, options, { "file", table.unpack(KNOWN[kind]) })
   local panel = setmetatable({ kind = kind, box = { 0, 4, width, height - 4 } }, { __index = options })
   return render(options, width, height, { panel })
 end

@@ -7,7 +7,7 @@
 --
 -- A clip is [N, 3, T, H, W], or [T, 3, H, W] for one: uint8 RGB pixels, or floats that are normalised already.
 local torch = require "torch"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 local ops = torch.ops.dgam
 
 local stats = {}
@@ -29,7 +29,7 @@ function stats.histogram(clip) return ops.histogram(clip) end
 --   (values / 255); mean, std = three numbers each; histogram = stats.histogram(clip), if it is there already
 -- @return [N, 3T] in the order m1, s1, e1, m2, s2, e2, ...
 function stats.frames(clip, options)
-  options = suggest.check_options("stats.frames", options or {}, OPTIONS)
+  options = check.names("stats.frames", options or {}, OPTIONS)
   return ops.frame_stats(clip, {
     domain = options.domain or "normalised",
     mean = options.mean or stats.MEAN,

@@ -43,17 +43,4 @@ function suggest.unknown(what, name, known)
   return ("unknown %s '%s'"):format(what, name)
 end
 
---- Every key of `options` must be in the list `known`; raises an error at the caller's caller otherwise.
-function suggest.check_options(where, options, known)
-  if type(options) ~= "table" then
-    error(("%s: options are a %s, expected a table"):format(where, type(options)), 3)
-  end
-  for key in pairs(options) do
-    local ok = false
-    for _, k in ipairs(known) do ok = ok or k == key end
-    if not ok then error(where .. ": " .. suggest.unknown("option", tostring(key), known), 3) end
-  end
-  return options
-end
-
 return suggest

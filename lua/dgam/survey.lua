@@ -16,7 +16,7 @@
 local torch = require "torch"
 local progress = require "dgam.progress"
 local stats = require "dgam.stats"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 local video = require "dgam.video"
 
 local survey = {}
@@ -149,12 +149,10 @@ end
 --   histogram = int32 [n, 256] (luma of the frames read), motion = float32 [n, GRID, GRID] }
 -- A clip that cannot be read is reported on standard error and left out. Errors: none can be read.
 function survey.measure(dataset, options)
-  local o = suggest.check_options("survey", options or {}, { "frames", "lag", "threads", "limits", "bar" })
+  local o = check.names("survey", options or {}, { "frames", "lag", "threads", "limits", "bar" })
   o = setmetatable(o, { __index = { frames = 16, lag = 8, threads = 2 } })
   for _, name in ipairs { "frames", "lag", "threads" } do
-    if math.type(o[name]) ~= "integer" or o[name] < 1 then
-      error(("survey: %s is %s, expected a whole number of 1 or more"):format(name, tostring(o[name])), 2)
-    end
+    check.option("survey", name, o[name], check.whole(1))
   end
   local threads = torch.threads()
   torch.threads(1) -- the cores decode

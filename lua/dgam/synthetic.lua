@@ -22,6 +22,7 @@ local paths = require "dgam.paths"
 local progress = require "dgam.progress"
 local rng = require "dgam.rng"
 local scene = require "dgam.scene"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 
 local synthetic = {}
@@ -65,14 +66,12 @@ end
 --- Options with defaults behind them, checked. Adds `design` ("paper", "crossed", "bright") and, for leave-one-out
 -- splits, `leave` and `out` (factor and level).
 local function complete(options)
-  options = suggest.check_options("synthetic", options or {}, { "size", "split", "seed", "clips" })
+  options = check.names("synthetic", options or {}, { "size", "split", "seed", "clips" })
   local o = setmetatable({}, { __index = synthetic.defaults })
   for k, v in pairs(options) do o[k] = v end
   if not synthetic.sizes[o.size] then error(suggest.unknown("size", tostring(o.size), keys_of(synthetic.sizes)), 0) end
-  if math.type(o.seed) ~= "integer" then error(("synthetic: seed is %s, expected a whole number"):format(o.seed), 0) end
-  if o.clips and (math.type(o.clips) ~= "integer" or o.clips < 1) then
-    error(("synthetic: clips is %s, expected 1 or more"):format(o.clips), 0)
-  end
+  check.option("synthetic", "seed", o.seed, check.whole(), false)
+  check.option("synthetic", "clips", o.clips or nil, check.optional(check.whole(1)), false)
   local leave, out = tostring(o.split):match "^(%l+):(.+)$"
   if leave then
     if not FACTOR_LEVELS[leave] then error(suggest.unknown("factor to leave out", leave, keys_of(FACTOR_LEVELS)), 0) end

@@ -11,6 +11,7 @@
 local paths = require "dgam.paths"
 local native = require "dgamnative.video" -- loads libtorch when the first tensor is made, not before
 local augment = require "dgam.augment"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local sorted_keys = require "dgam.keys"
 
@@ -83,7 +84,7 @@ local function enhancement(value)
   for k, v in pairs(value) do
     if k ~= 1 then fields[k] = v end
   end
-  suggest.check_options("enhance: " .. name, fields, known)
+  check.names("enhance: " .. name, fields, known)
   fields.name = name
   return name ~= "none" and fields or nil
 end

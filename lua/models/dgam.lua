@@ -10,7 +10,7 @@
 -- optionally parameters(); see examples/custom_gate.lua.
 local torch = require "torch"
 local nn = require "dgam.nn"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 local swin = require "models.video_swin"
 local ops = torch.ops.dgam
 
@@ -106,19 +106,8 @@ local function check_gammas(gammas)
   if type(gammas) ~= "table" or #gammas == 0 then
     error(("dgam: gammas is %s, expected a list such as {1.0, 1.5, 2.0}"):format(tostring(gammas)), 4)
   end
-  for i, g in ipairs(gammas) do
-    if type(g) ~= "number" or not (g > 0 and g < math.huge) then
-      error(("dgam: gammas[%d] is %s, expected a number greater than 0"):format(i, tostring(g)), 4)
-    end
-  end
+  for i, g in ipairs(gammas) do check.option("dgam", ("gammas[%d]"):format(i), g, check.positive) end
   return gammas
-end
-
-local function check_choice(name, value, choices)
-  for _, c in ipairs(choices) do
-    if value == c then return value end
-  end
-  error("dgam: " .. suggest.unknown(name, tostring(value), choices), 4)
 end
 
 --- @param options table with
@@ -132,25 +121,16 @@ end
 --   temperature of the softmax over lambda that mixes experts (default 1e-6: in effect one expert)
 --   dropout     before the heads (default 0.5)
 function DGAM:init(options)
-  suggest.check_options("dgam", options, { "backbone", "gammas", "heads", "gate", "classes", "frames", "domain",
+  check.names("dgam", options, { "backbone", "gammas", "heads", "gate", "classes", "frames", "domain",
     "temperature", "dropout" })
   local gammas = check_gammas(options.gammas or { 1.0, 1.5, 2.0, 2.5, 3.0 })
-  local classes = options.classes
-  if math.type(classes) ~= "integer" or classes < 1 then
-    error(("dgam: classes is %s, expected a whole number of 1 or more"):format(tostring(classes)), 3)
-  end
-  local frames = options.frames or 32
-  if math.type(frames) ~= "integer" or frames < 1 then
-    error(("dgam: frames is %s, expected a whole number of 1 or more"):format(tostring(frames)), 3)
-  end
-  local temperature = options.temperature or 1e-6
-  if type(temperature) ~= "number" or not (temperature > 0 and temperature < math.huge) then
-    error(("dgam: temperature is %s, expected a number greater than 0"):format(tostring(temperature)), 3)
-  end
-  self.gammas, self.classes, self.frames, self.temperature = gammas, classes, frames, temperature
-  self.domain = check_choice("domain", options.domain or "normalised", { "normalised", "pixel" })
+  local function option(name, default, kind) return check.option("dgam", name, options[name] or default, kind) end
+  local classes = option("classes", nil, check.whole(1))
+  self.gammas, self.classes, self.frames = gammas, classes, option("frames", 32, check.whole(1))
+  self.temperature = option("temperature", 1e-6, check.positive)
+  self.domain = option("domain", "normalised", check.one_of("normalised", "pixel"))
   self.mean, self.std = MEAN, STD
-  local heads = check_choice("heads", options.heads or "per-expert", { "per-expert", "shared" })
+  local heads = option("heads", "per-expert", check.one_of("per-expert", "shared"))
 
   local backbone = options.backbone or "swin-b"
   if type(backbone) ~= "table" or not backbone._children then backbone = swin.new(backbone) end

@@ -7,6 +7,7 @@
 -- Parameter names are those of the public checkpoints (below "backbone.").
 local torch = require "torch"
 local nn = require "dgam.nn"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local ops = torch.ops.dgam
 
@@ -152,51 +153,31 @@ function swin.new(size, changes)
   else
     changes = size
   end
-  suggest.check_options("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio",
+  check.names("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio",
     "stem", "init_gain", "recompute" })
   for k, v in pairs(changes or {}) do config[k] = v end
   return VideoSwin(config)
 end
 
-local function natural(v) return math.type(v) == "integer" and v >= 1 end
-local function naturals(v, n)
-  if type(v) ~= "table" or #v < 1 or n and #v ~= n then return false end
-  for _, x in ipairs(v) do
-    if not natural(x) then return false end
-  end
-  return true
-end
+local LIST = check.naturals("a list of whole numbers of 1 or more")
+local TRIPLE = check.naturals("three whole numbers of 1 or more (time, height, width)", 3)
 
--- What every field of a configuration must be: a test and its words.
-local FIELDS = {
-  { "embed", natural, "a whole number of 1 or more" },
-  { "depths", naturals, "a list of whole numbers of 1 or more" },
-  { "heads", naturals, "a list of whole numbers of 1 or more" },
-  { "patch", function(v) return naturals(v, 3) end, "three whole numbers of 1 or more (time, height, width)" },
-  { "window", function(v) return naturals(v, 3) end, "three whole numbers of 1 or more (time, height, width)" },
-  { "drop_path", function(v) return type(v) == "number" and v >= 0 and v < 1 end, "a number from 0 to below 1" },
-  { "mlp_ratio", function(v) return type(v) == "number" and v > 0 and v < math.huge end, "a number greater than 0" },
-  { "init_gain", function(v) return v == nil or type(v) == "number" and v > 0 and v < math.huge end, "a number greater than 0" },
-  { "stem", function(v) return v == nil or v == "patch" or v == "conv" end, '"patch" or "conv"' },
-  { "recompute", function(v) return type(v) == "boolean" end, "true or false" },
+-- What the fields of a configuration may be.
+local KINDS = {
+  embed = check.whole(1), depths = LIST, heads = LIST, patch = TRIPLE, window = TRIPLE, drop_path = check.below(0, 1),
+  mlp_ratio = check.positive, init_gain = check.optional(check.positive), stem = check.optional(check.one_of("patch", "conv")),
+  recompute = check.boolean,
 }
 
-local function check(config)
-  for _, field in ipairs(FIELDS) do
-    local name, fits, words = table.unpack(field)
-    local v = config[name]
-    if not fits(v) then
-      if type(v) == "table" then v = "{" .. table.concat(v, ", ") .. "}" end
-      error(("video_swin: %s is %s, expected %s"):format(name, tostring(v), words), 5)
-    end
-  end
+local function check_config(config)
+  check.fields("video_swin", config, KINDS)
   if #config.depths ~= #config.heads then
     error(("video_swin: depths has %d and heads has %d, expected lists of the same length"):format(#config.depths, #config.heads), 5)
   end
 end
 
 function VideoSwin:init(config)
-  check(config)
+  check_config(config)
   local depths, heads = config.depths, config.heads
   self.config = config
   self.channels = config.embed * 2 ^ (#depths - 1) // 1 | 0

@@ -15,6 +15,7 @@ require "dgamnative.sys"
 local native = require "dgamtorch"
 dgamlua.catch_signals()
 local show = require "torch.show"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 
 local torch = {
@@ -106,7 +107,7 @@ end
 -- int64, other numbers float32, true/false bool.
 function torch.tensor(value, options)
   options = options or {}
-  suggest.check_options("torch.tensor", options, { "dtype", "device", "requires_grad" })
+  check.names("torch.tensor", options, { "dtype", "device", "requires_grad" })
   local t = native.is_tensor(value) and value:detach():clone() or native.tensor(value)
   local dtype = options.dtype or (not native.is_tensor(value) and t.dtype == "float64" and "float32") or t.dtype
   if dtype ~= t.dtype then t = t:to(dtype) end

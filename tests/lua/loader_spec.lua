@@ -222,7 +222,7 @@ describe("dgam.data", function()
 
     it("names what is wrong", function()
       local d = data.open(dir)
-      fails("cache is %-1 gigabytes", data.loader, d, { cache = -1 })
+      fails("cache is %-1, expected gigabytes", data.loader, d, { cache = -1 })
       fails("did you mean 'gigabytes'", data.loader, d, { cache = { gigabyts = 1 } })
       fails("draws is 0", data.loader, d, { train = true, draws = 0 })
     end)

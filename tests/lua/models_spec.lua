@@ -36,8 +36,10 @@ describe("video_swin", function()
     assert.matches("same length", message(models.video_swin.new, { embed = 8, depths = { 1 }, heads = { 1, 2 } }))
     assert.matches("not a multiple", message(models.video_swin.new, { embed = 10, depths = { 1 }, heads = { 3 } }))
     local good = { embed = 8, depths = { 1 }, heads = { 1 } }
+    local coned = { embed = 8, depths = { 1 }, heads = { 1 }, stem = "cone" }
+    assert.matches("unknown stem 'cone'; did you mean 'conv'", message(models.video_swin.new, coned))
     for name, case in pairs { embed = { 0, "0" }, heads = { { 0 }, "{0}" }, window = { { 2, 2 }, "{2, 2}" }, drop_path = { 2, "2" },
-      mlp_ratio = { 0, "0" }, patch = { { 2, 4.5, 4 }, "{2, 4.5, 4}" }, stem = { "cone", "cone" }, recompute = { 1, "1" } } do
+      mlp_ratio = { 0, "0" }, patch = { { 2, 4.5, 4 }, "{2, 4.5, 4}" }, stem = { 3, "3" }, recompute = { 1, "1" } } do
       local bad = {}
       for k, v in pairs(good) do bad[k] = v end
       bad[name] = case[1]

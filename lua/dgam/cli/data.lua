@@ -17,7 +17,7 @@ local function options_of(words)
   return options
 end
 
-local THREADS = 256 -- the most that a pool takes
+local MAX_THREADS = require "dgamnative.video".max_threads
 
 --- A converter for argparse: the value of `option` as a whole number from `least` on, to `most` if that is given.
 local function whole(option, least, most)
@@ -68,7 +68,7 @@ end
 
 function COMMANDS.check(args)
   local d = open(args)
-  local threads = args.threads or math.min(tonumber((io.popen "nproc":read "l")) or 2, THREADS)
+  local threads = args.threads or math.min(tonumber((io.popen "nproc":read "l")) or 2, MAX_THREADS)
   local report = require "dgam.data.check".run(d, { threads = threads, state = args.state or default_state(d),
     min_frames = args.min_frames, out = args.out })
   local wrong = 0
@@ -107,7 +107,7 @@ function M.run(args)
   end
   command("show", "counts by class, split, light, camera ...; generates the built-in dataset")
   local c = command("check", "read every file; exit status 1 if something is wrong")
-  c:option("--threads", "decoding threads (all cores)"):convert(whole("--threads", 1, THREADS))
+  c:option("--threads", "decoding threads (all cores)"):convert(whole("--threads", 1, MAX_THREADS))
   c:option("--state", "file that remembers what was read (in the cache folder)")
   c:option("--min-frames", "fewer frames count as short"):convert(whole("--min-frames", 0)):default "1"
   c:option("--out", "folder for lists without what is wrong")

@@ -5,10 +5,10 @@
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
 local progress = require "dgam.progress"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 local video = require "dgam.video"
 
-local check = {}
+local M = {}
 
 local function quoted(text) return ('"%s"'):format(tostring(text):gsub('"', '""'):gsub("[\r\n]+", " ")) end
 
@@ -128,8 +128,8 @@ local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 --   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
 --   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks,
 --   and files named with two labels.
-function check.run(dataset, options)
-  suggest.check_options("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
+function M.run(dataset, options)
+  check.names("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
   local o = setmetatable(options or {}, { __index = { threads = 2, min_frames = 1 } })
   local records = read_all(dataset, o)
   local report = { clips = #dataset.items, unreadable = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }
@@ -183,4 +183,4 @@ function check.run(dataset, options)
   return report
 end
 
-return check
+return M

@@ -38,6 +38,7 @@ local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local paths = require "dgam.paths"
 local lists = require "dgam.data.lists"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local sorted_keys = require "dgam.keys"
 
@@ -178,7 +179,7 @@ end
 --   without it every class is dealt by the same shares; from = "train": only the clips of that split are dealt
 -- @return a dataset; save_lists keeps it for the next time
 function Dataset:deal(options)
-  suggest.check_options("deal", options or {}, { "test", "val", "seed", "group", "from" })
+  check.names("deal", options or {}, { "test", "val", "seed", "group", "from" })
   local o = setmetatable(options or {}, { __index = { test = 0.2, val = 0.08, seed = 1 } })
   if o.test < 0 or o.val < 0 or o.test + o.val >= 1 then
     error(("deal: test %g and val %g, expected shares of 0 or more that leave something to train on"):format(o.test, o.val), 2)
@@ -515,7 +516,7 @@ local function read_splits(description, base, roots, classes)
   for _, name in ipairs(names) do
     local list = description.splits[name]
     if type(list) == "string" then list = { file = list } end
-    suggest.check_options(("%s: split '%s'"):format(description.name, name), list, LIST_OPTIONS)
+    check.names(("%s: split '%s'"):format(description.name, name), list, LIST_OPTIONS)
     list = setmetatable({ file = list.file and find_file(list.file, base, roots) }, { __index = list })
     local reader = readers[list.format or "list"]
     if not reader then
@@ -567,7 +568,7 @@ local KNOWN = { "name", "classes", "root", "splits", "items", "metadata", "field
 --- A dataset from a description table.
 local function build(description, base, options)
   description.name = description.name or "dataset"
-  suggest.check_options(description.name, description, KNOWN)
+  check.names(description.name, description, KNOWN)
   local known = { "root", table.unpack(sorted_keys(description.options or {})) }
   for key in pairs(options) do
     if key ~= "root" and (description.options or {})[key] == nil then

@@ -1,6 +1,7 @@
 --- dgam.nn: the layers that models are made of. All of it is autograd; where the core has a faster form of an
 -- operator for the CPU, the layer uses it and the device decides.
 local torch = require "torch"
+local check = require "dgam.check"
 local class = require "dgam.nn.module"
 local ops = torch.ops.dgam
 
@@ -30,7 +31,7 @@ end
 
 local function triple(v) return type(v) == "table" and v or { v, v, v } end
 local function options_of(options, known)
-  return require("dgam.suggest").check_options("nn", options or {}, known)
+  return check.names("nn", options or {}, known)
 end
 
 -- --- layers ---
@@ -99,10 +100,7 @@ function nn.GroupNorm:describe() return ("%d of %d"):format(self.groups, self.we
 --- Dropout(p): zeroes values with probability p while training, scales the rest by 1/(1-p).
 nn.Dropout = class "Dropout"
 function nn.Dropout:init(p)
-  if type(p) ~= "number" or not (p >= 0 and p < 1) then
-    error(("Dropout: p is %s, expected a number in [0, 1)"):format(tostring(p)), 3)
-  end
-  self.p = p
+  self.p = check.option("Dropout", "p", p, check.below(0, 1))
 end
 function nn.Dropout:forward(x)
   if not self.training or self.p == 0 then return x end

@@ -10,7 +10,7 @@
 --
 -- An error inside forward says where, on a line of its own: "in DGAM > backbone > layers > 2 > blocks > 5".
 local torch = require "torch"
-local suggest = require "dgam.suggest"
+local check = require "dgam.check"
 
 local Module = {}
 Module.__index = Module
@@ -164,7 +164,7 @@ end
 -- @param options {strict = true}
 -- @return list of names that were missing, list of names that were not used
 function Module:load_state_dict(state, options)
-  options = suggest.check_options("load_state_dict", options or {}, { "strict" })
+  options = check.names("load_state_dict", options or {}, { "strict" })
   if type(state) ~= "table" then
     error(("load_state_dict: the state is %s, expected a table of names and tensors"):format(tostring(state)), 2)
   end
