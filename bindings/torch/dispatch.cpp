@@ -86,6 +86,8 @@ const IndexEntry index_arguments[] = {
     {"cross_entropy_loss", "ignore_index", From1::ignore_index},
     {"multi_margin_loss", "target", From1::index_tensor},
     {"multilabel_margin_loss", "target", From1::index},
+    {"max_unpool2d", "indices", From1::index_tensor},
+    {"max_unpool3d", "indices", From1::index_tensor},
     {"pooled_heads", "head", From1::index_tensor},
     {"pooled_heads_composite", "head", From1::index_tensor},
 };
@@ -96,6 +98,9 @@ const std::pair<const char *, int> index_results[] = {
     {"topk", 1},      {"sort", 1},     {"msort", 1},   {"kthvalue", 1}, {"median", 1}, {"nanmedian", 1},
     {"mode", 1},      {"cummax", 1},   {"cummin", 1},  {"nonzero", 0},  {"nonzero_numpy", 0},
     {"multinomial", 0}, {"randperm", 0}, {"where", 0}, {"tril_indices", 0}, {"triu_indices", 0},
+    {"searchsorted", 0}, {"bucketize", 0}, {"max_pool1d_with_indices", 1}, {"max_pool2d_with_indices", 1},
+    {"max_pool3d_with_indices", 1}, {"adaptive_max_pool1d", 1}, {"adaptive_max_pool2d", 1}, {"adaptive_max_pool3d", 1},
+    {"fractional_max_pool2d", 1}, {"fractional_max_pool3d", 1},
     {"_unique", 1},   {"_unique2", 1}, {"unique_dim", 1}, {"unique_consecutive", 1}, {"unique_dim_consecutive", 1},
 };
 

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 #include "torch/internal.h"
@@ -78,6 +79,29 @@ struct Install {
   }
 } install;
 
+// libtorch's words for a position or dimension that is none: its numbers count from 0, those of a script from 1.
+void count_from_one(std::string &what) {
+  static const struct {
+    const char *words, *before[2]; // what stands before the numbers
+  } errors[] = {
+      {"Dimension out of range (expected", {", ", "but got "}},
+      {" out of range for tensor of size ", {"index ", "at dimension "}},
+      {" is out of bounds for dimension ", {"index ", "for dimension "}},
+      {" is out of bounds.", {"Target ", nullptr}},
+  };
+  for (const auto &e : errors) {
+    if (what.find(e.words) == std::string::npos) continue;
+    for (const char *before : e.before) {
+      size_t at = before ? what.find(before) : std::string::npos;
+      if (at == std::string::npos) continue;
+      at += strlen(before);
+      size_t digits = std::min(what.find_first_not_of("0123456789", at), what.size()) - at; // none: a negative one, from the end
+      if (digits > 0 && digits < 19) what.replace(at, digits, std::to_string(std::stoll(what.substr(at, digits)) + 1));
+    }
+    return;
+  }
+}
+
 }  // namespace
 
 namespace dgt {
@@ -90,6 +114,7 @@ std::string message_of(const std::exception &e) {
   // Where it was thrown, and the list of every kernel that would have been there: not what a user can act on.
   for (auto *end : {"\nException raised", " This could be because", " You may have run into this message"})
     what.resize(std::min(what.size(), what.find(end)));
+  count_from_one(what);
   return what;
 }
 

@@ -103,6 +103,30 @@ describe("operators", function()
     assert.matches("out of bounds", message(torch.cross_entropy, x, torch.tensor { 0, 1 }))
   end)
 
+  it("count from one in libtorch's own errors", function()
+    local x = torch.zeros(2, 3)
+    for words, f in pairs {
+      ["range of [-2, 2], but got 3)"] = function() return x:sum(3) end,
+      ["range of [-2, 2], but got -3)"] = function() return x:sum(-3) end,
+      ["range of [-2, 2], but got 5)"] = function() return x:transpose(1, 5) end,
+      ["index 4 out of range for tensor of size [2, 3] at dimension 2"] = function() return x:select(2, 4) end,
+      ["index -3 out of range for tensor of size [2, 3] at dimension 1"] = function() return x:select(1, -3) end,
+      ["index 3 is out of bounds for dimension 1 with size 2"] = function() return x:gather(1, torch.tensor { { 3 } }) end,
+      ["Target 4 is out of bounds"] = function() return torch.nll_loss(x, torch.tensor { 1, 4 }) end,
+    } do assert.matches(words, message(f), 1, true) end
+  end)
+
+  it("count from one where a value would go and where a maximum came from", function()
+    local edges = torch.tensor { 1.0, 3.0, 5.0 }
+    assert.same({ 1, 2, 4 }, values(torch.bucketize(torch.tensor { 0.5, 2.0, 9.0 }, edges)))
+    assert.same({ 3 }, values(torch.searchsorted(edges, torch.tensor { 4.0 })))
+    local x = torch.tensor { { { { 1.0, 9.0, 2.0, 3.0 }, { 4.0, 5.0, 8.0, 6.0 } } } }
+    local y, at = torch.max_pool2d_with_indices(x, { 2, 2 })
+    assert.same({ { { { 2, 7 } } } }, values(at))
+    assert.same({ 9, 8 }, values(x:flatten():take(at):flatten()))
+    assert.same({ { { { 0, 9, 0, 0 }, { 0, 0, 8, 0 } } } }, values(torch.max_unpool2d(y, at, { 2, 4 })))
+  end)
+
   it("count back from the end where libtorch does, in tensors of indices too", function()
     local x, back = torch.tensor { 10, 20, 30 }, torch.tensor { 1, -1 }
     assert.same({ 10, 30 }, values(x:take(back)))
