@@ -10,9 +10,10 @@
  * Ctrl-C: the handler sets a flag, which long loops of the core poll, and a hook on the running coroutine, which raises
  * the error "interrupted". pcall, xpcall and coroutines pass that error on, so a script cannot swallow it by accident;
  * dgamlua.catch_interrupt(f, ...) is the one place that may, and the way a REPL keeps its state. dgamlua.hold(f, ...) runs f
- * to its end first: a trainer's step is done whole or not at all, and what it did is written down. A second Ctrl-C more than 3 seconds after an unanswered first one ends the process. SIGTERM (kill, a scheduler's time limit) and
- * SIGHUP (the terminal was closed) do the same, so that files that are being written are taken away then too; whichever came,
- * the exit status is 128 + its number.
+ * to its end first (if that takes over two seconds, a line says so): a trainer's step is done whole or not at all, and what it
+ * did is written down. A second Ctrl-C more than 3 seconds after an unanswered first one ends the process. SIGTERM (kill, a
+ * scheduler's time limit) and SIGHUP (the terminal was closed) do the same, so that files that are being written are taken away
+ * then too; whichever came, the exit status is 128 + its number.
  */
 #include <errno.h>
 #include <lauxlib.h>
@@ -53,10 +54,18 @@ static void on_interrupt(int sig) {
   if (!interrupted && !waiting) first_signal = now;
   if (held) {
     waiting = sig;
+    alarm(2);
     return;
   }
   interrupted = sig;
   lua_sethook(running, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
+/* A signal has waited for two seconds. */
+static void on_alarm(int sig) {
+  static const char words[] = "\nfinishing what must not be left half done; Ctrl-C again ends at once\n";
+  (void)sig;
+  if (waiting && write(STDERR_FILENO, words, sizeof words - 1) < 0) return;
 }
 
 static void on_sigcont(int sig) {
@@ -73,6 +82,8 @@ static void catch_signals(void) {
   sa.sa_handler = on_sigcont;
   sa.sa_flags = SA_RESTART;
   sigaction(SIGCONT, &sa, NULL);
+  sa.sa_handler = on_alarm;
+  sigaction(SIGALRM, &sa, NULL);
   signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a failed write, with a message, not the end of the process */
 }
 
@@ -109,6 +120,7 @@ static int lua_begin_hold(lua_State *L) {
 
 static int lua_end_hold(lua_State *L) {
   if (--held || !waiting) return 0;
+  alarm(0);
   interrupted = waiting;
   waiting = 0;
   lua_sethook(L, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);

@@ -76,6 +76,28 @@ describe("a program that is to end", function()
     assert.is_true(kept)
   end)
 
+  it("says so if that takes its time", function()
+    film.text(folder .. "/long.lua", [[
+      local support, started = require "support", os.time()
+      dgamlua.hold(function()
+        print "ready"
+        io.stdout:flush()
+        repeat until #support.bytes(arg[1]) > 0 or os.time() - started > 60
+        print "done"
+      end)
+      print "not reached"
+    ]])
+    local pipe = assert(io.popen(("echo $$; export LUA_PATH='%s/tests/lua/?.lua;;'; exec %s %s/long.lua %s/said 2> %s/said")
+      :format(dgamlua.root, shell.program(), folder, folder, folder)))
+    local pid = pipe:read "l"
+    assert.equal("ready", pipe:read "l")
+    io.popen("kill -INT " .. pid):close()
+    assert.equal("done\n", pipe:read "a")
+    assert.same({ nil, "exit", 130 }, { pipe:close() })
+    assert.equal("\nfinishing what must not be left half done; Ctrl-C again ends at once\n\ninterrupted\n",
+      support.bytes(folder .. "/said"))
+  end)
+
   it("goes on after SIGHUP under nohup", function()
     local _, how, code = run("HUP", "trap '' HUP;")
     assert.same({ "exit", 143 }, { how, code })
