@@ -259,21 +259,10 @@ static void window_attend(const forward_job *j, const window_buffers *w, size_t 
   const dgam_block *b = &j->b;
   size_t n = b->w.n, c = b->d.c, row = k * n;
   const char *q = w->qkv + (row * 3 * c + head * b->hd) * b->es;
-  dgam_attention_job a = {.n = n,
-                          .hd = b->hd,
-                          .np = b->w.np,
-                          .ld = 3 * c,
-                          .ldo = c,
-                          .bf = b->bf,
-                          .scale = 1.f / __builtin_sqrtf((float)b->hd),
-                          .q = q,
-                          .k = q + c * b->es,
-                          .v = q + 2 * c * b->es,
-                          .bias = j->bias + head * n * b->w.np,
-                          .region = index_of(j, w, k)[n] ? w->region + k * b->w.np : NULL,
-                          .out = w->o + (row * c + head * b->hd) * b->es,
-                          .lse = j->s.lse ? j->s.lse + ((first + k) * b->d.heads + head) * n : NULL,
-                          .scratch = (float *)(j->heads + (size_t)ith * j->head_bytes)};
+  dgam_attention_job a = dgam_block_attention(b, q, j->bias, index_of(j, w, k)[n] ? w->region + k * b->w.np : NULL, head);
+  a.out = w->o + (row * c + head * b->hd) * b->es;
+  a.lse = j->s.lse ? j->s.lse + ((first + k) * b->d.heads + head) * n : NULL;
+  a.scratch = (float *)(j->heads + (size_t)ith * j->head_bytes);
   b->k->attention(&a);
 }
 

@@ -300,25 +300,14 @@ static dgam_status round_heads(void *ctx, size_t begin, size_t end, int ith, int
     for (size_t i = lane; i < j->in_round; i += j->lanes) {
       const char *q = qkv_of(j, i) + off;
       char *dq = j->dqkv + i * n * 3 * c * b->es + off;
-      dgam_attention_job a = {.n = n,
-                              .hd = b->hd,
-                              .np = b->w.np,
-                              .ld = 3 * c,
-                              .ldo = c,
-                              .bf = b->bf,
-                              .scale = 1.f / __builtin_sqrtf((float)b->hd),
-                              .q = q,
-                              .k = q + c * b->es,
-                              .v = q + 2 * c * b->es,
-                              .bias = j->bias + head * n * b->w.np,
-                              .region = index_of(j, i)[n] ? j->region + i * b->w.np : NULL,
-                              .lse = j->s.lse + ((j->first + i) * heads + head) * n,
-                              .dout = j->go + i * n * c * b->es + off,
-                              .dq = dq,
-                              .dk = dq + c * b->es,
-                              .dv = dq + 2 * c * b->es,
-                              .dbias = j->g ? j->dbias + (lane * heads + head) * n * b->w.np : NULL,
-                              .scratch = (float *)(j->heads + (size_t)ith * j->head_bytes)};
+      dgam_attention_job a = dgam_block_attention(b, q, j->bias, index_of(j, i)[n] ? j->region + i * b->w.np : NULL, head);
+      a.lse = j->s.lse + ((j->first + i) * heads + head) * n;
+      a.dout = j->go + i * n * c * b->es + off;
+      a.dq = dq;
+      a.dk = dq + c * b->es;
+      a.dv = dq + 2 * c * b->es;
+      a.dbias = dbias;
+      a.scratch = (float *)(j->heads + (size_t)ith * j->head_bytes);
       b->k->attention_grad(&a);
     }
   }

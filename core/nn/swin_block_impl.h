@@ -54,6 +54,25 @@ typedef struct dgam_block_weights {
   const void *qkv, *proj, *fc1, *fc2;
 } dgam_block_weights;
 
+/* Attention of one head in one window: what forward and backward share.
+ * q: the head's queries, whose row the keys and values lie in too; bias: of all heads; region: of the window, NULL: all one */
+static inline dgam_attention_job dgam_block_attention(const dgam_block *b, const char *q, const float *bias, const int32_t *region,
+                                                      size_t head) {
+  size_t n = b->w.n, c = b->d.c;
+  return (dgam_attention_job){.n = n,
+                              .hd = b->hd,
+                              .np = b->w.np,
+                              .ld = 3 * c,
+                              .ldo = c,
+                              .bf = b->bf,
+                              .scale = 1.f / __builtin_sqrtf((float)b->hd),
+                              .q = q,
+                              .k = q + c * b->es,
+                              .v = q + 2 * c * b->es,
+                              .bias = bias + head * n * b->w.np,
+                              .region = region};
+}
+
 dgam_status dgam_block_init(const dgam_swin_block_desc *d, dgam_block *b);
 void dgam_block_saved_layout(const dgam_block *b, dgam_cut *cut, dgam_block_saved *s);
 

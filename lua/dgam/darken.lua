@@ -195,7 +195,6 @@ local function film(input, output, o, preset, name)
     local mean = frame:float():mean({ 2, 3 }):totable()
     luma = luma + (0.299 * mean[1] + 0.587 * mean[2] + 0.114 * mean[3]) / count
     e:write(frame)
-    if dgamlua and dgamlua.interrupted() then error("interrupted", 0) end
   end
   how.camera, how.light, how.scale, how.seed, how.source = o.camera or "brio", o.light or "ELL", o.scale, o.seed or 0, name
   how.frames, how.width, how.height, how.fps, how.luma, how.asked = count, width, height, fps, luma, asked(o)
@@ -269,7 +268,6 @@ function darken.tree(input, output, options, note)
       if ok then
         result.done, result.luma, result.lux = result.done + 1, result.luma + how.luma, result.lux + how.lux
       else
-        if tostring(how):find("interrupted", 1, true) then error(how, 0) end
         result.failed[#result.failed + 1] = tostring(how)
         if not note then io.stderr:write("skipped: ", tostring(how), "\n") end
       end

@@ -91,10 +91,6 @@ end
 
 local function new(a, b) return setmetatable({ heads = { a, b }, rows = {}, by = {} }, Levels) end
 
-local function check_interrupt()
-  if dgamlua.interrupted() then error("interrupted", 0) end
-end
-
 --- The built-in dataset by light and camera; "all" pools the cameras.
 -- @param dataset_options as dgam.synthetic.plan
 -- @param options most = clips to film at most, evenly spread (default 240)
@@ -109,7 +105,6 @@ function levels.dataset(dataset_options, options)
   local measured = {}
   for i = 1, #items, step do
     measured[#measured + 1] = { items[i], levels.clip(synthetic.clip(items[i], plan)) }
-    check_interrupt()
   end
   for _, light in ipairs { "LL", "ELL", "bright" } do
     for _, model in ipairs(camera.models) do
@@ -140,7 +135,6 @@ function levels.sweep(options)
           actor = (i - 1) % #scene.cast.actors + 1, location = (i - 1) % #scene.cast.locations + 1,
           outfit = (5 * i - 1) % #scene.cast.outfits + 1, clip = i, width = o.width or 64, height = o.height or 64,
           frames = o.frames or 4, model = o.model, stages = o.stages, jitter = o.jitter or 1 }, model.name, lux)
-        check_interrupt()
       end
     end
   end

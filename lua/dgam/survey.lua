@@ -174,10 +174,7 @@ function survey.measure(dataset, options)
   local function send()
     sent = sent + 1
     local ok, info = pcall(video.info, items[sent].path, o.limits)
-    if not ok then
-      if tostring(info) == "interrupted" then error(info, 0) end
-      return unreadable(tostring(info))
-    end
+    if not ok then return unreadable(tostring(info)) end
     local count, interval, step, lag = plan(info.frames, o.frames, o.lag)
     pool:submit(items[sent].path, video.sampling { rule = "test", clip_len = count, interval = interval, crop = "none",
       width = info.width, height = info.height })

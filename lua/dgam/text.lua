@@ -1,4 +1,4 @@
---- dgam.text: text of unknown origin (file and class names, labels), made fit to be shown.
+--- dgam.text: text of unknown origin (file and class names, labels) and large numbers, made fit to be shown.
 local text = {}
 
 --- UTF-8 in one line: bytes that are not UTF-8 become U+FFFD, control characters spaces.
@@ -14,6 +14,12 @@ function text.clean(value)
     at = bad + 1
   end
   return (table.concat(parts):gsub("%c", " "))
+end
+
+--- A whole number with its thousands set apart: 281,332.
+function text.thousands(n)
+  local digits = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (digits:gsub("^,", ""))
 end
 
 return text

@@ -418,7 +418,6 @@ function train.gate(model, known, val, cfg)
     local score = v.top1 - 1e-3 * torch.nll_loss(scores, val.labels):item() -- ties go to the lower loss
     history[epoch] = { epoch = epoch, loss = total / n, val_top1 = v.top1 }
     if score > best.score then best = { score = score, state = clone_state(gate:state_dict()) } end
-    if dgamlua.interrupted() then error("interrupted", 0) end
   end
   gate:load_state_dict(best.state)
   return history

@@ -19,7 +19,6 @@ local function fresh(arguments, environment)
   local pipe = assert(io.popen(("%s %s bench --here %s"):format(environment or "", shell.program(), arguments), "r"))
   local said = pipe:read "a"
   local ok = pipe:close()
-  if dgamlua.interrupted() then error("interrupted", 0) end
   return ok and json.decode(said) or nil
 end
 

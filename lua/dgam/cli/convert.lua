@@ -1,13 +1,9 @@
 --- dgamlua convert IN OUT: a checkpoint in another format.
 local argparse = require "argparse"
 local checkpoint = require "dgam.checkpoint"
+local thousands = require "dgam.text".thousands
 
 local M = {}
-
-local function thousands(n)
-  local text = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
-  return (text:gsub("^,", ""))
-end
 
 --- The command.
 function M.run(args)

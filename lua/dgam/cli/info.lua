@@ -3,16 +3,12 @@
 local argparse = require "argparse"
 local lfs = require "lfs"
 local sorted_keys = require "dgam.keys"
+local thousands = require "dgam.text".thousands
 
 local M = {}
 
 local SIZES = { uint8 = 1, int8 = 1, bool = 1, int16 = 2, float16 = 2, bfloat16 = 2, int32 = 4, float32 = 4, int64 = 8,
   float64 = 8 }
-
-local function thousands(n)
-  local text = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
-  return (text:gsub("^,", ""))
-end
 
 local function bytes(n)
   if n < 1024 then return ("%d bytes"):format(n) end

@@ -20,16 +20,9 @@ local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 local function capture(command)
   local start = os.time()
   local pipe = assert(io.popen("{ " .. command .. "; } 2>&1", "r"))
-  local chunks = {}
-  while true do
-    if dgamlua.interrupted() then break end
-    local chunk = pipe:read(65536)
-    if not chunk then break end
-    chunks[#chunks + 1] = chunk
-  end
+  local output = pipe:read "a"
   local _, how, code = pipe:close()
-  if dgamlua.interrupted() then error("interrupted", 0) end
-  return table.concat(chunks), how == "signal" and 128 + code or code or 0, os.time() - start
+  return output, how == "signal" and 128 + code or code or 0, os.time() - start
 end
 
 --- The same for a test program, which gets a limited time. A second result of 124 or 137 means that it ran out.
