@@ -3,17 +3,25 @@
 
 #include <string.h>
 
+static void answer_interrupt(lua_State *L) {
+  if (dgam_interrupted()) lua_sethook(L, NULL, 0, 0);
+}
+
+int dgl_raise(lua_State *L, const char *before, const char *text) {
+  answer_interrupt(L);
+  return luaL_error(L, "%s%s", before, text);
+}
+
+static const char *words(dgam_status s) { return *dgam_error() ? dgam_error() : dgam_status_name(s); }
+
 void dgl_check(lua_State *L, dgam_status s) {
-  if (s == DGAM_OK) return;
-  const char *text = dgam_error();
-  if (*text) luaL_error(L, "%s", text);
-  luaL_error(L, "%s", dgam_status_name(s));
+  if (s != DGAM_OK) dgl_raise(L, "", words(s));
 }
 
 void dgl_check_file(lua_State *L, dgam_status s) {
   if (s == DGAM_OK) return;
-  const char *text = dgam_error();
-  lua_pushstring(L, *text ? text : dgam_status_name(s));
+  answer_interrupt(L);
+  lua_pushstring(L, words(s));
   lua_error(L);
 }
 

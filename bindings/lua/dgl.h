@@ -50,6 +50,10 @@ typedef struct dgl_tensor_api {
 /* The same with the number of times that the process was stopped and went on. */
 #define DGL_RESUMES "dgam.resumes"
 
+/* Raises before .. text, with the position in the script. An interrupt under way is answered by this error: the hook that would
+ * raise it once more, in the first function that cleans up after it, is taken off. */
+int dgl_raise(lua_State *L, const char *before, const char *text);
+
 /* Raises the core's message as a Lua error unless s is DGAM_OK. */
 void dgl_check(lua_State *L, dgam_status s);
 

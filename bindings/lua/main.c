@@ -15,11 +15,14 @@
  * scheduler's time limit) and SIGHUP (the terminal was closed) do the same, so that files that are being written are taken away
  * then too; whichever came, the exit status is 128 + its number.
  */
+#define _GNU_SOURCE /* RTLD_NEXT */
+#include <dlfcn.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
 #include <lualib.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +38,7 @@ static int keep_sighup; /* ignored from the start, and so it stays */
 static volatile sig_atomic_t interrupted; /* the signal that came, 0: none; cleared by catch_interrupt */
 static volatile sig_atomic_t held;        /* how many calls of hold() run */
 static volatile sig_atomic_t waiting;     /* the signal that came while one did, or before it */
+static volatile sig_atomic_t told;        /* that it waits was said */
 static volatile sig_atomic_t resumes;     /* how often the process was stopped and went on */
 static lua_State *volatile running;       /* the coroutine that runs now */
 static volatile time_t first_signal;
@@ -47,14 +51,14 @@ static void raise_interrupt(lua_State *L, lua_Debug *ar) {
 
 static void on_interrupt(int sig) {
   time_t now = time(NULL);
-  if ((interrupted || waiting) && now - first_signal > 3) {
+  if ((interrupted || waiting) && (told || now - first_signal > 3)) {
     signal(sig, SIG_DFL);
     raise(sig);
   }
   if (!interrupted && !waiting) first_signal = now;
   if (held) {
+    if (!waiting) alarm(2);
     waiting = sig;
-    alarm(2);
     return;
   }
   interrupted = sig;
@@ -65,7 +69,9 @@ static void on_interrupt(int sig) {
 static void on_alarm(int sig) {
   static const char words[] = "\nfinishing what must not be left half done; Ctrl-C again ends at once\n";
   (void)sig;
-  if (waiting && write(STDERR_FILENO, words, sizeof words - 1) < 0) return;
+  if (!waiting) return;
+  told = 1;
+  if (write(STDERR_FILENO, words, sizeof words - 1) < 0) return;
 }
 
 static void on_sigcont(int sig) {
@@ -73,14 +79,32 @@ static void on_sigcont(int sig) {
   resumes++;
 }
 
+/* oneDNN's float32 products use the stack pointer as one more register, and what a signal puts below it would then lie in the
+ * middle of the heap. So no thread but the first takes any of our signals, whichever library makes it (this function stands in
+ * for the C library's in all of them), and the first one's handlers run on a stack of their own. */
+__attribute__((visibility("default"))) int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg) {
+  static int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+  if (!create) *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+  static const int ours[] = {SIGINT, SIGTERM, SIGHUP, SIGCONT, SIGALRM};
+  sigset_t block, before;
+  sigemptyset(&block);
+  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) sigaddset(&block, ours[i]);
+  pthread_sigmask(SIG_BLOCK, &block, &before);
+  int failed = create(thread, attr, f, arg);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failed;
+}
+
 static void catch_signals(void) {
-  struct sigaction sa = {0};
+  static char room[1 << 16];
+  sigaltstack(&(stack_t){.ss_sp = room, .ss_size = sizeof room}, NULL);
+  struct sigaction sa = {.sa_flags = SA_ONSTACK};
   sa.sa_handler = on_interrupt; /* no SA_RESTART: a read from the terminal ends with EINTR */
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
   if (!keep_sighup) sigaction(SIGHUP, &sa, NULL);
   sa.sa_handler = on_sigcont;
-  sa.sa_flags = SA_RESTART;
+  sa.sa_flags |= SA_RESTART;
   sigaction(SIGCONT, &sa, NULL);
   sa.sa_handler = on_alarm;
   sigaction(SIGALRM, &sa, NULL);
@@ -113,8 +137,11 @@ static int lua_clear_interrupt(lua_State *L) {
 static int lua_begin_hold(lua_State *L) {
   (void)L;
   held++;
-  if (interrupted) waiting = interrupted;
-  interrupted = 0;
+  if (interrupted) {
+    waiting = interrupted;
+    interrupted = 0;
+    alarm(2);
+  }
   return 0;
 }
 
@@ -122,7 +149,7 @@ static int lua_end_hold(lua_State *L) {
   if (--held || !waiting) return 0;
   alarm(0);
   interrupted = waiting;
-  waiting = 0;
+  waiting = told = 0;
   lua_sethook(L, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   return 0;
 }
@@ -161,11 +188,23 @@ static const char prelude[] =
     "  local co = create_(f)\n"
     "  return function(...) return unwrap(coroutine.resume(co, ...)) end\n"
     "end\n"
-    "local holding = setmetatable({}, { __close = end_hold })\n"
+    "local running, yield_ = coroutine.running, coroutine.yield\n"
+    "local holds = setmetatable({}, { __mode = 'k' })\n" /* coroutine -> how many calls of hold run in it */
+    "local holding = setmetatable({}, { __close = function()\n"
+    "  local co = running()\n"
+    "  holds[co] = holds[co] - 1\n"
+    "  end_hold()\n"
+    "end })\n"
     "local function hold(f, ...)\n"
+    "  local co = running()\n"
+    "  holds[co] = (holds[co] or 0) + 1\n"
     "  begin_hold()\n"
     "  local _ <close> = holding\n"
     "  return f(...)\n"
+    "end\n"
+    "function coroutine.yield(...)\n"
+    "  if (holds[running()] or 0) > 0 then error_('what dgamlua.hold runs cannot yield', 2) end\n"
+    "  return yield_(...)\n"
     "end\n"
     "return hold, function(f, ...)\n" /* catch_interrupt */
     "  local function answered(ok, ...)\n"

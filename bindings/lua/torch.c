@@ -54,7 +54,7 @@ static handle *new_handle(lua_State *L) {
 
 /* Pushes a tensor that the caller owns; ownership passes. NULL is the shim's failure. */
 static void push_tensor(lua_State *L, dgt_tensor *t) {
-  if (!t) luaL_error(L, "%s", dgt_error());
+  if (!t) dgl_raise(L, "", dgt_error());
   lua_checkstack(L, 8);
   handle *h = new_handle(L); /* out of Lua memory here would leak t once; the process is ending then */
   h->t = t;
@@ -214,7 +214,7 @@ static int call(lua_State *L, dgt_op *op, int first) {
     lua_gc(L, LUA_GCCOLLECT);
     n = dgt_call(op, args, nargs, named, nnamed, results);
   }
-  if (n < 0) return luaL_error(L, "%s", dgt_error());
+  if (n < 0) return dgl_raise(L, "", dgt_error());
   for (int i = 0; i < n; i++) {
     push_value(L, &results[i]);
     dgt_value_free(&results[i]);
@@ -222,7 +222,7 @@ static int call(lua_State *L, dgt_op *op, int first) {
   if (requires_grad) {
     dgt_tensor *t = n < 1 ? NULL : test_tensor(L, -n);
     if (!t) return luaL_error(L, "requires_grad is true, but the operator gives no tensor to set it on");
-    if (dgt_set_requires_grad(t, 1) < 0) return luaL_error(L, "%s", dgt_error());
+    if (dgt_set_requires_grad(t, 1) < 0) return dgl_raise(L, "", dgt_error());
   }
   collect_if_due(L);
   return n;
@@ -271,7 +271,7 @@ static int unary_call(lua_State *L) { /* Lua passes the operand twice */
 
 /* What the shim said about a tensor; below 0 is its failure. */
 static int64_t told(lua_State *L, int64_t value) {
-  if (value < 0) luaL_error(L, "%s", dgt_error());
+  if (value < 0) dgl_raise(L, "", dgt_error());
   return value;
 }
 
@@ -423,12 +423,12 @@ static int tensor_newindex(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
     const char *key = lua_tostring(L, 2);
     if (strcmp(key, "grad") == 0) {
-      if (dgt_set_grad(t, lua_isnil(L, 3) ? NULL : check_tensor(L, 3)) < 0) return luaL_error(L, "%s", dgt_error());
+      if (dgt_set_grad(t, lua_isnil(L, 3) ? NULL : check_tensor(L, 3)) < 0) return dgl_raise(L, "", dgt_error());
       return 0;
     }
     if (strcmp(key, "requires_grad") == 0) {
       luaL_checktype(L, 3, LUA_TBOOLEAN);
-      if (dgt_set_requires_grad(t, lua_toboolean(L, 3)) < 0) return luaL_error(L, "%s", dgt_error());
+      if (dgt_set_requires_grad(t, lua_toboolean(L, 3)) < 0) return dgl_raise(L, "", dgt_error());
       return 0;
     }
     return luaL_error(L, "a tensor has no field '%s' that can be set; 'grad' and 'requires_grad' can", key);
@@ -484,14 +484,14 @@ static int tensor_id(lua_State *L) { return lua_pushlightuserdata(L, (void *)(si
 
 static int tensor_item(lua_State *L) {
   dgt_value v;
-  if (dgt_item(check_tensor(L, 1), &v) < 0) return luaL_error(L, "%s", dgt_error());
+  if (dgt_item(check_tensor(L, 1), &v) < 0) return dgl_raise(L, "", dgt_error());
   push_value(L, &v);
   return 1;
 }
 
 static int tensor_requires_grad_(lua_State *L) {
   int on = lua_isnoneornil(L, 2) ? 1 : lua_toboolean(L, 2);
-  if (dgt_set_requires_grad(check_tensor(L, 1), on) < 0) return luaL_error(L, "%s", dgt_error());
+  if (dgt_set_requires_grad(check_tensor(L, 1), on) < 0) return dgl_raise(L, "", dgt_error());
   lua_settop(L, 1);
   return 1;
 }
@@ -505,7 +505,7 @@ static int tensor_backward(lua_State *L) {
   dgl_checkfields(L, opts, known);
   int create = dgl_optfield_boolean(L, opts, "create_graph", 0);
   int retain = dgl_optfield_boolean(L, opts, "retain_graph", create);
-  if (dgt_backward(t, g, retain, create) < 0) return luaL_error(L, "backward: %s", dgt_error());
+  if (dgt_backward(t, g, retain, create) < 0) return dgl_raise(L, "backward: ", dgt_error());
   collect_if_due(L);
   return 0;
 }
@@ -531,7 +531,7 @@ static int lua_grad(lua_State *L) {
   int create = dgl_optfield_boolean(L, 4, "create_graph", 0), retain = dgl_optfield_boolean(L, 4, "retain_graph", create);
   int unused = dgl_optfield_boolean(L, 4, "allow_unused", 0);
   if (dgt_autograd_grad(lists[0], (int)n[0], lists[1], (int)n[1], n[2] ? lists[2] : NULL, retain, create, unused, grads) < 0)
-    return luaL_error(L, "grad: %s", dgt_error());
+    return dgl_raise(L, "grad: ", dgt_error());
   lua_createtable(L, (int)n[1], 0);
   for (size_t k = 0; k < n[1]; k++) {
     if (grads[k]) push_tensor(L, grads[k]);
@@ -736,12 +736,12 @@ static int lua_with_grad_mode(lua_State *L) {
   return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
 }
 static int lua_manual_seed(lua_State *L) {
-  if (dgt_manual_seed((uint64_t)luaL_checkinteger(L, 1)) < 0) return luaL_error(L, "%s", dgt_error());
+  if (dgt_manual_seed((uint64_t)luaL_checkinteger(L, 1)) < 0) return dgl_raise(L, "", dgt_error());
   return 0;
 }
 static int lua_rng_state(lua_State *L) { return push_tensor(L, dgt_rng_state()), 1; }
 static int lua_set_rng_state(lua_State *L) {
-  if (dgt_set_rng_state(check_tensor(L, 1)) < 0) return luaL_error(L, "set_rng_state: %s", dgt_error());
+  if (dgt_set_rng_state(check_tensor(L, 1)) < 0) return dgl_raise(L, "set_rng_state: ", dgt_error());
   return 0;
 }
 static int lua_threads(lua_State *L) {

@@ -88,6 +88,13 @@ const IndexEntry index_arguments[] = {
     {"multilabel_margin_loss", "target", From1::index},
     {"max_unpool2d", "indices", From1::index_tensor},
     {"max_unpool3d", "indices", From1::index_tensor},
+    {"max_pool2d_with_indices_backward", "indices", From1::index_tensor},
+    {"max_pool3d_with_indices_backward", "indices", From1::index_tensor},
+    {"adaptive_max_pool2d_backward", "indices", From1::index_tensor},
+    {"adaptive_max_pool3d_backward", "indices", From1::index_tensor},
+    {"fractional_max_pool2d_backward", "indices", From1::index_tensor},
+    {"fractional_max_pool3d_backward", "indices", From1::index_tensor},
+    {"searchsorted", "sorter", From1::index_tensor},
     {"pooled_heads", "head", From1::index_tensor},
     {"pooled_heads_composite", "head", From1::index_tensor},
 };

@@ -79,24 +79,34 @@ struct Install {
   }
 } install;
 
-// libtorch's words for a position or dimension that is none: its numbers count from 0, those of a script from 1.
+// Positions and dimensions in libtorch's usual errors: its numbers count from 0, those of a script from 1.
 void count_from_one(std::string &what) {
   static const struct {
     const char *words, *before[2]; // what stands before the numbers
+    bool back;                     // a negative number counts from the end and stays
   } errors[] = {
-      {"Dimension out of range (expected", {", ", "but got "}},
-      {" out of range for tensor of size ", {"index ", "at dimension "}},
-      {" is out of bounds for dimension ", {"index ", "for dimension "}},
-      {" is out of bounds.", {"Target ", nullptr}},
+      {"Dimension out of range (expected", {", ", "but got "}, true},
+      {" out of range for tensor of size ", {"index ", "at dimension "}, true},
+      {" is out of bounds for dimension ", {"index ", "for dimension "}, false},
+      {" is out of bounds.", {"Target ", nullptr}, false},
+      {"at non-singleton dimension ", {"at non-singleton dimension ", nullptr}, false},
+      {"must match except in dimension ", {"except in dimension ", "for tensor number "}, false},
+      {"stack expects each tensor to be equal size", {"at entry ", "at entry "}, false},
+      {" appears multiple times in the list of dims", {"dim ", nullptr}, false},
+      {" exceeds dimension size ", {"start (", nullptr}, false},
+      {"tried to access index ", {"tried to access index ", nullptr}, true},
+      {"invalid max index: ", {"max index: ", nullptr}, false},
   };
   for (const auto &e : errors) {
     if (what.find(e.words) == std::string::npos) continue;
+    size_t at = 0;
     for (const char *before : e.before) {
-      size_t at = before ? what.find(before) : std::string::npos;
-      if (at == std::string::npos) continue;
-      at += strlen(before);
-      size_t digits = std::min(what.find_first_not_of("0123456789", at), what.size()) - at; // none: a negative one, from the end
-      if (digits > 0 && digits < 19) what.replace(at, digits, std::to_string(std::stoll(what.substr(at, digits)) + 1));
+      size_t found = before ? what.find(before, at) : std::string::npos;
+      if (found == std::string::npos) return;
+      at = found + strlen(before);
+      size_t sign = !e.back && what[at] == '-';
+      size_t end = std::min(what.find_first_not_of("0123456789", at + sign), what.size());
+      if (end > at + sign && end < at + 19) what.replace(at, end - at, std::to_string(std::stoll(what.substr(at, end - at)) + 1));
     }
     return;
   }

@@ -162,15 +162,14 @@ static const H5FD_class_t sink_class = {
 };
 
 herr_t dgam_h5_sink_use(hid_t access, dgam_h5_sink *sink) {
-  hid_t driver = H5FDregister(&sink_class);
-  if (driver < 0) return -1;
-  herr_t e = H5Pset_driver(access, driver, &sink);
-  H5FDunregister(driver); /* the list keeps it, and then the file */
-  return e;
+  sink->driver = H5FDregister(&sink_class);
+  return sink->driver < 0 ? -1 : H5Pset_driver(access, sink->driver, &sink);
 }
 
 void dgam_h5_sink_free(dgam_h5_sink *sink) {
   for (size_t i = 0; i < sink->count; i++) free(sink->extents[i].bytes);
   free(sink->extents);
+  if (sink->driver > 0) H5FDunregister(sink->driver);
+  sink->driver = 0;
   sink->extents = NULL, sink->count = sink->cap = 0;
 }

@@ -22,6 +22,7 @@ typedef struct dgam_h5_sink {
   int reason;              /* errno of the first write that failed; 0: none */
   dgam_h5_extent *extents; /* what was written since, later ones over earlier ones */
   size_t count, cap;
+  hid_t driver;            /* registered until the sink is freed: H5FD_close lets go of it before it has the file closed */
 } dgam_h5_sink;
 
 /* Makes `access` open files through the sink; whatever name HDF5 is given, it works on sink->fd. The sink must stay

@@ -98,8 +98,15 @@ check.positive = { "a finite number above 0", function(v) return type(v) == "num
 check.boolean = { "true or false", function(v) return type(v) == "boolean" end }
 check.text = { "text", function(v) return type(v) == "string" end }
 
+--- The value, or what stands for it where none was given: nil only, so that false is looked at as well.
+function check.default(v, default)
+  if v == nil then return default end
+  return v
+end
+
 --- A value as the errors show it: a short list of plain values in full.
 function check.show(v)
+  if type(v) == "string" and tonumber(v) then return ("'%s'"):format(v) end -- text that looks like a number
   if type(v) ~= "table" then return tostring(v) end
   local parts = {}
   for i, x in ipairs(v) do

@@ -27,7 +27,7 @@ local function given(method, options, known) return check.names("enhance." .. me
 -- @param options truncate = true cuts off the fraction, as DarkLight's second path does with gamma 1.8; else rounded
 function enhance.gamma(clip, gamma, options)
   options = given("gamma", options, { "truncate" })
-  gamma = check.option("enhance.gamma", "gamma", gamma or 2.2, check.positive)
+  gamma = check.option("enhance.gamma", "gamma", check.default(gamma, 2.2), check.positive)
   if clip.dtype ~= "uint8" then error(("enhance.gamma: clip has type %s, expected uint8"):format(clip.dtype), 2) end
   local values = {}
   for v = 0, 255 do
@@ -106,7 +106,7 @@ enhance.ZeroDCE = nn.class "ZeroDCE"
 
 function enhance.ZeroDCE:init(options)
   options = given("ZeroDCE", options, { "iterations", "width" })
-  local width, iterations = options.width or 32, options.iterations or 8
+  local width, iterations = options.width or 32, check.default(options.iterations, 8)
   check.option("ZeroDCE", "iterations", iterations, check.whole(1, 64))
   local outputs = 3 * iterations
   for i = 1, 4 do self:add("e_conv" .. i, Conv2d(i == 1 and 3 or width, width)) end

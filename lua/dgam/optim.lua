@@ -12,8 +12,8 @@ local suggest = require "dgam.suggest"
 
 local optim = {}
 
-local function number(where, name, value, low, high)
-  return check.option(where, name, value, check.number(low, high))
+local function number(where, options, name, default, low, high)
+  return check.option(where, name, check.default(options[name], default), check.number(low, high))
 end
 
 -- Rules are tables of patterns, with lr and decay, two factors, and optional.
@@ -144,12 +144,12 @@ end
 -- @param options lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, rules
 function optim.AdamW(model, options)
   options = check.names("AdamW", options or {}, { "lr", "betas", "eps", "weight_decay", "rules" })
-  options.lr = number("AdamW", "lr", options.lr or 1e-3, 0, math.huge)
-  local betas = options.betas or { 0.9, 0.999 }
-  if type(betas) ~= "table" then error(("AdamW: betas are %s, expected two numbers"):format(tostring(betas)), 2) end
+  options.lr = number("AdamW", options, "lr", 1e-3, 0, math.huge)
+  local betas = check.default(options.betas, { 0.9, 0.999 })
+  check.option("AdamW", "betas", betas, { "two numbers", function(v) return type(v) == "table" end })
   for i = 1, 2 do check.option("AdamW", ("betas[%d]"):format(i), betas[i], check.below(0, 1)) end
-  local eps = number("AdamW", "eps", options.eps or 1e-8, 0, 1)
-  local decay = number("AdamW", "weight_decay", options.weight_decay or 0.01, 0, math.huge)
+  local eps = number("AdamW", options, "eps", 1e-8, 0, 1)
+  local decay = number("AdamW", options, "weight_decay", 0.01, 0, math.huge)
   local opt = new("AdamW", model, options, { "m", "v" })
   local adamw_ = torch.ops.dgam.adamw_
 
@@ -174,9 +174,9 @@ end
 -- @param options lr = 1e-2, momentum = 0, weight_decay = 0, nesterov = false, rules
 function optim.SGD(model, options)
   options = check.names("SGD", options or {}, { "lr", "momentum", "weight_decay", "nesterov", "rules" })
-  options.lr = number("SGD", "lr", options.lr or 1e-2, 0, math.huge)
-  local momentum = number("SGD", "momentum", options.momentum or 0, 0, 1)
-  local decay = number("SGD", "weight_decay", options.weight_decay or 0, 0, math.huge)
+  options.lr = number("SGD", options, "lr", 1e-2, 0, math.huge)
+  local momentum = number("SGD", options, "momentum", 0, 0, 1)
+  local decay = number("SGD", options, "weight_decay", 0, 0, math.huge)
   if options.nesterov and momentum == 0 then error("SGD: nesterov is true and momentum 0, expected a momentum above 0", 2) end
   local opt = new("SGD", model, options, { "velocity" })
 
@@ -204,8 +204,8 @@ end
 -- @return function(step) -> factor; step counts from 0
 function optim.warmup_cosine(options)
   check.names("warmup_cosine", options, { "epochs", "steps_per_epoch", "warmup_epochs", "ratio" })
-  local epochs = number("warmup_cosine", "epochs", options.epochs, 1e-9, math.huge)
-  local per_epoch = number("warmup_cosine", "steps_per_epoch", options.steps_per_epoch, 1, math.huge)
+  local epochs = number("warmup_cosine", options, "epochs", nil, 1e-9, math.huge)
+  local per_epoch = number("warmup_cosine", options, "steps_per_epoch", nil, 1, math.huge)
   local warmup = (options.warmup_epochs or 2.5) * per_epoch
   local ratio = options.ratio or 0.1
   return function(step)

@@ -270,7 +270,7 @@ function train.fit(model, dataset, cfg)
       model:load_state_dict(take_prefix(state, "model/"))
       opt:load_state_dict(take_prefix(state, "optimizer/"))
       torch.set_rng_state(state.rng)
-      history, best, complete_epochs, within = meta.history, meta.best, meta.epoch, meta.within
+      history, best, complete_epochs, within = meta.history, meta.best, meta.epoch, meta.within or nothing()
       best.state = take_prefix(state, "best/")
       if not next(best.state) then best.state = nil end
     end
@@ -287,24 +287,30 @@ function train.fit(model, dataset, cfg)
     checkpoint.save(cfg.checkpoint, state, { terms = now, epoch = complete_epochs, within = within, history = history,
       best = { top1 = best.top1, loss = best.loss, epoch = best.epoch } })
   end
-  -- What changes any of it is held (dgamlua.hold), so that on Ctrl-C it can be saved as it is.
+  -- What changes any of it is held (dgamlua.hold), so that on Ctrl-C it can be saved as it is, unless a step failed half way.
+  local sound = true
   local guard <close> = setmetatable({}, { __close = function() -- luacheck: ignore
-    if dgamlua.interrupted() and within.batches > 0 then dgamlua.hold(save) end
+    if not (dgamlua.interrupted() and sound and within.batches > 0) then return end
+    dgamlua.hold(function()
+      local ok, why = pcall(save)
+      if not ok then io.stderr:write("\ndgamlua: what was trained since the last checkpoint is lost: ", tostring(why), "\n") end
+    end)
   end })
   local function step(epoch, batch, share)
+    sound = false
     local expert = draw_experts(cfg, epoch, batch.index, #model.gammas)
     local clip = share > 0 and train.dim(batch.clip, share) or batch.clip
     local logits = model(clip, { expert = expert })
     local loss = torch.cross_entropy(logits, batch.target or batch.label)
+    local n, value = batch.label:size(1), loss:item()
+    if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, batch.number), 0) end
     opt:zero_grad()
     loss:backward()
     opt:step(schedule((epoch - 1) * steps + batch.number - 1))
-    local n = batch.label:size(1)
-    local value = loss:item()
-    if value ~= value then error(("the loss is NaN at epoch %d, step %d"):format(epoch, batch.number), 0) end
     within.batches, within.seen = batch.number, within.seen + n
     within.loss = within.loss + value * n
     within.right = within.right + logits:detach():argmax(2):eq(batch.label):sum():item()
+    sound = true
     if progress.now() - saved > cfg.checkpoint_seconds then save() end
   end
 

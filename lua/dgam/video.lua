@@ -15,7 +15,7 @@ local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local sorted_keys = require "dgam.keys"
 
-local video = {}
+local video = { max_threads = native.max_threads } -- decoding threads that a pool takes
 
 --- Folder that keeps what was found out about each video (number, order and place of its frames), so that opening it again
 -- does not go through the file. nil: `index` in the cache folder; a path; false: nothing is kept.

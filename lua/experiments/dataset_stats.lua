@@ -51,7 +51,9 @@ end
 
 local file, names = exp.folder .. "/dataset_stats_", {}
 for i, set in ipairs(sets) do names[i] = set.name end
-local all = table.concat(names, "+"):sub(1, 100) .. "_"
+local all = table.concat(names, "+")
+if #all > 100 then all = all:sub(1, 80) .. "-" .. dgam.results.key(all) end
+all = all .. "_"
 local grid, rules, notes = datasheet.table1(sets, config)
 print "Table 1"
 print(Table.text(grid, rules))

@@ -123,8 +123,8 @@ end
 function DGAM:init(options)
   check.names("dgam", options, { "backbone", "gammas", "heads", "gate", "classes", "frames", "domain",
     "temperature", "dropout" })
-  local gammas = check_gammas(options.gammas or { 1.0, 1.5, 2.0, 2.5, 3.0 })
-  local function option(name, default, kind) return check.option("dgam", name, options[name] or default, kind) end
+  local gammas = check_gammas(check.default(options.gammas, { 1.0, 1.5, 2.0, 2.5, 3.0 }))
+  local function option(name, default, kind) return check.option("dgam", name, check.default(options[name], default), kind) end
   local classes = option("classes", nil, check.whole(1))
   self.gammas, self.classes, self.frames = gammas, classes, option("frames", 32, check.whole(1))
   self.temperature = option("temperature", 1e-6, check.positive)
@@ -146,7 +146,7 @@ function DGAM:init(options)
     end
     self:add("gate", gate)
   end
-  self:add("heads", Heads(backbone.channels, classes, heads == "shared" and 1 or #gammas, options.dropout or 0.5))
+  self:add("heads", Heads(backbone.channels, classes, heads == "shared" and 1 or #gammas, check.default(options.dropout, 0.5)))
   self:buffer("gamma", torch.tensor(gammas, { dtype = "float32" }))
 end
 

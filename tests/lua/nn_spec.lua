@@ -234,7 +234,7 @@ describe("optimisers", function()
   it("refuse what makes no sense", function()
     local net = single(1)
     for text, options in pairs {
-      ["betas are 0.9, expected two numbers"] = { betas = 0.9 },
+      ["betas is 0.9, expected two numbers"] = { betas = 0.9 },
       ["betas%[1%] is 1, expected a number from 0 to below 1"] = { betas = { 1, 0.9 } },
       ["betas%[2%] is nil"] = { betas = { 0.9 } },
       ["lr is %-?nan"] = { lr = 0 / 0 },

@@ -112,6 +112,14 @@ describe("operators", function()
       ["index 4 out of range for tensor of size [2, 3] at dimension 2"] = function() return x:select(2, 4) end,
       ["index -3 out of range for tensor of size [2, 3] at dimension 1"] = function() return x:select(1, -3) end,
       ["index 3 is out of bounds for dimension 1 with size 2"] = function() return x:gather(1, torch.tensor { { 3 } }) end,
+      ["index 0 is out of bounds for dimension 1"] = function() return x:gather(1, torch.tensor { { 0 } }) end,
+      ["at non-singleton dimension 2"] = function() return x + torch.zeros(2, 4) end,
+      ["except in dimension 1. Expected size 3 but got size 4 for tensor number 2 in"] = function()
+        return torch.cat({ x, torch.zeros(2, 4) }, 1)
+      end,
+      ["but got [2, 3] at entry 1 and [3] at entry 2"] = function() return torch.stack { x, torch.zeros(3) } end,
+      ["dim 2 appears multiple times"] = function() return x:sum { 2, 2 } end,
+      ["start (2) + length (2) exceeds dimension size (2)"] = function() return x:narrow(1, 2, 2) end,
       ["Target 4 is out of bounds"] = function() return torch.nll_loss(x, torch.tensor { 1, 4 }) end,
     } do assert.matches(words, message(f), 1, true) end
   end)
@@ -125,6 +133,12 @@ describe("operators", function()
     assert.same({ { { { 2, 7 } } } }, values(at))
     assert.same({ 9, 8 }, values(x:flatten():take(at):flatten()))
     assert.same({ { { { 0, 9, 0, 0 }, { 0, 0, 8, 0 } } } }, values(torch.max_unpool2d(y, at, { 2, 4 })))
+    local g = torch.max_pool2d_with_indices_backward(torch.ones(1, 1, 1, 2), x, { 2, 2 }, { 2, 2 }, { 0, 0 }, { 1, 1 }, false, at)
+    assert.same({ { { { 0, 1, 0, 0 }, { 0, 0, 1, 0 } } } }, values(g))
+    local _, top = torch.adaptive_max_pool2d(x, { 1, 1 })
+    assert.same({ { { { 0, 1, 0, 0 }, { 0, 0, 0, 0 } } } }, values(torch.adaptive_max_pool2d_backward(torch.ones(1, 1, 1, 1), x, top)))
+    local mixed = torch.tensor { 3.0, 1.0, 2.0 }
+    assert.same({ 2, 3 }, values(torch.searchsorted(mixed, torch.tensor { 1.5, 2.5 }, { sorter = mixed:argsort() })))
   end)
 
   it("count back from the end where libtorch does, in tensors of indices too", function()

@@ -129,6 +129,51 @@ describe("training", function()
     end
   end)
 
+  it("keeps no step that failed, and says what Ctrl-C could not keep", function()
+    local pid = io.popen("echo $PPID"):read "l"
+    local real, calls = torch.cross_entropy, 0
+    local function counted(at, nan)
+      calls = 0
+      rawset(torch, "cross_entropy", function(...)
+        calls = calls + 1
+        if calls == at then io.popen("kill -INT " .. pid):close() end
+        return calls == at and nan and real(...) * (0 / 0) or real(...)
+      end)
+    end
+    finally(function() rawset(torch, "cross_entropy", real) end)
+    local path = folder .. "/nan.h5"
+    counted(5, true)
+    local cfg = config { checkpoint = path }
+    assert.same({ nil, "interrupted", 130 }, { dgamlua.catch_interrupt(train.fit, new_model(), dataset, cfg) })
+    local state, meta = require "dgam.checkpoint".load(path)
+    assert.same({ 1, 0 }, { meta.epoch, meta.within.batches }) -- as it was at the end of the first epoch
+    for _, t in pairs(state) do assert.is_true(not t:is_floating_point() or t:isfinite():all():item()) end
+
+    counted(2)
+    local stderr = io.stderr
+    io.stderr = assert(io.open(folder .. "/said", "w")) -- luacheck: ignore
+    local caught = { dgamlua.catch_interrupt(train.fit, new_model(), dataset, config { checkpoint = folder .. "/none/a.h5" }) }
+    io.stderr:close()
+    io.stderr = stderr -- luacheck: ignore
+    assert.same({ nil, "interrupted", 130 }, caught)
+    assert.matches("what was trained since the last checkpoint is lost: .*none/a.h5", support.bytes(folder .. "/said"))
+  end)
+
+  it("goes on from a checkpoint of the end of an epoch, of a program that noted no more", function()
+    local checkpoint, path = require "dgam.checkpoint", folder .. "/old.h5"
+    local want = train.fit(new_model(), dataset, config())
+    local save = checkpoint.save
+    checkpoint.save = function(p, state, meta) -- luacheck: ignore
+      meta.within = nil
+      save(p, state, meta)
+      if meta.epoch == 2 then error("stopped", 0) end
+    end
+    local ok, why = pcall(train.fit, new_model(), dataset, config { checkpoint = path })
+    checkpoint.save = save -- luacheck: ignore
+    assert.same({ false, "stopped" }, { ok, why })
+    assert.same(want, train.fit(new_model(), dataset, config { checkpoint = path }))
+  end)
+
   it("goes on without a checkpoint that another process removes meanwhile", function()
     local checkpoint = require "dgam.checkpoint"
     local real, asked, path = checkpoint.exists, 0, folder .. "/gone.h5"
@@ -153,7 +198,7 @@ describe("training", function()
     for name, value in pairs(wrong) do
       local ok, e = pcall(train.fit, model, dataset, config { [name] = value })
       assert.is_false(ok, name)
-      assert.matches(("train: %s is %s, expected "):format(name, value), e, 1, true)
+      assert.matches(("train: %s is %s, expected "):format(name, type(value) == "string" and "'8'" or value), e, 1, true)
       assert.is_false((pcall(train.gate, model, nil, nil, config { [name] = value })))
     end
     for _, value in ipairs { 0, 1, -1 } do support.fails("train: gate_batch is ", train.check, { gate_batch = value }) end

@@ -17,7 +17,7 @@ local function options_of(words)
   return options
 end
 
-local MAX_THREADS = require "dgamnative.video".max_threads
+local MAX_THREADS = require "dgam.video".max_threads
 
 --- A converter for argparse: the value of `option` as a whole number from `least` on, to `most` if that is given.
 local function whole(option, least, most)

@@ -144,7 +144,7 @@ end
 local function columns_of(text, records)
   local there, called, columns = {}, {}, {}
   for _, r in ipairs(records) do
-    for name in pairs(r.metrics) do there[name], called[Table.title(name):lower()] = true, name end
+    for name in pairs(r.metrics) do there[name], called[name:lower()], called[Table.title(name):lower()] = true, name, name end
   end
   for word in text:gmatch "[^,]+" do
     word = word:match "^%s*(.-)%s*$"
@@ -152,6 +152,7 @@ local function columns_of(text, records)
     if not name then error("--columns: " .. suggest.unknown("metric", word, sorted_keys(there)), 0) end
     columns[#columns + 1] = name
   end
+  if #columns == 0 then error("--columns is empty, expected metrics such as top1,top1_ll", 0) end
   return columns
 end
 

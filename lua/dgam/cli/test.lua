@@ -26,10 +26,12 @@ local function capture(command)
 end
 
 --- The same for a test program, which gets a limited time. A second result of 124 or 137 means that it ran out.
--- Idle OpenMP threads sleep there: spinning makes many small tests several times slower on a busy machine.
+-- Idle OpenMP threads sleep there: spinning makes many small tests several times slower on a busy machine. Memory is filled
+-- with a pattern when it is given out and when it is freed, so that reading it too early or too late does not pass for right.
 local function capture_test(command)
   local limit = tonumber(os.getenv("DGAMLUA_TEST_TIMEOUT") or "") or 600
-  return capture(('export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"; exec timeout --foreground -k 5 %d %s < /dev/null')
+  return capture(('export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" MALLOC_PERTURB_="${MALLOC_PERTURB_:-85}"; '
+    .. 'exec timeout --foreground -k 5 %d %s < /dev/null')
     :format(limit, command))
 end
 

@@ -131,6 +131,7 @@ local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 function M.run(dataset, options)
   check.names("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
   local o = setmetatable(options or {}, { __index = { threads = 2, min_frames = 1 } })
+  check.fields("check", o, { threads = check.whole(1, video.max_threads), min_frames = check.whole(0) })
   local records = read_all(dataset, o)
   local report = { clips = #dataset.items, unreadable = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }
   local function tell(kind, item, message, ...)

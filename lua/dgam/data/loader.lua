@@ -31,7 +31,7 @@ local FOR_MEASURING = { "views", "short" } -- train = false
 -- Memory for clips that wait: more would not make anything faster.
 local AHEAD_BYTES = 256 << 20
 
-local ALPHA = { "the alpha of a beta distribution, or 0 for none", check.number(0, 1e9)[2] }
+local ALPHA = { "the alpha of a beta distribution, or 0 for none", function(v) return v == false or check.number(0, 1e9)[2](v) end }
 local GIGABYTES = { "gigabytes, more than 0", function(v) return type(v) == "number" and v > 0 and v < 1e6 end }
 
 local told = {} -- folders that were said not to take clips
@@ -49,7 +49,7 @@ local function cache_of(o)
   if not cache or cache == 0 then return nil end
   if type(cache) ~= "table" then cache = { gigabytes = cache } end
   check.names("loader: cache", cache, { "gigabytes", "folder" })
-  local size = check.option("loader", "cache", cache.gigabytes or 8, GIGABYTES)
+  local size = check.option("loader", "cache", check.default(cache.gigabytes, 8), GIGABYTES)
   check.option("loader: cache", "folder", cache.folder, check.optional(check.text))
   return { folder = cache.folder or paths.cache() .. "/clips", bytes = math.ceil(size * 1e9) }
 end
@@ -69,13 +69,9 @@ local function start_pool(self)
   return video.pool(self.threads, self.limits)
 end
 
-local function option(o, name, kind, default)
-  local v = o[name]
-  if v == nil then v = default end
-  return check.option("loader", name, v, kind)
-end
+local function option(o, name, kind, default) return check.option("loader", name, check.default(o[name], default), kind) end
 
-local function alpha(o, name) return option(o, name, ALPHA, 0) end
+local function alpha(o, name) return option(o, name, ALPHA, 0) or 0 end
 local function count(o, name, least, default) return option(o, name, check.whole(least), default) end
 local function flag(o, name, default) return option(o, name, check.boolean, default) end -- "no" would count as true
 
@@ -98,10 +94,10 @@ local function sampling_of(o)
   for _, name in ipairs(FOR_TRAINING) do
     if o[name] and (o[name] ~= 0 or name == "flip") then error(("loader: %s is for train = true"):format(name), 3) end
   end
-  local views = o.views or {}
+  local views = check.default(o.views, {})
   check.names("loader: views", views, { "clips", "crops" })
   local crops = { [1] = "centre", [3] = "three", [10] = "ten" }
-  local n = views.crops or 1
+  local n = check.default(views.crops, 1)
   check.option("loader: views", "crops", n, { "1, 3 or 10", function(v) return crops[v] ~= nil end })
   s.rule, s.crop, s.clips = o.rule or "test", crops[n], views.clips or o.clips
   s.short = o.short or (o.views and size or (size * 256 + 112) // 224)
@@ -142,9 +138,9 @@ function loader.new(dataset, options)
   check.names("loader", options, OPTIONS)
   local o = {}
   for k, v in pairs(options) do o[k] = v end
-  o.seed = o.seed or 1
+  o.seed = option(o, "seed", check.whole(), 1)
   local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed,
-    threads = count(o, "threads", 1, 2),
+    threads = option(o, "threads", check.whole(1, video.max_threads), 2),
     shuffle = flag(o, "shuffle", flag(o, "train", false)), drop_last = flag(o, "drop_last", false), limits = o.limits,
     quiet = flag(o, "quiet", false), on_skip = o.on_skip, skipped = {}, n_skipped = 0, read = 0, waited = 0,
     mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
@@ -156,7 +152,7 @@ function loader.new(dataset, options)
   self.views = self.shape[1]
   local bytes = 1
   for _, n in ipairs(self.shape) do bytes = bytes * n end
-  self.ahead = o.prefetch and count(o, "prefetch", 1)
+  self.ahead = o.prefetch ~= nil and count(o, "prefetch", 1)
     or math.max(self.threads + 1, math.min(2 * self.batch, AHEAD_BYTES // bytes))
   self.positions = {}
   for at, item in ipairs(dataset.items) do
@@ -229,7 +225,7 @@ end
 -- @param first number of the batch to begin with (1); those before it are not decoded
 function Loader:epoch(epoch, first)
   check.option("loader", "epoch", epoch, check.whole())
-  first = check.option("loader", "first", first or 1, check.whole(1))
+  first = check.option("loader", "first", check.default(first, 1), check.whole(1))
   local torch = require "torch"
   self.pool = self.pool or start_pool(self)
   local pool, order = self.pool, self:order(epoch)
