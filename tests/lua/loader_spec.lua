@@ -235,6 +235,30 @@ describe("dgam.data", function()
       return n
     end
 
+    it("begins an epoch at any batch, without decoding those before it", function()
+      for _, more in ipairs { {}, { drop_last = true }, { batch = 1 }, { mixup = 0.4, cutmix = 1 } } do
+        local o = { split = "train", batch = 3, clip_len = 4, interval = 2, size = 24, train = true, seed = 7 }
+        for k, v in pairs(more) do o[k] = v end
+        local l <close> = data.loader(data.open(dir), o)
+        local whole = {}
+        for batch in l:epoch(2) do whole[#whole + 1] = batch end
+        for first = 1, #whole + 1 do
+          local read, n = l.read, first - 1
+          for batch in l:epoch(2, first) do
+            n = n + 1
+            assert.equal(n, batch.number)
+            for _, name in ipairs { "clip", "label", "index", "target" } do
+              assert.is_true(whole[n][name] == nil and batch[name] == nil or torch.equal(whole[n][name], batch[name]))
+            end
+          end
+          assert.equal(#whole, n)
+          local rest = 0
+          for k = first, #whole do rest = rest + whole[k].index:size(1) end
+          assert.equal(rest, l.read - read)
+        end
+      end
+    end)
+
     it("does not grow and leaves no file open", function()
       local items = {}
       for _, item in ipairs(data.open(dir):split("train").items) do
