@@ -325,6 +325,9 @@ int main(int argc, char **argv) {
     return 1;
   }
   lua_gc(L, LUA_GCGEN, 0, 0);
+  /* How long idle OpenMP threads spin before they sleep, read when libgomp is loaded: a tenth of a millisecond instead of several,
+   * after which two programs on one machine hardly get on. */
+  if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "5000", 0);
   running = L;
   struct sigaction before;
   keep_sighup = sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN; /* nohup */

@@ -68,6 +68,15 @@ describe("a program that is to end", function()
     assert.is_true(pipe:close())
   end)
 
+  it("lets idle threads sleep soon, unless it is told otherwise", function()
+    for set, want in pairs { ["env -u GOMP_SPINCOUNT -u OMP_WAIT_POLICY"] = "5000", ["env GOMP_SPINCOUNT=7"] = "7",
+      ["env -u GOMP_SPINCOUNT OMP_WAIT_POLICY=active"] = "nil" } do
+      local pipe = io.popen(("%s %s -e 'print(os.getenv \"GOMP_SPINCOUNT\")'"):format(set, shell.program()))
+      assert.equal(want, pipe:read "l")
+      pipe:close()
+    end
+  end)
+
   it("finishes first what it holds", function()
     local pid = io.popen("echo $PPID"):read "l"
     local seen = {}

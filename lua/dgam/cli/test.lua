@@ -30,7 +30,7 @@ end
 -- with a pattern when it is given out and when it is freed, so that reading it too early or too late does not pass for right.
 local function capture_test(command)
   local limit = tonumber(os.getenv("DGAMLUA_TEST_TIMEOUT") or "") or 600
-  return capture(('export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" MALLOC_PERTURB_="${MALLOC_PERTURB_:-85}"; '
+  return capture(('export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 MALLOC_PERTURB_="${MALLOC_PERTURB_:-85}"; '
     .. 'exec timeout --foreground -k 5 %d %s < /dev/null')
     :format(limit, command))
 end
