@@ -21,18 +21,18 @@ static void enhance_options(lua_State *L, int idx, dgam_sampling *s) {
   const char *name = dgl_optfield_string(L, idx, "name", "");
   int m = 0;
   while (methods[m] && strcmp(methods[m], name) != 0) m++;
-  if (!methods[m]) luaL_error(L, "enhance: there is no method '%s'", name);
+  if (!methods[m]) dgl_error(L, "enhance: there is no method '%s'", name);
   dgam_enhance e = dgam_enhance_defaults((dgam_enhancer)m);
   e.per_channel = dgl_optfield_boolean(L, idx, "per_channel", 0);
   e.clip_limit = (float)dgl_optfield_number(L, idx, "clip_limit", e.clip_limit);
   double tiles[2] = {(double)e.tiles_y, (double)e.tiles_x};
   dgl_optfield_pair(L, idx, "tiles", tiles);
   for (int i = 0; i < 2; i++)
-    if (tiles[i] != floor(tiles[i])) luaL_error(L, "enhance: tiles holds %f, expected whole numbers", tiles[i]);
+    if (tiles[i] != floor(tiles[i])) dgl_error(L, "enhance: tiles holds %f, expected whole numbers", tiles[i]);
   e.tiles_y = tiles[0] >= 1 && tiles[0] <= 1e6 ? (size_t)tiles[0] : 0;
   e.tiles_x = tiles[1] >= 1 && tiles[1] <= 1e6 ? (size_t)tiles[1] : 0;
   if (lua_getfield(L, idx, "scales") != LUA_TNIL) {
-    if (!lua_istable(L, -1)) luaL_error(L, "enhance: scales is %s, expected a list of numbers", luaL_tolstring(L, -1, NULL));
+    if (!lua_istable(L, -1)) dgl_error(L, "enhance: scales is %s, expected a list of numbers", luaL_tolstring(L, -1, NULL));
     e.scales = (size_t)luaL_len(L, -1);
     for (size_t i = 0; i < e.scales && i < DGAM_RETINEX_SCALES; i++) {
       lua_rawgeti(L, -1, (lua_Integer)i + 1);
@@ -63,7 +63,7 @@ void dgl_augment_options(lua_State *L, int idx, dgam_sampling *s) {
   double rand[2] = {0, a->magnitude};
   dgl_optfield_pair(L, idx, "randaugment", rand);
   for (int i = 0; i < 2; i++)
-    if (!(rand[i] >= 0 && rand[i] <= 1000)) luaL_error(L, "randaugment is %f, expected 0 or more", rand[i]);
+    if (!(rand[i] >= 0 && rand[i] <= 1000)) dgl_error(L, "randaugment is %f, expected 0 or more", rand[i]);
   a->ops = (int)rand[0], a->magnitude = (int)rand[1];
   a->erase = dgl_optfield_number(L, idx, "erase", 0);
   dgl_optfield_pair(L, idx, "erase_area", a->erase_area);
@@ -101,10 +101,10 @@ static int augment_apply(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   dgl_checkfields(L, 2, names);
   if (v.sizes[0] != 3 || v.count == 0 || v.sizes[2] > 32768 || v.sizes[3] > 32768)
-    luaL_error(L, "the clip is not uint8 [3,T,H,W] of 1 to 32768 pixels a side");
+    dgl_error(L, "the clip is not uint8 [3,T,H,W] of 1 to 32768 pixels a side");
   const char *kind = dgl_optfield_string(L, 2, "kind", "");
   dgam_change c = {.kind = dgam_change_kind_of(kind), .value = dgl_optfield_number(L, 2, "value", 0)};
-  if (c.kind == DGAM_CHANGE_KINDS) luaL_error(L, "there is no change '%s'", kind);
+  if (c.kind == DGAM_CHANGE_KINDS) dgl_error(L, "there is no change '%s'", kind);
   c.x = (int)optfield_size(L, 2, "x", 1) - 1, c.y = (int)optfield_size(L, 2, "y", 1) - 1;
   c.w = (int)optfield_size(L, 2, "width", 0), c.h = (int)optfield_size(L, 2, "height", 0);
   dgam_pixels clip = {.data = v.data, .frames = (size_t)v.sizes[1], .w = (int)v.sizes[3], .h = (int)v.sizes[2]};

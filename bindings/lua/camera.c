@@ -20,12 +20,12 @@ enum { NUMBERS = sizeof number_fields / sizeof *number_fields };
 static void numbers(lua_State *L, int idx, const char *name, double *out, int n) {
   if (lua_getfield(L, idx, name) != LUA_TNIL) {
     if (!lua_istable(L, -1) || lua_rawlen(L, -1) != (lua_Unsigned)n)
-      luaL_error(L, "camera model: '%s' is %s, expected a list of %d numbers", name, luaL_tolstring(L, -1, NULL), n);
+      dgl_error(L, "camera model: '%s' is %s, expected a list of %d numbers", name, luaL_tolstring(L, -1, NULL), n);
     for (int i = 0; i < n; i++) {
       lua_rawgeti(L, -1, i + 1);
       int ok;
       out[i] = lua_tonumberx(L, -1, &ok);
-      if (!ok) luaL_error(L, "camera model: '%s' holds %s, expected numbers", name, luaL_tolstring(L, -1, NULL));
+      if (!ok) dgl_error(L, "camera model: '%s' holds %s, expected numbers", name, luaL_tolstring(L, -1, NULL));
       lua_pop(L, 1);
     }
   }
@@ -35,14 +35,14 @@ static void numbers(lua_State *L, int idx, const char *name, double *out, int n)
 void dgl_camera_options(lua_State *L, int idx, dgam_camera_model *model, unsigned *stages) {
   static const char *known[NUMBERS + 5];
   const dgam_camera_model *m = dgam_camera_find(dgl_optfield_string(L, idx, "camera", "brio"));
-  if (!m) luaL_error(L, "%s", dgam_error());
+  if (!m) dgl_error(L, "%s", dgam_error());
   *model = *m;
   *stages = DGAM_CAMERA_ALL;
   if (lua_isnoneornil(L, idx)) return;
   idx = lua_absindex(L, idx);
   if (lua_getfield(L, idx, "model") != LUA_TNIL) {
     int at = lua_absindex(L, -1);
-    if (!lua_istable(L, at)) luaL_error(L, "option 'model' is %s, expected a table", luaL_tolstring(L, -1, NULL));
+    if (!lua_istable(L, at)) dgl_error(L, "option 'model' is %s, expected a table", luaL_tolstring(L, -1, NULL));
     for (int i = 0; i < NUMBERS; i++) known[i] = number_fields[i].name;
     known[NUMBERS] = "cfa", known[NUMBERS + 1] = "matrix", known[NUMBERS + 2] = "quality", known[NUMBERS + 3] = NULL;
     dgl_checkfields(L, at, known);
@@ -131,7 +131,7 @@ typedef struct handle {
 
 static handle *check_handle(lua_State *L) {
   handle *h = luaL_checkudata(L, 1, CAMERA);
-  if (!h->camera) luaL_error(L, "the camera is closed");
+  if (!h->camera) dgl_error(L, "the camera is closed");
   return h;
 }
 
@@ -151,7 +151,7 @@ static int camera_new(lua_State *L) {
   lua_Integer width = dgl_optfield_integer(L, 1, "width", 64), height = dgl_optfield_integer(L, 1, "height", 64);
   uint64_t seed = (uint64_t)dgl_optfield_integer(L, 1, "seed", 0), stream = (uint64_t)dgl_optfield_integer(L, 1, "stream", 0);
   if (width < 2 || width > 16384 || height < 2 || height > 16384)
-    return luaL_error(L, "frame is %I x %I, expected 2 to 16384 each", width, height);
+    return dgl_error(L, "frame is %I x %I, expected 2 to 16384 each", width, height);
   dgl_check(L, dgam_camera_jitter(&m, dgl_optfield_number(L, 1, "jitter", 1), seed, stream));
   float colour[3] = {(float)light[0], (float)light[1], (float)light[2]};
   dgam_camera_balance(&m, colour);
@@ -185,7 +185,7 @@ static int camera_frame(lua_State *L) {
   dgl_view light, out;
   dgl_checktensor(L, 2, DGL_F32, 3, "light", &light);
   if (light.sizes[0] != 3 || light.sizes[1] != h->height || light.sizes[2] != h->width)
-    return luaL_error(L, "light is (%I,%I,%I), expected (3,%d,%d)", (lua_Integer)light.sizes[0], (lua_Integer)light.sizes[1],
+    return dgl_error(L, "light is (%I,%I,%I), expected (3,%d,%d)", (lua_Integer)light.sizes[0], (lua_Integer)light.sizes[1],
                       (lua_Integer)light.sizes[2], h->height, h->width);
   int64_t sizes[3] = {3, h->height, h->width};
   dgl_newtensor(L, DGL_U8, 3, sizes, &out);

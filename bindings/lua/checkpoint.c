@@ -30,7 +30,7 @@ static reader *new_reader(lua_State *L) {
 
 static reader *check_reader(lua_State *L) {
   reader *r = luaL_checkudata(L, 1, READER);
-  if (!r->pth && !r->safe) luaL_error(L, "the checkpoint is closed");
+  if (!r->pth && !r->safe) dgl_error(L, "the checkpoint is closed");
   return r;
 }
 
@@ -103,7 +103,7 @@ static int reader_read(lua_State *L) {
 /* Pushes a value, nil for what has no plain form (tensors among them). *steps counts down. */
 static void push_plain(lua_State *L, const dgam_pickle_value *v, int depth, int *steps) {
   if (depth == MAX_DEPTH || --*steps < 0)
-    luaL_error(L, "the checkpoint holds more nested values than a checkpoint should");
+    dgl_error(L, "the checkpoint holds more nested values than a checkpoint should");
   luaL_checkstack(L, 6, "nested values");
   switch (v->kind) {
     case DGAM_PICKLE_BOOL:
@@ -164,10 +164,10 @@ static int reader_plain(lua_State *L) {
 /* --- writing --- */
 
 static const char *check_text(lua_State *L, int idx, const char *what) {
-  if (lua_type(L, idx) != LUA_TSTRING) luaL_error(L, "%s is a %s, expected text", what, luaL_typename(L, idx));
+  if (lua_type(L, idx) != LUA_TSTRING) dgl_error(L, "%s is a %s, expected text", what, luaL_typename(L, idx));
   size_t n;
   const char *s = lua_tolstring(L, idx, &n);
-  if (strlen(s) != n) luaL_error(L, "%s has a zero byte in it", what);
+  if (strlen(s) != n) dgl_error(L, "%s has a zero byte in it", what);
   return s;
 }
 

@@ -1,15 +1,51 @@
 /* dgl.c - see dgl.h */
 #include "lua/dgl.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 static void answer_interrupt(lua_State *L) {
   if (dgam_interrupted()) lua_sethook(L, NULL, 0, 0);
 }
 
+/* Whether a chunk's source is one of the library's files, or the program's own first lines. */
+static int is_library(const char *source, const char *root) {
+  if (strcmp(source, "=prelude") == 0) return 1;
+  const size_t n = strlen(root);
+  if (source[0] != '@' || strncmp(source + 1, root, n) != 0 || strncmp(source + 1 + n, "/lua/", 5) != 0) return 0;
+  const char *file = source + 1 + n + 5;
+  return strncmp(file, "dgam/", 5) == 0 || strncmp(file, "models/", 7) == 0 || strncmp(file, "torch/", 6) == 0;
+}
+
+void dgl_where(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, DGL_ROOT);
+  const char *root = lua_isstring(L, -1) ? lua_tostring(L, -1) : "";
+  lua_Debug ar;
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline > 0 && !is_library(ar.source, root)) { /* a C function is at no line */
+      lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+      lua_remove(L, -2);
+      return;
+    }
+  }
+  lua_pop(L, 1);
+  lua_pushliteral(L, "");
+}
+
+int dgl_error(lua_State *L, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  dgl_where(L);
+  lua_pushvfstring(L, format, args);
+  va_end(args);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
 int dgl_raise(lua_State *L, const char *before, const char *text) {
   answer_interrupt(L);
-  return luaL_error(L, "%s%s", before, text);
+  return dgl_error(L, "%s%s", before, text);
 }
 
 static const char *words(dgam_status s) { return *dgam_error() ? dgam_error() : dgam_status_name(s); }
@@ -46,15 +82,15 @@ int dgl_testtensor(lua_State *L, int idx, dgl_view *out) {
 }
 
 void dgl_checktensor(lua_State *L, int idx, dgl_dtype dtype, int ndim, const char *what, dgl_view *out) {
-  if (!dgl_testtensor(L, idx, out)) luaL_error(L, "%s is a %s, expected a tensor", what, luaL_typename(L, idx));
+  if (!dgl_testtensor(L, idx, out)) dgl_error(L, "%s is a %s, expected a tensor", what, luaL_typename(L, idx));
   if (dtype != DGL_ANY && out->dtype != dtype)
-    luaL_error(L, "%s has dtype %s, expected %s", what, dgl_dtype_name(out->dtype), dgl_dtype_name(dtype));
-  if (ndim >= 0 && out->ndim != ndim) luaL_error(L, "%s has %d dimensions, expected %d", what, out->ndim, ndim);
+    dgl_error(L, "%s has dtype %s, expected %s", what, dgl_dtype_name(out->dtype), dgl_dtype_name(dtype));
+  if (ndim >= 0 && out->ndim != ndim) dgl_error(L, "%s has %d dimensions, expected %d", what, out->ndim, ndim);
 }
 
 void dgl_newtensor(lua_State *L, dgl_dtype dtype, int ndim, const int64_t *sizes, dgl_view *out) {
   const dgl_tensor_api *a = api(L, 1);
-  if (!a) luaL_error(L, "torch was loaded but gave no tensors; is dgamtorch.so from the same build?");
+  if (!a) dgl_error(L, "torch was loaded but gave no tensors; is dgamtorch.so from the same build?");
   else a->create(L, dtype, ndim, sizes, out);
 }
 
@@ -95,7 +131,7 @@ static int field(lua_State *L, int idx, const char *name) {
 }
 
 static void wrong_field(lua_State *L, const char *name, const char *expected) {
-  luaL_error(L, "option '%s' is %s, expected %s", name, luaL_tolstring(L, -1, NULL), expected);
+  dgl_error(L, "option '%s' is %s, expected %s", name, luaL_tolstring(L, -1, NULL), expected);
 }
 
 lua_Integer dgl_optfield_integer(lua_State *L, int idx, const char *name, lua_Integer def) {
@@ -160,9 +196,9 @@ static int distance(const char *a, const char *b) {
 
 void dgl_optfield_pair(lua_State *L, int idx, const char *field, double pair[2]) {
   if (lua_getfield(L, idx, field) != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TTABLE) luaL_error(L, "option '%s' is a %s, expected {least, most}", field, luaL_typename(L, -1));
+    if (lua_type(L, -1) != LUA_TTABLE) dgl_error(L, "option '%s' is a %s, expected {least, most}", field, luaL_typename(L, -1));
     for (int i = 0; i < 2; i++) {
-      if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER) luaL_error(L, "option '%s': expected {least, most}", field);
+      if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER) dgl_error(L, "option '%s': expected {least, most}", field);
       pair[i] = lua_tonumber(L, -1);
       lua_pop(L, 1);
     }
@@ -176,7 +212,7 @@ void dgl_checkfields(lua_State *L, int idx, const char *const *known) {
   lua_pushnil(L);
   while (lua_next(L, idx)) {
     lua_pop(L, 1);
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "option %s is not a name", luaL_tolstring(L, -1, NULL));
+    if (lua_type(L, -1) != LUA_TSTRING) dgl_error(L, "option %s is not a name", luaL_tolstring(L, -1, NULL));
     const char *key = lua_tostring(L, -1), *nearest = NULL;
     int best = 4;
     const char *const *k = known;
@@ -185,7 +221,7 @@ void dgl_checkfields(lua_State *L, int idx, const char *const *known) {
       if (d < best) best = d, nearest = *k;
     }
     if (*k) continue;
-    if (nearest) luaL_error(L, "unknown option '%s'; did you mean '%s'?", key, nearest);
-    luaL_error(L, "unknown option '%s'; the first known one is '%s'", key, *known);
+    if (nearest) dgl_error(L, "unknown option '%s'; did you mean '%s'?", key, nearest);
+    dgl_error(L, "unknown option '%s'; the first known one is '%s'", key, *known);
   }
 }

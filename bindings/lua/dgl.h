@@ -50,6 +50,16 @@ typedef struct dgl_tensor_api {
 /* The same with the number of times that the process was stopped and went on. */
 #define DGL_RESUMES "dgam.resumes"
 
+/* Registry key of the folder that holds the library's lua/. */
+#define DGL_ROOT "dgam.root"
+
+/* Pushes "FILE:LINE: ", where the script called the library (the innermost frame outside lua/dgam, lua/models, lua/torch), or
+ * "" if no script runs. */
+void dgl_where(lua_State *L);
+
+/* Raises a formatted message (as lua_pushfstring's) with that position. */
+int dgl_error(lua_State *L, const char *format, ...);
+
 /* Raises before .. text, with the position in the script. An interrupt under way is answered by this error: the hook that would
  * raise it once more, in the first function that cleans up after it, is taken off. */
 int dgl_raise(lua_State *L, const char *before, const char *text);

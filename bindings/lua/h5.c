@@ -34,7 +34,7 @@ typedef struct handle {
 
 static dgam_h5 *check_file(lua_State *L) {
   handle *h = luaL_checkudata(L, 1, HANDLE);
-  if (!h->f) luaL_error(L, "the HDF5 file is closed");
+  if (!h->f) dgl_error(L, "the HDF5 file is closed");
   return h->f;
 }
 
@@ -115,12 +115,12 @@ static void push_texts(lua_State *L, const dgam_h5_texts *t) {
 static int check_sizes(lua_State *L, int idx, size_t out[DGAM_MAXDIM], const char *what) {
   luaL_checktype(L, idx, LUA_TTABLE);
   size_t n = (size_t)lua_rawlen(L, idx);
-  if (n > DGAM_MAXDIM) luaL_error(L, "%s has %d dimensions, at most %d are supported", what, (int)n, DGAM_MAXDIM);
+  if (n > DGAM_MAXDIM) dgl_error(L, "%s has %d dimensions, at most %d are supported", what, (int)n, DGAM_MAXDIM);
   for (size_t d = 0; d < n; d++) {
     int ok;
     lua_rawgeti(L, idx, (lua_Integer)d + 1);
     lua_Integer i = lua_tointegerx(L, -1, &ok);
-    if (!ok || i < 0) luaL_error(L, "%s holds %s, expected whole numbers", what, luaL_tolstring(L, -1, NULL));
+    if (!ok || i < 0) dgl_error(L, "%s holds %s, expected whole numbers", what, luaL_tolstring(L, -1, NULL));
     out[d] = (size_t)i;
     lua_pop(L, 1);
   }
@@ -130,7 +130,7 @@ static int check_sizes(lua_State *L, int idx, size_t out[DGAM_MAXDIM], const cha
 static dgam_dtype check_dtype(lua_State *L, int idx) {
   const char *name = luaL_checkstring(L, idx);
   dgam_dtype dtype = dgam_dtype_named(name);
-  if (dtype == DGAM_NODTYPE) luaL_error(L, "'%s' is no element type; expected uint8, float32 ...", name);
+  if (dtype == DGAM_NODTYPE) dgl_error(L, "'%s' is no element type; expected uint8, float32 ...", name);
   return dtype;
 }
 
@@ -139,7 +139,7 @@ static int check_slab(lua_State *L, int idx, const char *name, int ndim, size_t 
   if (lua_isnoneornil(L, idx)) return 0;
   int a = check_sizes(L, idx, start, "start"), b = check_sizes(L, idx + 1, count, "count");
   if (a != ndim || b != ndim)
-    luaL_error(L, "the slab of '%s' has %d starts and %d counts, expected %d of each", name, a, b, ndim);
+    dgl_error(L, "the slab of '%s' has %d starts and %d counts, expected %d of each", name, a, b, ndim);
   return 1;
 }
 
@@ -231,7 +231,7 @@ static dgam_tensor_info check_numbers(lua_State *L, dgam_h5 *f, const char *name
   dgl_check_file(L, dgam_h5_stat(f, name, &info));
   if (info.kind != DGAM_H5_NUMBERS) {
     dgl_check_file(L, dgam_h5_read(f, name, DGAM_F64, NULL, NULL, NULL, 0));
-    luaL_error(L, "'%s' holds no numbers", name);
+    dgl_error(L, "'%s' holds no numbers", name);
   }
   return info.array;
 }
@@ -246,7 +246,7 @@ static int h5_read(lua_State *L) {
   int64_t sizes[DGAM_MAXDIM] = {0};
   for (int d = 0; d < array.ndim; d++) {
     if (slab && count[d] > array.shape[d]) /* before memory is asked for */
-      luaL_error(L, "'%s': a slab of %d along dimension %d, which has %d", name, (int)count[d], d + 1,
+      dgl_error(L, "'%s': a slab of %d along dimension %d, which has %d", name, (int)count[d], d + 1,
                  (int)array.shape[d]);
     sizes[d] = (int64_t)(slab ? count[d] : array.shape[d]);
   }
@@ -267,7 +267,7 @@ static int h5_numbers(lua_State *L) {
   size_t n = slab ? product(count, array.ndim) : array.count;
   int is_bool = array.dtype == DGAM_BOOL, is_int = array.dtype <= DGAM_I64;
   dgam_dtype dtype = is_bool ? DGAM_BOOL : is_int ? DGAM_I64 : DGAM_F64;
-  if (slab && n > array.count) luaL_error(L, "the slab of '%s' is larger than the dataset", name);
+  if (slab && n > array.count) dgl_error(L, "the slab of '%s' is larger than the dataset", name);
   check_size(L, f, name, &array, n);
   void *block = lua_newuserdatauv(L, n * dgam_dtype_size(dtype) + 1, 0);
   dgl_check_file(
@@ -308,7 +308,7 @@ static int h5_write_slab(lua_State *L) {
   int ndim = check_sizes(L, 4, start, "start");
   dgam_tensor_info array = check_numbers(L, f, name);
   if (to_sizes(&v, count) != array.ndim || ndim != array.ndim)
-    luaL_error(L, "'%s' has %d dimensions; a tensor of %d and %d starts do not fit", name, array.ndim, v.ndim, ndim);
+    dgl_error(L, "'%s' has %d dimensions; a tensor of %d and %d starts do not fit", name, array.ndim, v.ndim, ndim);
   dgl_check_file(L, dgam_h5_write_slab(f, name, (dgam_dtype)v.dtype, start, count, v.data));
   return 0;
 }
@@ -339,7 +339,7 @@ static void *check_list(lua_State *L, int idx, dgam_dtype dtype, const char *nam
       ((double *)block)[i] = lua_tonumberx(L, -1, &ok);
     else
       ((unsigned char *)block)[i] = (unsigned char)lua_toboolean(L, -1), ok = lua_isboolean(L, -1);
-    if (!ok) luaL_error(L, "'%s' holds %s, expected %s", name, luaL_tolstring(L, -1, NULL), dgam_dtype_name(dtype));
+    if (!ok) dgl_error(L, "'%s' holds %s, expected %s", name, luaL_tolstring(L, -1, NULL), dgam_dtype_name(dtype));
     lua_pop(L, 1);
   }
   return block;
@@ -347,9 +347,9 @@ static void *check_list(lua_State *L, int idx, dgam_dtype dtype, const char *nam
 
 static const char *check_text(lua_State *L, int idx, const char *name) {
   size_t n;
-  if (lua_type(L, idx) != LUA_TSTRING) luaL_error(L, "'%s' holds a %s, expected text", name, luaL_typename(L, idx));
+  if (lua_type(L, idx) != LUA_TSTRING) dgl_error(L, "'%s' holds a %s, expected text", name, luaL_typename(L, idx));
   const char *s = lua_tolstring(L, idx, &n);
-  if (strlen(s) != n) luaL_error(L, "'%s' holds a text with a zero byte, which HDF5 cannot keep", name);
+  if (strlen(s) != n) dgl_error(L, "'%s' holds a text with a zero byte, which HDF5 cannot keep", name);
   return s;
 }
 
@@ -376,7 +376,7 @@ static int h5_write_numbers(lua_State *L) {
   dgam_h5_options options = options_at(L, 6);
   luaL_argcheck(L, dtype == DGAM_I64 || dtype == DGAM_F64 || dtype == DGAM_BOOL, 3, "expected int64, float64 or bool");
   const void *block = check_list(L, 4, dtype, name, &n);
-  if (product(shape, ndim) != n) luaL_error(L, "'%s' has %d values, which do not fill its shape", name, (int)n);
+  if (product(shape, ndim) != n) dgl_error(L, "'%s' has %d values, which do not fill its shape", name, (int)n);
   dgl_check_file(L, dgam_h5_write(f, name, dtype, ndim, shape, block, &options));
   return 0;
 }

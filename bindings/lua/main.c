@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ROOT_KEY "dgam.root"           /* DGL_ROOT of dgl.h */
 #define INTERRUPT_KEY "dgam.interrupt" /* DGL_INTERRUPT of dgl.h */
 #define RESUMES_KEY "dgam.resumes"     /* DGL_RESUMES */
 
@@ -263,6 +264,8 @@ static int run(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, INTERRUPT_KEY);
   lua_pushlightuserdata(L, (void *)(size_t)&resumes);
   lua_setfield(L, LUA_REGISTRYINDEX, RESUMES_KEY);
+  lua_pushstring(L, root);
+  lua_setfield(L, LUA_REGISTRYINDEX, ROOT_KEY);
 
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");

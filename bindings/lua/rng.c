@@ -18,7 +18,7 @@ static dgam_rng generator(lua_State *L, int first) {
 
 static uint64_t check_count(lua_State *L, int idx) {
   lua_Integer n = luaL_checkinteger(L, idx);
-  if (n < 1) luaL_error(L, "rng: %I values to draw from, expected 1 or more", (LUAI_UACINT)n);
+  if (n < 1) dgl_error(L, "rng: %I values to draw from, expected 1 or more", (LUAI_UACINT)n);
   return (uint64_t)n;
 }
 

@@ -49,24 +49,24 @@ static int name_index(lua_State *L, int idx, const char *field, const char *cons
   const char *s = dgl_optfield_string(L, idx, field, "");
   for (int i = 0; names[i]; i++)
     if (strcmp(names[i], s) == 0) return i;
-  return luaL_error(L, "track: %s is '%s', which is not one of them; the first is '%s'", field, s, names[0]);
+  return dgl_error(L, "track: %s is '%s', which is not one of them; the first is '%s'", field, s, names[0]);
 }
 
 /* Pairs { {a, b}, ... } in field; returns how many. */
 static int pairs(lua_State *L, int idx, const char *field, double (*out)[2], int most) {
   int n = 0;
   if (lua_getfield(L, idx, field) != LUA_TNIL) {
-    if (!lua_istable(L, -1)) luaL_error(L, "track: '%s' is %s, expected a list of pairs", field, luaL_tolstring(L, -1, NULL));
+    if (!lua_istable(L, -1)) dgl_error(L, "track: '%s' is %s, expected a list of pairs", field, luaL_tolstring(L, -1, NULL));
     lua_Unsigned count = lua_rawlen(L, -1);
-    if (count > (lua_Unsigned)most) luaL_error(L, "track: '%s' has %I pairs, expected at most %d", field, (lua_Integer)count, most);
+    if (count > (lua_Unsigned)most) dgl_error(L, "track: '%s' has %I pairs, expected at most %d", field, (lua_Integer)count, most);
     for (; n < (int)count; n++) {
       lua_rawgeti(L, -1, n + 1);
-      if (!lua_istable(L, -1)) luaL_error(L, "track: '%s' holds %s, expected pairs", field, luaL_tolstring(L, -1, NULL));
+      if (!lua_istable(L, -1)) dgl_error(L, "track: '%s' holds %s, expected pairs", field, luaL_tolstring(L, -1, NULL));
       for (int k = 0; k < 2; k++) {
         lua_rawgeti(L, -1, k + 1);
         int ok;
         out[n][k] = lua_tonumberx(L, -1, &ok);
-        if (!ok) luaL_error(L, "track: '%s' holds %s, expected numbers", field, luaL_tolstring(L, -1, NULL));
+        if (!ok) dgl_error(L, "track: '%s' holds %s, expected numbers", field, luaL_tolstring(L, -1, NULL));
         lua_pop(L, 1);
       }
       lua_pop(L, 1);
@@ -89,9 +89,9 @@ static void read_action(lua_State *L, int idx, dgam_action *a) {
                      .flight = dgl_optfield_number(L, idx, "flight", 0),
                      .repeats = dgl_optfield_boolean(L, idx, "repeats", 0),
                      .reversed = dgl_optfield_boolean(L, idx, "reversed", 0)};
-  if (lua_getfield(L, idx, "tracks") != LUA_TTABLE) luaL_error(L, "action '%s' has no list 'tracks'", a->name);
+  if (lua_getfield(L, idx, "tracks") != LUA_TTABLE) dgl_error(L, "action '%s' has no list 'tracks'", a->name);
   lua_Unsigned n = lua_rawlen(L, -1);
-  if (n > DGAM_TRACKS) luaL_error(L, "action '%s' has %I tracks, expected at most %d", a->name, (lua_Integer)n, DGAM_TRACKS);
+  if (n > DGAM_TRACKS) dgl_error(L, "action '%s' has %I tracks, expected at most %d", a->name, (lua_Integer)n, DGAM_TRACKS);
   for (int i = 0; i < (int)n; i++) {
     dgam_track *t = &a->track[a->tracks++];
     lua_rawgeti(L, -1, i + 1);
@@ -123,11 +123,11 @@ static int choice(lua_State *L, int idx, const char *field, const char *first, s
   if (lua_getfield(L, idx, field) == LUA_TSTRING) {
     const char *s = lua_tostring(L, -1);
     for (i = 0; i < n && strcmp(*(const char *const *)(first + stride * (size_t)i), s) != 0; i++) continue;
-    if (i == n) luaL_error(L, "no %s is called '%s'", field, s);
+    if (i == n) dgl_error(L, "no %s is called '%s'", field, s);
   } else if (!lua_isnil(L, -1)) {
     int ok;
     lua_Integer v = lua_tointegerx(L, -1, &ok);
-    if (!ok || v < 1 || v > n) luaL_error(L, "%s is %s, expected a name or a number from 1 to %d", field, luaL_tolstring(L, -1, NULL), n);
+    if (!ok || v < 1 || v > n) dgl_error(L, "%s is %s, expected a name or a number from 1 to %d", field, luaL_tolstring(L, -1, NULL), n);
     i = (int)v - 1;
   }
   lua_pop(L, 1);
@@ -137,7 +137,7 @@ static int choice(lua_State *L, int idx, const char *field, const char *first, s
 
 static int small_integer(lua_State *L, int idx, const char *field, int def) {
   lua_Integer v = dgl_optfield_integer(L, idx, field, def);
-  if (v < -2147483647 || v > 2147483647) luaL_error(L, "%s is %I, which is out of range", field, v);
+  if (v < -2147483647 || v > 2147483647) dgl_error(L, "%s is %I, which is out of range", field, v);
   return (int)v;
 }
 
@@ -172,7 +172,7 @@ static void read_job(lua_State *L, int idx, job *j) {
   s->fps_num = small_integer(L, idx, "fps", s->fps_num);
   s->subframes = small_integer(L, idx, "subframes", s->subframes);
   const dgam_camera_preset *light = dgam_camera_preset_find(dgl_optfield_string(L, idx, "light", "bright"));
-  if (!light) luaL_error(L, "%s", dgam_error());
+  if (!light) dgl_error(L, "%s", dgam_error());
   s->target = dgl_optfield_number(L, idx, "target", light->target);
   s->lux = dgl_optfield_number(L, idx, "lux", .5 * (light->lux[0] + light->lux[1]));
   dgl_camera_options(L, idx, &s->camera, &s->stages);
@@ -198,7 +198,7 @@ static int scene_film(lua_State *L) {
   read_job(L, 1, j);
   dgam_clip_spec *s = &j->spec;
   if (s->frames < 1 || s->scene.width < 8 || s->scene.height < 8 || s->frames > 100000 || s->scene.width > 8192 || s->scene.height > 8192)
-    return luaL_error(L, "clip is %d frames of %d x %d, expected 1 to 100000 of 8 to 8192 each", s->frames, s->scene.width, s->scene.height);
+    return dgl_error(L, "clip is %d frames of %d x %d, expected 1 to 100000 of 8 to 8192 each", s->frames, s->scene.width, s->scene.height);
   size_t frames = (size_t)s->frames, area = (size_t)s->scene.width * (size_t)s->scene.height;
   int64_t sizes[4] = {3, s->frames, s->scene.height, s->scene.width};
   dgl_view out;
@@ -237,13 +237,13 @@ static dgam_status write_jobs(void *ctx, size_t begin, size_t end, int ith, int 
 static int scene_write(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Unsigned n = lua_rawlen(L, 1);
-  if (n > 100000) return luaL_error(L, "%I clips in one call, expected at most 100000", (lua_Integer)n);
+  if (n > 100000) return dgl_error(L, "%I clips in one call, expected at most 100000", (lua_Integer)n);
   job *jobs = lua_newuserdatauv(L, (n ? n : 1) * sizeof *jobs, 0);
   for (lua_Unsigned i = 0; i < n; i++) {
     lua_rawgeti(L, 1, (lua_Integer)i + 1);
     read_job(L, -1, &jobs[i]);
     jobs[i].path = dgl_optfield_string(L, -1, "path", NULL); /* stays alive: the list holds it */
-    if (!jobs[i].path) return luaL_error(L, "clip %I has no path", (lua_Integer)i + 1);
+    if (!jobs[i].path) return dgl_error(L, "clip %I has no path", (lua_Integer)i + 1);
     lua_pop(L, 1);
   }
   dgl_check(L, dgam_parallel(n, write_jobs, jobs));
@@ -260,7 +260,7 @@ static int scene_flush(lua_State *L) {
   int fd = open(luaL_checkstring(L, 1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int bad = fd < 0 || syncfs(fd) != 0 ? errno : 0;
   if (fd >= 0) close(fd);
-  return bad ? luaL_error(L, "%s: cannot be synced to disk: %s", luaL_checkstring(L, 1), strerror(bad)) : 0;
+  return bad ? dgl_error(L, "%s: cannot be synced to disk: %s", luaL_checkstring(L, 1), strerror(bad)) : 0;
 }
 
 DGL_EXPORT int luaopen_dgamnative_scene(lua_State *L);

@@ -8,6 +8,7 @@
  *     in place (core/base/stream.h); way is 1 to STREAM_WAYS
  *   terminal_width() -> columns of the terminal that standard error is, nil if it is none or does not say
  *   children_peak() -> the largest peak of resident memory of any process that this one started and waited for, MB
+ *   where() -> "FILE:LINE: " of the script's call that led here, past the library's own frames; "" if there is none
  *   openblas(path) -> name of the kernels chosen and the build's configuration, if the library at path, already
  *     loaded in this process, is OpenBLAS; else nil
  */
@@ -52,7 +53,7 @@ static int sys_cpu_limit(lua_State *L) {
   for (int level = DGAM_CPU_PLAIN; level <= DGAM_CPU_AVX512BF; level++)
     if (strcmp(name, dgam_cpu_name((dgam_cpu)level)) == 0)
       return lua_pushstring(L, dgam_cpu_name(dgam_cpu_limit((dgam_cpu)level))), 1;
-  return luaL_error(L, "cpu_limit: '%s' is no level; expected plain, avx2, avx512 or avx512-bf16", name);
+  return dgl_error(L, "cpu_limit: '%s' is no level; expected plain, avx2, avx512 or avx512-bf16", name);
 }
 
 static int sys_threads(lua_State *L) {
@@ -70,7 +71,7 @@ static int sys_stream(lua_State *L) {
   for (int i = 0; i < 4; i++) {
     dgl_checktensor(L, i + 1, DGL_F32, 1, what[i], &t[i]);
     if (t[i].count != t[0].count)
-      return luaL_error(L, "stream: %s has %d elements, expected %d as p has", what[i], (int)t[i].count, (int)t[0].count);
+      return dgl_error(L, "stream: %s has %d elements, expected %d as p has", what[i], (int)t[i].count, (int)t[0].count);
   }
   lua_Integer way = luaL_checkinteger(L, 5);
   luaL_argcheck(L, way >= 1 && way <= DGAM_STREAM_WAYS, 5, "expected a way from 1 to STREAM_WAYS");
@@ -105,11 +106,17 @@ static int sys_openblas(lua_State *L) {
   return 2;
 }
 
+static int sys_where(lua_State *L) {
+  dgl_where(L);
+  return 1;
+}
+
 DGL_EXPORT int luaopen_dgamnative_sys(lua_State *L) {
   static const luaL_Reg functions[] = {{"versions", sys_versions}, {"cpu_level", sys_cpu_level},
                                        {"cpu_limit", sys_cpu_limit}, {"threads", sys_threads},
                                        {"openblas", sys_openblas},   {"stream", sys_stream},
-                                       {"children_peak", sys_children_peak}, {"terminal_width", sys_terminal_width}, {NULL, NULL}};
+                                       {"children_peak", sys_children_peak}, {"terminal_width", sys_terminal_width},
+                                       {"where", sys_where},         {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushinteger(L, DGAM_STREAM_WAYS);
   lua_setfield(L, -2, "STREAM_WAYS");

@@ -62,7 +62,7 @@ static void push_tensor(lua_State *L, dgt_tensor *t) {
 
 static dgt_tensor *test_tensor(lua_State *L, int idx) {
   handle *h = luaL_testudata(L, idx, TENSOR);
-  if (h && !h->t) luaL_error(L, "the tensor was closed");
+  if (h && !h->t) dgl_error(L, "the tensor was closed");
   return h ? h->t : NULL;
 }
 
@@ -128,7 +128,7 @@ static int to_value(lua_State *L, int idx, dgt_value *v, int depth) {
         int at = lua_gettop(L);
         lua_Integer i = lua_isinteger(L, at - 1) ? lua_tointeger(L, at - 1) : 0;
         if (i < 1 || (size_t)i > n)
-          luaL_error(L, "a list of %d items has '%s' beside them; named arguments stand in a table of their own, the last "
+          dgl_error(L, "a list of %d items has '%s' beside them; named arguments stand in a table of their own, the last "
                      "argument", (int)n, luaL_tolstring(L, at - 1, NULL));
         if (!to_value(L, at, &v->as.list[i - 1], depth + 1)) return 0;
         if (lua_gettop(L) == at) { /* the table keeps the item alive */
@@ -187,7 +187,7 @@ static int call(lua_State *L, dgt_op *op, int first) {
     while (lua_next(L, last)) {
       int at = lua_gettop(L);
       if (nnamed == DGT_MAXARGS || lua_type(L, at - 1) != LUA_TSTRING)
-        return luaL_error(L, "named arguments must have names, got a key of type %s", luaL_typename(L, at - 1));
+        return dgl_error(L, "named arguments must have names, got a key of type %s", luaL_typename(L, at - 1));
       named[nnamed].name = lua_tostring(L, at - 1);
       if (strcmp(named[nnamed].name, "requires_grad") == 0 && lua_isboolean(L, at)) { /* no operator's, but everyone's habit */
         requires_grad = lua_toboolean(L, at);
@@ -195,7 +195,7 @@ static int call(lua_State *L, dgt_op *op, int first) {
         continue;
       }
       if (!to_value(L, at, &named[nnamed].value, 0))
-        return luaL_error(L, "argument '%s' is a %s, which no operator takes", named[nnamed].name, luaL_typename(L, at));
+        return dgl_error(L, "argument '%s' is a %s, which no operator takes", named[nnamed].name, luaL_typename(L, at));
       nnamed++;
       /* A list leaves its block above the value; both stay until the call is over, the key is needed by lua_next. */
       lua_pushvalue(L, at - 1);
@@ -203,10 +203,10 @@ static int call(lua_State *L, dgt_op *op, int first) {
     last--;
   }
   int nargs = last - first + 1;
-  if (nargs > DGT_MAXARGS) return luaL_error(L, "%d arguments, at most %d", nargs, DGT_MAXARGS);
+  if (nargs > DGT_MAXARGS) return dgl_error(L, "%d arguments, at most %d", nargs, DGT_MAXARGS);
   for (int i = 0; i < nargs; i++)
     if (!to_value(L, first + i, &args[i], 0))
-      return luaL_error(L, "argument %d is a %s, which no operator takes", i + 1, luaL_typename(L, first + i));
+      return dgl_error(L, "argument %d is a %s, which no operator takes", i + 1, luaL_typename(L, first + i));
 
   dgt_value results[DGT_MAXRESULTS];
   int n = dgt_call(op, args, nargs, named, nnamed, results);
@@ -221,7 +221,7 @@ static int call(lua_State *L, dgt_op *op, int first) {
   }
   if (requires_grad) {
     dgt_tensor *t = n < 1 ? NULL : test_tensor(L, -n);
-    if (!t) return luaL_error(L, "requires_grad is true, but the operator gives no tensor to set it on");
+    if (!t) return dgl_error(L, "requires_grad is true, but the operator gives no tensor to set it on");
     if (dgt_set_requires_grad(t, 1) < 0) return dgl_raise(L, "", dgt_error());
   }
   collect_if_due(L);
@@ -314,10 +314,10 @@ static void call_named(lua_State *L, const char *op, int nargs) {
 
 static void select_or_error(lua_State *L, int t, int dim, lua_Integer i) {
   dgt_tensor *x = check_tensor(L, t);
-  if (dim > dgt_dim(x)) luaL_error(L, "index %d is one too many for a tensor with %d dimensions", dim, dgt_dim(x));
+  if (dim > dgt_dim(x)) dgl_error(L, "index %d is one too many for a tensor with %d dimensions", dim, dgt_dim(x));
   int64_t size = told(L, dgt_size(x, dim - 1));
   if (i == 0 || i > size || i < -size)
-    luaL_error(L, "index %I is out of range for dimension %d of size %I (indices count from 1)", (LUAI_UACINT)i, dim,
+    dgl_error(L, "index %I is out of range for dimension %d of size %I (indices count from 1)", (LUAI_UACINT)i, dim,
                (LUAI_UACINT)size);
   lua_pushvalue(L, t);
   lua_pushinteger(L, dim);
@@ -339,12 +339,12 @@ static int apply_index(lua_State *L, int tensor, int spec) {
     lua_rawseti(L, -2, 1);
     return 1;
   }
-  if (!lua_istable(L, spec)) luaL_error(L, "a tensor cannot be indexed with a %s", luaL_typename(L, spec));
+  if (!lua_istable(L, spec)) dgl_error(L, "a tensor cannot be indexed with a %s", luaL_typename(L, spec));
   int n = (int)lua_rawlen(L, spec), taken = 0;
   for (int i = 1; i <= n; i++) taken += lua_rawgeti(L, spec, i) == LUA_TSTRING ? 0 : 1, lua_pop(L, 1);
   lua_newtable(L);
   int list = lua_gettop(L), total = dgt_dim(check_tensor(L, view));
-  if (taken > total) luaL_error(L, "%d indices for a tensor with %d dimensions", taken, total);
+  if (taken > total) dgl_error(L, "%d indices for a tensor with %d dimensions", taken, total);
   for (int i = 1; i <= n; i++) {
     int type = lua_rawgeti(L, spec, i);
     int item = lua_gettop(L);
@@ -361,7 +361,7 @@ static int apply_index(lua_State *L, int tensor, int spec) {
             int ok;
             bounds[k] = lua_tointegerx(L, -1, &ok);
             if (!ok || (k < 2 && bounds[k] == 0) || (k == 2 && bounds[k] < 1))
-              luaL_error(L, "slice of dimension %d: %s is not a valid %s", dim, luaL_tolstring(L, -1, NULL),
+              dgl_error(L, "slice of dimension %d: %s is not a valid %s", dim, luaL_tolstring(L, -1, NULL),
                          k == 0 ? "first index" : k == 1 ? "last index" : "step");
           }
           lua_pop(L, 1);
@@ -382,7 +382,7 @@ static int apply_index(lua_State *L, int tensor, int spec) {
       lua_rawseti(L, list, dim++);
       advanced = 1;
     } else {
-      luaL_error(L, "index %d is %s, expected a whole number, {first, last, step}, {}, a tensor or \"...\"", i,
+      dgl_error(L, "index %d is %s, expected a whole number, {first, last, step}, {}, a tensor or \"...\"", i,
                  luaL_tolstring(L, item, NULL));
     }
     lua_settop(L, list);
@@ -431,7 +431,7 @@ static int tensor_newindex(lua_State *L) {
       if (dgt_set_requires_grad(t, lua_toboolean(L, 3)) < 0) return dgl_raise(L, "", dgt_error());
       return 0;
     }
-    return luaL_error(L, "a tensor has no field '%s' that can be set; 'grad' and 'requires_grad' can", key);
+    return dgl_error(L, "a tensor has no field '%s' that can be set; 'grad' and 'requires_grad' can", key);
   }
   int number = lua_type(L, 3) == LUA_TNUMBER || lua_type(L, 3) == LUA_TBOOLEAN;
   if (!number) check_tensor(L, 3);
@@ -457,7 +457,7 @@ static int tensor_newindex(lua_State *L) {
 
 static int tensor_len(lua_State *L) {
   dgt_tensor *t = check_tensor(L, 1);
-  if (dgt_dim(t) == 0) return luaL_error(L, "a tensor with no dimensions has no length");
+  if (dgt_dim(t) == 0) return dgl_error(L, "a tensor with no dimensions has no length");
   lua_pushinteger(L, told(L, dgt_size(t, 0)));
   return 1;
 }
@@ -467,7 +467,7 @@ static int tensor_size(lua_State *L) {
   dgt_tensor *t = check_tensor(L, 1);
   if (lua_isnoneornil(L, 2)) return push_shape(L, t);
   lua_Integer d = luaL_checkinteger(L, 2), n = dgt_dim(t);
-  if (d == 0 || d > n || d < -n) return luaL_error(L, "dimension %I of a tensor with %d dimensions", (LUAI_UACINT)d, (int)n);
+  if (d == 0 || d > n || d < -n) return dgl_error(L, "dimension %I of a tensor with %d dimensions", (LUAI_UACINT)d, (int)n);
   lua_pushinteger(L, told(L, dgt_size(t, (int)(d > 0 ? d - 1 : n + d))));
   return 1;
 }
@@ -516,8 +516,8 @@ static int lua_grad(lua_State *L) {
   lua_settop(L, 4);
   for (int i = 1; i <= 2; i++) luaL_checktype(L, i, LUA_TTABLE);
   size_t n[3] = {lua_rawlen(L, 1), lua_rawlen(L, 2), lua_istable(L, 3) ? lua_rawlen(L, 3) : 0};
-  if (n[0] < 1 || n[0] > MAX || n[1] < 1 || n[1] > MAX) return luaL_error(L, "grad: needs 1 to %d outputs and inputs", MAX);
-  if (n[2] && n[2] != n[0]) return luaL_error(L, "grad: %d grad_outputs for %d outputs", (int)n[2], (int)n[0]);
+  if (n[0] < 1 || n[0] > MAX || n[1] < 1 || n[1] > MAX) return dgl_error(L, "grad: needs 1 to %d outputs and inputs", MAX);
+  if (n[2] && n[2] != n[0]) return dgl_error(L, "grad: %d grad_outputs for %d outputs", (int)n[2], (int)n[0]);
   dgt_tensor **lists[3];
   for (int i = 0; i < 3; i++) {
     lists[i] = lua_newuserdatauv(L, (n[i] + 1) * sizeof(dgt_tensor *), 0);
@@ -545,11 +545,11 @@ static int lua_grad(lua_State *L) {
 
 static void view_of(lua_State *L, int idx, dgl_view *out) {
   dgt_tensor *t = check_tensor(L, idx);
-  if (strcmp(dgt_layout(t), "strided") != 0) luaL_error(L, "the tensor is %s, expected a dense one", dgt_layout(t));
-  if (!dgt_is_cpu(t)) luaL_error(L, "the tensor is on %s, expected cpu; use :cpu()", dgt_device(t));
-  if (!told(L, dgt_is_contiguous(t))) luaL_error(L, "the tensor is not contiguous; use :contiguous()");
+  if (strcmp(dgt_layout(t), "strided") != 0) dgl_error(L, "the tensor is %s, expected a dense one", dgt_layout(t));
+  if (!dgt_is_cpu(t)) dgl_error(L, "the tensor is on %s, expected cpu; use :cpu()", dgt_device(t));
+  if (!told(L, dgt_is_contiguous(t))) dgl_error(L, "the tensor is not contiguous; use :contiguous()");
   out->ndim = dgt_dim(t);
-  if (out->ndim > DGL_MAXDIM) luaL_error(L, "the tensor has %d dimensions, at most %d", out->ndim, DGL_MAXDIM);
+  if (out->ndim > DGL_MAXDIM) dgl_error(L, "the tensor has %d dimensions, at most %d", out->ndim, DGL_MAXDIM);
   out->dtype = (dgl_dtype)dgt_dtype(t);
   out->count = 1;
   for (int i = 0; i < out->ndim; i++) out->sizes[i] = dgt_size(t, i), out->count *= (size_t)out->sizes[i];
@@ -595,7 +595,7 @@ static void push_element(lua_State *L, const dgl_view *v, size_t i) {
     case DGL_F32: lua_pushnumber(L, ((float *)v->data)[i]); break;
     case DGL_F64: lua_pushnumber(L, ((double *)v->data)[i]); break;
     case DGL_BOOL: lua_pushboolean(L, ((uint8_t *)v->data)[i] != 0); break;
-    default: luaL_error(L, "elements of this dtype have no Lua form");
+    default: dgl_error(L, "elements of this dtype have no Lua form");
   }
 }
 
@@ -631,12 +631,12 @@ static int lua_tobytes(lua_State *L) {
 static int read_shape(lua_State *L, int idx, int64_t sizes[DGL_MAXDIM]) {
   luaL_checktype(L, idx, LUA_TTABLE);
   int n = (int)lua_rawlen(L, idx);
-  if (n > DGL_MAXDIM) luaL_error(L, "a shape of %d dimensions, at most %d", n, DGL_MAXDIM);
+  if (n > DGL_MAXDIM) dgl_error(L, "a shape of %d dimensions, at most %d", n, DGL_MAXDIM);
   for (int i = 0; i < n; i++) {
     lua_rawgeti(L, idx, i + 1);
     int ok;
     sizes[i] = lua_tointegerx(L, -1, &ok);
-    if (!ok || sizes[i] < 0) luaL_error(L, "shape entry %d is %s, expected a whole number >= 0", i + 1, luaL_tolstring(L, -1, NULL));
+    if (!ok || sizes[i] < 0) dgl_error(L, "shape entry %d is %s, expected a whole number >= 0", i + 1, luaL_tolstring(L, -1, NULL));
     lua_pop(L, 1);
   }
   return n;
@@ -646,7 +646,7 @@ static int check_dtype(lua_State *L, int idx) {
   const char *name = luaL_checkstring(L, idx);
   int dtype = dgt_dtype_by_name(name);
   if (dtype < 0 || dgl_dtype_size((dgl_dtype)dtype) == 0)
-    luaL_error(L, "unknown dtype '%s'; expected one of float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, bool", name);
+    dgl_error(L, "unknown dtype '%s'; expected one of float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, bool", name);
   return dtype;
 }
 
@@ -659,8 +659,8 @@ static int lua_frombytes(lua_State *L) {
   int ndim = read_shape(L, 3, sizes);
   size_t need = dgl_dtype_size((dgl_dtype)dtype);
   for (int i = 0; i < ndim; i++)
-    if (__builtin_mul_overflow(need, (size_t)sizes[i], &need)) return luaL_error(L, "frombytes: the shape is too large");
-  if (need != n) return luaL_error(L, "frombytes: %d bytes given, the shape needs %d", (int)n, (int)need);
+    if (__builtin_mul_overflow(need, (size_t)sizes[i], &need)) return dgl_error(L, "frombytes: the shape is too large");
+  if (need != n) return dgl_error(L, "frombytes: %d bytes given, the shape needs %d", (int)n, (int)need);
   dgl_view v;
   create(L, (dgl_dtype)dtype, ndim, sizes, &v);
   if (n) memcpy(v.data, s, n);
@@ -669,12 +669,12 @@ static int lua_frombytes(lua_State *L) {
 
 /* What the nested table at idx holds: its shape by following first items; kind 0 bool, 1 integer, 2 float. */
 static void scan(lua_State *L, int idx, int depth, int64_t *sizes, int *ndim, int *kind) {
-  if (depth > DGL_MAXDIM) luaL_error(L, "a table nested deeper than %d", DGL_MAXDIM);
+  if (depth > DGL_MAXDIM) dgl_error(L, "a table nested deeper than %d", DGL_MAXDIM);
   if (lua_istable(L, idx)) {
     int64_t n = (int64_t)lua_rawlen(L, idx);
     if (depth == *ndim && *kind < 0) sizes[(*ndim)++] = n;
     else if (depth >= *ndim || sizes[depth] != n)
-      luaL_error(L, "the table is ragged: %d items where %d were expected at depth %d", (int)n,
+      dgl_error(L, "the table is ragged: %d items where %d were expected at depth %d", (int)n,
                  depth < *ndim ? (int)sizes[depth] : 0, depth + 1);
     luaL_checkstack(L, 4, "nested table");
     for (int64_t i = 1; i <= n; i++) {
@@ -684,13 +684,13 @@ static void scan(lua_State *L, int idx, int depth, int64_t *sizes, int *ndim, in
     }
     return;
   }
-  if (*ndim > depth) luaL_error(L, "the table is ragged: a %s beside a table at depth %d", luaL_typename(L, idx), depth);
+  if (*ndim > depth) dgl_error(L, "the table is ragged: a %s beside a table at depth %d", luaL_typename(L, idx), depth);
   int type = lua_type(L, idx), k;
   if (type == LUA_TNUMBER) k = lua_isinteger(L, idx) ? 1 : 2;
   else if (type == LUA_TBOOLEAN) k = 0;
-  else luaL_error(L, "a tensor cannot hold a %s; expected numbers or true/false", luaL_typename(L, idx)), k = 0;
+  else dgl_error(L, "a tensor cannot hold a %s; expected numbers or true/false", luaL_typename(L, idx)), k = 0;
   if (*kind < 0) *kind = k;
-  else if ((*kind == 0) != (k == 0)) luaL_error(L, "the table mixes numbers and true/false");
+  else if ((*kind == 0) != (k == 0)) dgl_error(L, "the table mixes numbers and true/false");
   else if (k > *kind) *kind = k;
 }
 
@@ -705,7 +705,7 @@ static void fill(lua_State *L, int idx, int depth, int ndim, dgl_view *v, size_t
     return;
   }
   size_t i = (*at)++;
-  if (lua_istable(L, idx)) luaL_error(L, "the table is ragged: a table where a number was expected");
+  if (lua_istable(L, idx)) dgl_error(L, "the table is ragged: a table where a number was expected");
   if (v->dtype == DGL_BOOL) ((uint8_t *)v->data)[i] = (uint8_t)lua_toboolean(L, idx);
   else if (v->dtype == DGL_I64) ((int64_t *)v->data)[i] = lua_tointeger(L, idx);
   else ((double *)v->data)[i] = lua_tonumber(L, idx);

@@ -27,7 +27,7 @@ static dgam_video_options options_at(lua_State *L, int idx) {
   dgam_video_options o = {.seconds = dgl_optfield_number(L, idx, "seconds", 0), .index = dgl_optfield_string(L, idx, "index", NULL)};
   lua_Integer pixels = dgl_optfield_integer(L, idx, "pixels", 0), bytes = dgl_optfield_integer(L, idx, "bytes", 0);
   lua_Integer index_bytes = dgl_optfield_integer(L, idx, "index_bytes", 0);
-  if (o.seconds < 0 || pixels < 0 || bytes < 0 || index_bytes < 0) luaL_error(L, "video: a limit is below 0");
+  if (o.seconds < 0 || pixels < 0 || bytes < 0 || index_bytes < 0) dgl_error(L, "video: a limit is below 0");
   o.pixels = (size_t)pixels;
   o.bytes = (size_t)bytes;
   o.index_bytes = (size_t)index_bytes;
@@ -72,12 +72,12 @@ static int choice(lua_State *L, int idx, const char *field, const char *const *n
     luaL_addstring(&b, names[i]);
   }
   luaL_pushresult(&b);
-  return luaL_error(L, "option '%s' is '%s', expected one of %s", field, word, lua_tostring(L, -1));
+  return dgl_error(L, "option '%s' is '%s', expected one of %s", field, word, lua_tostring(L, -1));
 }
 
 static int whole(lua_State *L, int idx, const char *field, int def) {
   lua_Integer v = dgl_optfield_integer(L, idx, field, def);
-  if (v < INT32_MIN || v > INT32_MAX) luaL_error(L, "option '%s' is %I, which is out of range", field, (LUAI_UACINT)v);
+  if (v < INT32_MIN || v > INT32_MAX) dgl_error(L, "option '%s' is %I, which is out of range", field, (LUAI_UACINT)v);
   return (int)v;
 }
 
@@ -143,7 +143,7 @@ static int sampling_views(lua_State *L) {
   dgam_video_info info = {.width = whole(L, 2, "width", 0), .height = whole(L, 2, "height", 0)};
   info.frames = dgl_optfield_integer(L, 2, "frames", 0);
   if (info.width < 1 || info.height < 1)
-    luaL_error(L, "video of %d x %d pixels, expected width and height of 1 or more", info.width, info.height);
+    dgl_error(L, "video of %d x %d pixels, expected width and height of 1 or more", info.width, info.height);
   s.stream = stream_at(L, 3);
   size_t n = (size_t)dgam_sampling_views(&s), length = (size_t)s.clip_len;
   dgam_view *views = lua_newuserdatauv(L, n * sizeof *views, 0);
@@ -186,7 +186,7 @@ static dgam_video **video_slot(lua_State *L) { return luaL_checkudata(L, 1, VIDE
 
 static dgam_video *check_video(lua_State *L) {
   dgam_video **v = video_slot(L);
-  if (!*v) luaL_error(L, "this video is closed");
+  if (!*v) dgl_error(L, "this video is closed");
   return *v;
 }
 
@@ -245,12 +245,12 @@ static int64_t *frame_numbers(lua_State *L, const dgam_video_info *info, size_t 
       int ok;
       lua_geti(L, 2, (lua_Integer)i + 1);
       numbers[i] = lua_tointegerx(L, -1, &ok) - 1;
-      if (!ok) luaL_error(L, "frame number %d is %s, expected a whole number", (int)i + 1, luaL_tolstring(L, -1, NULL));
+      if (!ok) dgl_error(L, "frame number %d is %s, expected a whole number", (int)i + 1, luaL_tolstring(L, -1, NULL));
       lua_pop(L, 1);
     }
   } else {
     int64_t first = luaL_optinteger(L, 2, 1), last = luaL_optinteger(L, 3, lua_isnoneornil(L, 2) ? info->frames : first);
-    if (first < 1 || last > info->frames) luaL_error(L, "frames %I to %I are wanted, the video has 1 to %I", (LUAI_UACINT)first,
+    if (first < 1 || last > info->frames) dgl_error(L, "frames %I to %I are wanted, the video has 1 to %I", (LUAI_UACINT)first,
                                                      (LUAI_UACINT)last, (LUAI_UACINT)info->frames);
     *n = last >= first ? (size_t)(last - first + 1) : 0;
     numbers = lua_newuserdatauv(L, (*n + 1) * sizeof *numbers, 0);
@@ -258,7 +258,7 @@ static int64_t *frame_numbers(lua_State *L, const dgam_video_info *info, size_t 
   }
   for (size_t i = 0; i < *n; i++)
     if (numbers[i] < 0 || numbers[i] >= info->frames)
-      luaL_error(L, "frame %I is wanted, the video has 1 to %I", (LUAI_UACINT)(numbers[i] + 1), (LUAI_UACINT)info->frames);
+      dgl_error(L, "frame %I is wanted, the video has 1 to %I", (LUAI_UACINT)(numbers[i] + 1), (LUAI_UACINT)info->frames);
   return numbers;
 }
 
@@ -292,7 +292,7 @@ static dgam_pool **pool_slot(lua_State *L) { return luaL_checkudata(L, 1, POOL);
 
 static dgam_pool *check_pool(lua_State *L) {
   dgam_pool **p = pool_slot(L);
-  if (!*p) luaL_error(L, "these decoding threads were ended");
+  if (!*p) dgl_error(L, "these decoding threads were ended");
   return *p;
 }
 
@@ -363,7 +363,7 @@ static int pool_next(lua_State *L) {
   int fits = !given || !r.views || (row >= 1 && (size_t)row <= to.count / r.bytes);
   if (given && fits && r.views) memcpy((uint8_t *)to.data + (size_t)(row - 1) * r.bytes, r.views, r.bytes);
   dgam_pool_release(p, &r);
-  if (!fits) return luaL_error(L, "row %I of %I bytes does not fit a tensor of %I bytes", (LUAI_UACINT)row, (LUAI_UACINT)r.bytes,
+  if (!fits) return dgl_error(L, "row %I of %I bytes does not fit a tensor of %I bytes", (LUAI_UACINT)row, (LUAI_UACINT)r.bytes,
                                (LUAI_UACINT)to.count);
   if (r.status != DGAM_OK) {
     lua_pushnil(L);
@@ -395,7 +395,7 @@ typedef struct writer {
 
 static writer *check_writer(lua_State *L) {
   writer *w = luaL_checkudata(L, 1, ENCODER);
-  if (!w->e) luaL_error(L, "this video file is finished");
+  if (!w->e) dgl_error(L, "this video file is finished");
   return w;
 }
 
@@ -405,7 +405,7 @@ static int encoder_new(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   dgl_checkfields(L, 2, names);
   double fps = dgl_optfield_number(L, 2, "fps", 30);
-  if (!(fps > 0 && fps <= 100000)) luaL_error(L, "option 'fps' is %f, expected more than 0", fps);
+  if (!(fps > 0 && fps <= 100000)) dgl_error(L, "option 'fps' is %f, expected more than 0", fps);
   /* 29.97 and its like are multiples of 1/1.001; anything else is taken to a thousandth */
   int broadcast = fps * 1.001 - (int)(fps * 1.001 + 0.5) < 1e-4 && (int)(fps * 1.001 + 0.5) - fps * 1.001 < 1e-4 && fps != (int)fps;
   dgam_encoder_spec s = dgam_encoder_defaults(whole(L, 2, "width", 0), whole(L, 2, "height", 0),
@@ -430,7 +430,7 @@ static int encoder_write(lua_State *L) {
   dgl_view v;
   dgl_checktensor(L, 2, DGL_U8, -1, "frames", &v);
   if ((v.ndim != 3 && v.ndim != 4) || v.sizes[v.ndim - 3] != 3 || v.sizes[v.ndim - 2] != w->height || v.sizes[v.ndim - 1] != w->width)
-    luaL_error(L, "frames must be uint8 [3,%d,%d] or [T,3,%d,%d]", w->height, w->width, w->height, w->width);
+    dgl_error(L, "frames must be uint8 [3,%d,%d] or [T,3,%d,%d]", w->height, w->width, w->height, w->width);
   size_t plane = (size_t)w->width * (size_t)w->height;
   uint8_t *rgb = lua_newuserdatauv(L, 3 * plane, 0);
   for (size_t t = 0; t < v.count / (3 * plane); t++) {

@@ -30,7 +30,7 @@ augment.is_option = { jitter = true, randaugment = true, gamma_jitter = true, er
 
 local JITTER = { "brightness", "contrast", "saturation", "hue" }
 
--- "jitter: hue" is a name as well
+-- The name may be a path ("jitter: hue"), so it stands where the error of check.option has `where`.
 local function number(name, v, least, most)
   local fault = check.fault(name, v, check.number(least, most))
   if fault then error(fault, 0) end

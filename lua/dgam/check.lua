@@ -12,31 +12,13 @@ local suggest = require "dgam.suggest"
 
 local check = {}
 
--- Whether a function is one of the library's, by the source that Lua knows of it.
-local function is_library(info)
-  if info.what == "C" or info.source == "=prelude" then return true end
-  for _, folder in ipairs { "dgam", "models", "torch" } do
-    local prefix = ("@%s/lua/%s/"):format(dgamlua.root, folder)
-    if info.source:sub(1, #prefix) == prefix then return true end
-  end
-  return false
-end
-
--- "mine.lua:12: ", or nothing if only the library runs (a command of the program).
-local function position()
-  local level = 3
-  local info = debug.getinfo(level, "Sl")
-  while info and is_library(info) do
-    level = level + 1
-    info = debug.getinfo(level, "Sl")
-  end
-  return info and ("%s:%d: "):format(info.short_src, info.currentline) or ""
-end
+-- "mine.lua:12: ", or nothing if only the library runs (a command of the program). Only an error loads what it takes.
+local function position() return require "dgamnative.sys".where() end
 
 --- `options` must be a table and each of its keys in the list `known`; else an error that names the one that was meant.
 -- @return options
 function check.names(where, options, known)
-  check.option(where, "options", options, { "a table", function(v) return type(v) == "table" end })
+  check.option(where, "options", options, check.table)
   for _, key in ipairs(keys_of(options)) do
     local ok = false
     for _, k in ipairs(known) do ok = ok or k == key end
@@ -96,12 +78,21 @@ end
 check.finite = { "a finite number", function(v) return type(v) == "number" and v == v and math.abs(v) < math.huge end }
 check.positive = { "a finite number above 0", function(v) return type(v) == "number" and v > 0 and v < math.huge end }
 check.boolean = { "true or false", function(v) return type(v) == "boolean" end }
+check.table = { "a table", function(v) return type(v) == "table" end }
 check.text = { "text", function(v) return type(v) == "string" end }
 
 --- The value, or what stands for it where none was given: nil only, so that false is looked at as well.
 function check.default(v, default)
   if v == nil then return default end
   return v
+end
+
+--- A new table with the options given and, for those that were not, the defaults.
+function check.filled(options, defaults)
+  local o = {}
+  for k, v in pairs(defaults) do o[k] = v end
+  for k, v in pairs(options or {}) do o[k] = v end
+  return o
 end
 
 --- A value as the errors show it: a short list of plain values in full.
@@ -129,6 +120,18 @@ function check.option(where, name, v, kind, place)
   local fault = check.fault(name, v, kind)
   if fault then error((place == false and "" or position()) .. where .. ": " .. fault, 0) end
   return v
+end
+
+--- A converter for argparse: the text given for an option of a command as a number of that kind.
+-- @param name the option, as errors call it
+-- @param kind the kind, or a function that gives it once there is a value to look at
+function check.argument(name, kind)
+  return function(text)
+    local v = math.tointeger(tonumber(text)) or tonumber(text) or text
+    local fault = check.fault(name, v, type(kind) == "function" and kind() or kind)
+    if fault then return nil, fault end
+    return v
+  end
 end
 
 --- Every field of `t` that `kinds` (name -> kind) has; see check.option.

@@ -5,6 +5,7 @@
 -- that is there is whole. Inside: attributes experiment, label, seed, key, config (JSON), created; the group metrics with
 -- one number a dataset; curves with one list a dataset; texts with lists of text; arrays with tensors. Any HDF5 tool reads it.
 local lfs = require "lfs"
+local check = require "dgam.check"
 local json = require "dgam.json"
 local bytecode = require "dgam.bytecode"
 local fs = require "dgamnative.fs"
@@ -151,21 +152,16 @@ function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(fol
 local TEXTS = { "experiment", "label", "key", "created", "version" }
 local NUMBERS = { "seed", "seconds" }
 
--- Writes one group; every value must be of the kind that `fits` tells.
-local function write_group(file, group, values, expected, fits, options)
+-- Writes one group; every value must be of that kind.
+local function write_group(file, group, values, kind, options)
   for _, name in ipairs(sorted_keys(values or {})) do
     if type(name) ~= "string" or not name:match "^[%w_.%-]+$" then
       error(("results: %s has the name '%s', expected letters, digits, '_', '-' or '.'"):format(group, tostring(name)), 0)
     end
-    if not fits(values[name]) then
-      error(("results: %s/%s is a %s, expected %s"):format(group, name, type(values[name]), expected), 0)
-    end
-    file:write(group .. "/" .. name, values[name], options)
+    local path = group .. "/" .. name
+    file:write(path, check.option("results", path, values[name], kind, false), options)
   end
 end
-
-local function is_number(v) return type(v) == "number" end
-local function is_tensor(v) return type(v) == "userdata" end
 
 -- Whether v is a list of values of one type; names beside them (a dataset's classes have such) are not looked at.
 local function is_list_of(kind, v)
@@ -175,8 +171,11 @@ local function is_list_of(kind, v)
   end
   return #v > 0 or next(v) == nil
 end
-local function is_list(v) return is_list_of("number", v) end
-local function is_texts(v) return is_list_of("string", v) and #v > 0 end
+
+local NUMBER = { "a number", function(v) return type(v) == "number" end } -- NaN and infinity too: a metric came out so
+local LIST = { "a list of numbers", function(v) return is_list_of("number", v) end }
+local TEXT_LIST = { "a list of texts", function(v) return is_list_of("string", v) and #v > 0 end }
+local TENSOR = { "a tensor", function(v) return type(v) == "userdata" end }
 
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
@@ -191,40 +190,34 @@ function results.save(path, record)
     end
   end
   file:set_attr("config", json.encode(record.config))
-  write_group(file, "metrics", record.metrics, "a number", is_number)
-  write_group(file, "curves", record.curves, "a list of numbers", is_list)
-  write_group(file, "texts", record.texts, "a list of texts", is_texts)
-  write_group(file, "arrays", record.arrays, "a tensor", is_tensor, { deflate = 4 })
+  write_group(file, "metrics", record.metrics, NUMBER)
+  write_group(file, "curves", record.curves, LIST)
+  write_group(file, "texts", record.texts, TEXT_LIST)
+  write_group(file, "arrays", record.arrays, TENSOR, { deflate = 4 })
   file:close()
 end
 
-local function is_text(v) return type(v) == "string" end
-local function is_text_or_nil(v) return v == nil or is_text(v) end
-local function is_finite(v) return is_number(v) and v == v and math.abs(v) < math.huge end
-local function is_finite_or_nil(v) return v == nil or is_finite(v) end
-local function is_table(v) return type(v) == "table" end
-
--- What a trial that was read must hold, in the order of the complaints.
+-- What a trial that was read must hold.
 local FIELDS = {
-  { "experiment", "text", is_text }, { "label", "text", is_text }, { "seed", "a finite number", is_finite },
-  { "key", "text", is_text_or_nil }, { "created", "text", is_text_or_nil }, { "version", "text", is_text_or_nil },
-  { "seconds", "a finite number", is_finite_or_nil }, { "config", "a table in JSON", is_table },
+  experiment = check.text, label = check.text, seed = check.finite, key = check.optional(check.text),
+  created = check.optional(check.text), version = check.optional(check.text), seconds = check.optional(check.finite),
+  config = { "a table in JSON", check.table[2] },
 }
+local FIELD_NAMES = sorted_keys(FIELDS)
 
 -- What is wrong with a trial that was read, or nil.
 local function fault(record)
-  for _, field in ipairs(FIELDS) do
-    local name, expected, fits = table.unpack(field)
-    local v = record[name]
-    if not fits(v) then
-      return ("its '%s' is %s, expected %s"):format(name, type(v) == "table" and "a list" or tostring(v), expected)
-    end
+  for _, name in ipairs(FIELD_NAMES) do
+    local wrong = check.fault("its '" .. name .. "'", record[name], FIELDS[name])
+    if wrong then return wrong end
   end
   for name, v in pairs(record.metrics) do
-    if not is_number(v) then return ("its metric '%s' is %s, expected a number"):format(name, tostring(v)) end
+    local wrong = check.fault("its metric '" .. name .. "'", v, NUMBER)
+    if wrong then return wrong end
   end
   for name, v in pairs(record.curves or {}) do
-    if not is_list(v) then return ("its curve '%s' is not a list of numbers"):format(name) end
+    local wrong = check.fault("its curve '" .. name .. "'", v, LIST)
+    if wrong then return wrong end
   end
 end
 
@@ -241,7 +234,7 @@ function results.load(path)
   end
   local config = file:attr "config"
   if config == nil then record.config = {}
-  elseif is_text(config) then record.config = json.decode(config)
+  elseif type(config) == "string" then record.config = json.decode(config)
   else record.config = config end
   if file:has "metrics" then
     for _, name in ipairs(file:list "metrics") do record.metrics[name] = file:value("metrics/" .. name) end

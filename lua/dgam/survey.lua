@@ -149,11 +149,9 @@ end
 --   histogram = int32 [n, 256] (luma of the frames read), motion = float32 [n, GRID, GRID] }
 -- A clip that cannot be read is reported on standard error and left out. Errors: none can be read.
 function survey.measure(dataset, options)
-  local o = check.names("survey", options or {}, { "frames", "lag", "threads", "limits", "bar" })
-  o = setmetatable(o, { __index = { frames = 16, lag = 8, threads = 2 } })
-  for _, name in ipairs { "frames", "lag", "threads" } do
-    check.option("survey", name, o[name], check.whole(1))
-  end
+  check.names("survey", options or {}, { "frames", "lag", "threads", "limits", "bar" })
+  local o = check.filled(options, { frames = 16, lag = 8, threads = 2 })
+  check.fields("survey", o, { frames = check.whole(1), lag = check.whole(1), threads = check.whole(1, video.max_threads) })
   local threads = torch.threads()
   torch.threads(1) -- the cores decode
   local guard <close> = setmetatable({}, { __close = function() torch.threads(threads) end }) -- luacheck: ignore

@@ -43,6 +43,22 @@ describe("dgam.check", function()
     fails("deal: options is 3, expected a table", check.names, "deal", 3, { "test" })
   end)
 
+  it("fills in defaults without touching what was given", function()
+    local given = { a = 1, c = false }
+    assert.same({ a = 1, b = 2, c = false }, check.filled(given, { a = 3, b = 2, c = true }))
+    assert.same({ a = 1, c = false }, given)
+    assert.same({ b = 2 }, check.filled(nil, { b = 2 }))
+  end)
+
+  it("turns the texts of a command line into numbers", function()
+    local convert = check.argument("--most", check.whole(0))
+    assert.equal(20, convert "20")
+    assert.equal("integer", math.type(convert "2.0"))
+    assert.same({ nil, "--most is 0.5, expected a whole number of 0 or more" }, { convert "0.5" })
+    assert.same({ nil, "--most is many, expected a whole number of 0 or more" }, { convert "many" })
+    assert.equal(0.5, check.argument("--share", function() return check.number(0, 1) end) "0.5")
+  end)
+
   it("names the line that called the library, however deep the mistake lies, or none", function()
     local line
     local function script()
@@ -54,5 +70,13 @@ describe("dgam.check", function()
     assert.matches(("check_spec.lua:%d: dgam: gammas[2] is -2, expected "):format(line), why, 1, true)
     assert.equal("train: lr is -1, expected a number from 0 to 1e+09",
       select(2, pcall(require "dgam.train".check, { lr = -1 })))
+
+    local function native_script() -- what the core's bindings look at, reached through the library
+      line = debug.getinfo(1, "l").currentline + 1
+      require "dgam.video".sampling { rule = "tset" }
+    end
+    ok, why = pcall(native_script)
+    assert.is_false(ok)
+    assert.matches(("check_spec.lua:%d: option 'rule' is 'tset', expected one of "):format(line), why, 1, true)
   end)
 end)

@@ -70,7 +70,7 @@ describe("dgam.results", function()
 
   it("refuses what it cannot store and leaves nothing", function()
     local path = results.path(folder, "demo", "0123")
-    fails("metrics/top1 is a string", results.save, path, { experiment = "x", config = {}, metrics = { top1 = "high" } })
+    fails("metrics/top1 is high, expected a number", results.save, path, { experiment = "x", config = {}, metrics = { top1 = "high" } })
     fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { more = 2 } } })
     fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { "a" } } })
     for _, wrong in ipairs { {}, { 1 }, "walk" } do
@@ -125,13 +125,13 @@ describe("dgam.results", function()
       ["its 'label' is 3, expected text"] = function(f) f:set_attr("label", 3) end,
       ["its 'seed' is nan, expected a finite number"] = function(f) f:set_attr("seed", math.abs(0 / 0)) end,
       ["its 'seed' is one, expected a finite number"] = function(f) f:set_attr("seed", "one") end,
-      ["its 'experiment' is a list, expected text"] = function(f) f:set_attr("experiment", { "a", "b" }) end,
+      ["its 'experiment' is {a, b}, expected text"] = function(f) f:set_attr("experiment", { "a", "b" }) end,
       ["its 'config' is 3, expected a table"] = function(f) f:set_attr("config", 3) end,
       ["its 'config' is nil, expected a table"] = function(f) f:set_attr("config", "{nope") end,
       ["its 'seconds' is long, expected a finite number"] = function(f) f:set_attr("seconds", "long") end,
       ["its metric 'high' is much, expected a number"] = function(f) f:write("metrics/high", "much") end,
       ["its metric 'high' is true, expected a number"] = function(f) f:write("metrics/high", true) end,
-      ["its curve 'on' is not a list of numbers"] = function(f) f:write("curves/on", { true, false }) end,
+      ["its curve 'on' is {true, false}, expected a list of numbers"] = function(f) f:write("curves/on", { true, false }) end,
     } do
       local path = odd("bad", change)
       fails(path, results.load, path)

@@ -3,6 +3,7 @@
 local argparse = require "argparse"
 local json = require "dkjson"
 local bench = require "dgam.bench"
+local check = require "dgam.check"
 local page = require "dgam.bench.page"
 local shell = require "dgam.bench.shell"
 local suggest = require "dgam.suggest"
@@ -111,11 +112,7 @@ function M.run(args)
   parser:argument("name", "benchmarks to run (all by default); a name, or the beginning of some"):args "*"
   parser:flag("--json", "one JSON object a line")
   parser:flag("--list", "only list the benchmarks")
-  parser:option("--rounds", "time each so many times"):convert(function(text)
-    local n = math.tointeger(tonumber(text))
-    if not n or n < 1 then return nil, ("--rounds is '%s', expected a whole number of 1 or more"):format(text) end
-    return n
-  end)
+  parser:option("--rounds", "time each so many times"):convert(check.argument("--rounds", check.whole(1)))
   parser:flag("--no-peer", "leave out the composite and libtorch paths")
   parser:option("--markdown", "put the results into the table of a page, such as docs/performance.md"):argname "FILE"
   parser:option("--record", "keep the ratios of short benchmarks, for this kind of machine, in FILE"):argname "FILE"

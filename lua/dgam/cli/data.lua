@@ -1,5 +1,6 @@
 --- dgamlua data: look at a dataset, check its files, deal its clips to splits.
 local argparse = require "argparse"
+local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local sorted = require "dgam.keys"
 
@@ -17,17 +18,9 @@ local function options_of(words)
   return options
 end
 
-local MAX_THREADS = require "dgam.video".max_threads
+local function max_threads() return require "dgam.video".max_threads end -- loads FFmpeg
 
---- A converter for argparse: the value of `option` as a whole number from `least` on, to `most` if that is given.
-local function whole(option, least, most)
-  return function(text)
-    local n = math.tointeger(tonumber(text))
-    if n and n >= least and n <= (most or n) then return n end
-    return nil, ("%s is '%s', expected a whole number %s"):format(option, text,
-      most and ("from %d to %d"):format(least, most) or ("of %d or more"):format(least))
-  end
-end
+local function thread_count() return check.whole(1, max_threads()) end
 
 local function open(args)
   return require "dgam.data".open(args.dataset, options_of(args.options))
@@ -68,7 +61,7 @@ end
 
 function COMMANDS.check(args)
   local d = open(args)
-  local threads = args.threads or math.min(tonumber((io.popen "nproc":read "l")) or 2, MAX_THREADS)
+  local threads = args.threads or math.min(tonumber((io.popen "nproc":read "l")) or 2, max_threads())
   local report = require "dgam.data.check".run(d, { threads = threads, state = args.state or default_state(d),
     min_frames = args.min_frames, out = args.out })
   local wrong = 0
@@ -107,16 +100,16 @@ function M.run(args)
   end
   command("show", "counts by class, split, light, camera ...; generates the built-in dataset")
   local c = command("check", "read every file; exit status 1 if something is wrong")
-  c:option("--threads", "decoding threads (all cores)"):convert(whole("--threads", 1, MAX_THREADS))
+  c:option("--threads", "decoding threads (all cores)"):convert(check.argument("--threads", thread_count))
   c:option("--state", "file that remembers what was read (in the cache folder)")
-  c:option("--min-frames", "fewer frames count as short"):convert(whole("--min-frames", 0)):default "1"
+  c:option("--min-frames", "fewer frames count as short"):convert(check.argument("--min-frames", check.whole(0))):default "1"
   c:option("--out", "folder for lists without what is wrong")
-  c:option("--most", "lines of a kind"):convert(whole("--most", 0)):default "20"
+  c:option("--most", "lines of a kind"):convert(check.argument("--most", check.whole(0))):default "20"
   c = command("deal", "make train, val and test lists for a dataset that has none")
   c:option("--out", "folder for the lists"):count(1)
-  c:option("--test", "share of the test list"):convert(tonumber):default "0.2"
-  c:option("--val", "share of the val list"):convert(tonumber):default "0.08"
-  c:option("--seed", "seed"):convert(math.tointeger):default "1"
+  c:option("--test", "share of the test list"):convert(check.argument("--test", check.number(0, 1))):default "0.2"
+  c:option("--val", "share of the val list"):convert(check.argument("--val", check.number(0, 1))):default "0.08"
+  c:option("--seed", "seed"):convert(check.argument("--seed", check.whole())):default "1"
   c:option("--group", "field whose values stay together, e.g. actor")
   c:option("--from", "deal only the clips of this split")
   local options = parser:parse(args)

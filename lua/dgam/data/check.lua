@@ -122,7 +122,7 @@ end
 local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 
 --- Checks a dataset.
--- @param options threads = all cores, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
+-- @param options threads = 2, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
 --   lists, limits, bar
 -- @return report: { clips, unreadable, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
 --   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
@@ -130,7 +130,7 @@ local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 --   and files named with two labels.
 function M.run(dataset, options)
   check.names("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
-  local o = setmetatable(options or {}, { __index = { threads = 2, min_frames = 1 } })
+  local o = check.filled(options, { threads = 2, min_frames = 1 })
   check.fields("check", o, { threads = check.whole(1, video.max_threads), min_frames = check.whole(0) })
   local records = read_all(dataset, o)
   local report = { clips = #dataset.items, unreadable = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }

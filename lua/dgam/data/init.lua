@@ -180,9 +180,11 @@ end
 -- @return a dataset; save_lists keeps it for the next time
 function Dataset:deal(options)
   check.names("deal", options or {}, { "test", "val", "seed", "group", "from" })
-  local o = setmetatable(options or {}, { __index = { test = 0.2, val = 0.08, seed = 1 } })
-  if o.test < 0 or o.val < 0 or o.test + o.val >= 1 then
-    error(("deal: test %g and val %g, expected shares of 0 or more that leave something to train on"):format(o.test, o.val), 2)
+  local o = check.filled(options, { test = 0.2, val = 0.08, seed = 1 })
+  check.fields("deal", o, { test = check.number(0, 1), val = check.number(0, 1), seed = check.whole(),
+    group = check.optional(check.text), from = check.optional(check.text) })
+  if o.test + o.val >= 1 then
+    error(("deal: test %g and val %g, expected shares that leave something to train on"):format(o.test, o.val), 2)
   end
   local rng = require "dgam.rng"
   local dealt = o.from and self:split(o.from).items or self.items
