@@ -86,6 +86,17 @@ const IndexEntry index_arguments[] = {
     {"cross_entropy_loss", "ignore_index", From1::ignore_index},
     {"multi_margin_loss", "target", From1::index_tensor},
     {"multilabel_margin_loss", "target", From1::index},
+    {"ctc_loss", "targets", From1::index_tensor},
+    {"ctc_loss", "blank", From1::index},
+    {"_ctc_loss", "targets", From1::index_tensor},
+    {"_ctc_loss", "blank", From1::index},
+    {"sparse_coo_tensor", "indices", From1::index_tensor},
+    {"_sparse_coo_tensor_unsafe", "indices", From1::index_tensor},
+    {"sparse_csr_tensor", "col_indices", From1::index_tensor},
+    {"sparse_csc_tensor", "row_indices", From1::index_tensor},
+    {"sparse_bsr_tensor", "col_indices", From1::index_tensor},
+    {"sparse_bsc_tensor", "row_indices", From1::index_tensor},
+    {"sparse_compressed_tensor", "plain_indices", From1::index_tensor},
     {"max_unpool2d", "indices", From1::index_tensor},
     {"max_unpool3d", "indices", From1::index_tensor},
     {"max_pool2d_with_indices_backward", "indices", From1::index_tensor},
@@ -99,7 +110,7 @@ const IndexEntry index_arguments[] = {
     {"pooled_heads_composite", "head", From1::index_tensor},
 };
 
-// Results that are tensors of positions: operator, and which result (from 0). Of where, the form with a condition alone.
+// Results that are tensors of positions (a sparse tensor's crow_indices are offsets, and stay): operator, and which result (from 0). Of where, the form with a condition alone.
 const std::pair<const char *, int> index_results[] = {
     {"argmax", 0},    {"argmin", 0},   {"argsort", 0}, {"argwhere", 0}, {"max", 1},    {"min", 1},
     {"topk", 1},      {"sort", 1},     {"msort", 1},   {"kthvalue", 1}, {"median", 1}, {"nanmedian", 1},
@@ -108,6 +119,7 @@ const std::pair<const char *, int> index_results[] = {
     {"searchsorted", 0}, {"bucketize", 0}, {"max_pool1d_with_indices", 1}, {"max_pool2d_with_indices", 1},
     {"max_pool3d_with_indices", 1}, {"adaptive_max_pool1d", 1}, {"adaptive_max_pool2d", 1}, {"adaptive_max_pool3d", 1},
     {"fractional_max_pool2d", 1}, {"fractional_max_pool3d", 1},
+    {"indices", 0},   {"_indices", 0}, {"col_indices", 0}, {"row_indices", 0},
     {"_unique", 1},   {"_unique2", 1}, {"unique_dim", 1}, {"unique_consecutive", 1}, {"unique_dim_consecutive", 1},
 };
 
@@ -618,13 +630,21 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
     prepare(*op);
     const Overload *best = nullptr;
     Fit best_fit;
-    for (auto &o : op->overloads) {
-      Fit f;
-      if (!fit(o, args, nargs, named, nnamed, f, nullptr)) continue;
-      if (best && f.total >= best_fit.total) continue;
-      best = &o;
-      best_fit = f;
-      if (f.total == 0) break;
+    auto choose = [&](int n) {
+      for (auto &o : op->overloads) {
+        Fit f;
+        if (!fit(o, args, n, named, nnamed, f, nullptr)) continue;
+        if (best && f.total >= best_fit.total) continue;
+        best = &o;
+        best_fit = f;
+        if (f.total == 0) break;
+      }
+    };
+    choose(nargs);
+    // { keepdim = nil } is an empty table: a list where the operator takes one, else no named arguments.
+    if (!best && nnamed == 0 && nargs > 0 && args[nargs - 1].tag == DGT_LIST && args[nargs - 1].n == 0) {
+      choose(nargs - 1);
+      if (best) nargs--;
     }
     if (!best) {
       dgt::set_error(complain(op, args, nargs, named, nnamed));
@@ -659,7 +679,8 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
                 (int)DGT_MAXRESULTS);
     for (size_t r = 0; r < stack.size(); r++) {
       bool index = r < best->index_result.size() && best->index_result[r];
-      if (index && best->handle.schema().returns()[r].alias_info()) { // out=: the caller holds this tensor
+      auto *alias = best->handle.schema().returns()[r].alias_info();
+      if (index && alias && alias->isWrite()) { // out=: the caller holds this tensor; a view (indices) is copied instead
         stack[r].toTensor().add_(1);
         index = false;
       }

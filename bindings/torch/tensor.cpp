@@ -95,6 +95,8 @@ void count_from_one(std::string &what) {
       {" appears multiple times in the list of dims", {"dim ", nullptr}, false},
       {" exceeds dimension size ", {"start (", nullptr}, false},
       {"tried to access index ", {"tried to access index ", nullptr}, true},
+      {"found negative index ", {"negative index ", "for dim "}, false},
+      {"size is inconsistent with indices: ", {"for dim ", "found index "}, false},
       {"invalid max index: ", {"max index: ", nullptr}, false},
   };
   for (const auto &e : errors) {

@@ -2,7 +2,8 @@
 --
 -- Every operator libtorch knows is a function here and a method of tensors: `torch.matmul(a, b)`, `a:sum(1)`. Arguments
 -- are given in the order of the operator's schema, or by name in a table at the end: `x:sum(2, {keepdim = true})`.
--- `torch.help "sum"` prints the schemas. Dimensions and indices count from 1; -1 is the last.
+-- `torch.help "sum"` prints the schemas. Dimensions, indices and class labels count from 1; -1 is the last. A sparse tensor's
+-- crow_indices and ccol_indices are offsets, from 0.
 --
 --     local torch = require "torch"
 --     local x = torch.randn(2, 3)

@@ -141,6 +141,36 @@ describe("operators", function()
     assert.same({ 2, 3 }, values(torch.searchsorted(mixed, torch.tensor { 1.5, 2.5 }, { sorter = mixed:argsort() })))
   end)
 
+  it("count from one in sparse tensors and labels of ctc_loss", function()
+    local i64 = { dtype = "int64" }
+    local at = torch.tensor({ { 1, 2 }, { 3, 1 } }, i64)
+    local s = torch.sparse_coo_tensor(at, torch.tensor { 5.0, 7.0 }, { 2, 3 })
+    assert.same({ { 0, 0, 5 }, { 7, 0, 0 } }, values(s:to_dense()))
+    for _ = 1, 2 do assert.same({ { 1, 2 }, { 3, 1 } }, values(s:coalesce():indices())) end -- a look changes nothing
+    for _ = 1, 2 do assert.same({ { 1, 2 }, { 3, 1 } }, values(s:_indices())) end
+    assert.matches("found negative index 0 for dim 1", message(torch.sparse_coo_tensor,
+      torch.tensor({ { 0 }, { 1 } }, i64), torch.tensor { 1.0 }, { 2, 3 }), 1, true)
+    assert.matches("for dim 1, size is 2 but found index 3", message(torch.sparse_coo_tensor,
+      torch.tensor({ { 3 }, { 1 } }, i64), torch.tensor { 1.0 }, { 2, 3 }), 1, true)
+    local c = torch.tensor({ { 0, 1.5 }, { 2, 0 } }):to_sparse_csr()
+    for _ = 1, 2 do assert.same({ 2, 1 }, values(c:col_indices())) end
+    assert.same({ { 0, 1.5 }, { 2, 0 } },
+      values(torch.sparse_csr_tensor(c:crow_indices(), c:col_indices(), c:values(), { 2, 2 }):to_dense()))
+
+    local p = torch.tensor { { { .7, .2, .1 } }, { { .6, .3, .1 } } } -- two steps, three symbols
+    local function loss(label, blank) return torch.ctc_loss(p:log(), torch.tensor({ { label } }, i64), { 2 }, { 1 }, { blank = blank }):item() end
+    assert.near(-math.log(.7 * .3 + .2 * .6 + .2 * .3), loss(2), 1e-6) -- the first symbol is the blank, unless said otherwise
+    assert.near(-math.log(.7 * .1 + .1 * .6 + .7 * .6), loss(1, 3), 1e-6)
+  end)
+
+  it("take an empty table at the end for no named arguments, where no list may stand", function()
+    local x = torch.ones(2, 3)
+    assert.same({ 3, 3 }, values(x:sum(2, { keepdim = nil })))
+    assert.same(values(x), values(x:relu {}))
+    assert.equal(0, torch.zeros({}):dim())
+    assert.matches("relu: .*argument", message(x.relu, x, {}, {}))
+  end)
+
   it("count back from the end where libtorch does, in tensors of indices too", function()
     local x, back = torch.tensor { 10, 20, 30 }, torch.tensor { 1, -1 }
     assert.same({ 10, 30 }, values(x:take(back)))
