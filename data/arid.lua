@@ -13,25 +13,24 @@ return {
 
   prepare = function(options)
     local version, split = tostring(options.version), options.split
-    local first, last, pattern = 1, 3, ("%s/ARID_split%d_%%s.txt"):format(options.lists, split)
+    local first, last, pattern = 1, 3, "ARID_split#_%s.txt"
     if version == "1.5" then
-      first, last, pattern = 0, 1, ("%s/split_%d/split%d_%%s.txt"):format(options.lists, split, split)
+      first, last, pattern = 0, 1, "split_#/split#_%s.txt"
     elseif version ~= "1" then
       error(("arid: version is %s, expected 1 or 1.5"):format(version), 0)
     end
     if math.type(split) ~= "integer" or split < first or split > last then
       error(("arid: split is %s, expected %d to %d"):format(tostring(split), first, last), 0)
     end
-    return { splits = { train = { format = "numbered", file = pattern:format "train" },
-      test = { format = "numbered", file = pattern:format "test" } } }
+    local function list(name)
+      return { format = "numbered", file = options.lists .. "/" .. pattern:gsub("#", split):format(name), folder = options.videos }
+    end
+    return { splits = { train = list "train", test = list "test" } }
   end,
 
   fields = function(item) item.group = item.path:match "([^/]+_%d+)_%d+%.%w+$" end,
 
   finish = function(dataset, options)
-    for _, item in ipairs(dataset.items) do
-      item.path = ("%s/%s/%s"):format(dataset.root, options.videos, item.path:sub(#dataset.root + 2))
-    end
     if options.val == 0 then return dataset end
     return dataset:deal { from = "train", val = options.val, test = 0, seed = options.seed, group = "group" }
   end,

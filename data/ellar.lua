@@ -15,8 +15,9 @@ return {
     metadata = false, seed = 1 },
 
   prepare = function(options)
-    local splits = { train = options.train, test = options.test }
-    if type(options.val) == "string" then splits.val = options.val end
+    local function list(file) return { file = file, folder = options.videos } end
+    local splits = { train = list(options.train), test = list(options.test) }
+    if type(options.val) == "string" then splits.val = list(options.val) end
     return { splits = splits, metadata = options.metadata or nil }
   end,
 
@@ -32,10 +33,6 @@ return {
   end,
 
   finish = function(dataset, options)
-    for _, item in ipairs(dataset.items) do
-      local below = item.path:sub(#dataset.root + 2)
-      item.path = ("%s/%s/%s"):format(dataset.root, options.videos, below)
-    end
     if type(options.val) ~= "number" then return dataset end
     return dataset:deal { from = "train", val = options.val, test = 0, seed = options.seed }
   end,

@@ -16,7 +16,12 @@ return {
     for _, name in ipairs { "train", "val", "test" } do
       if options[name] then
         splits[name] = { format = "csv", file = options[name], item = function(row)
-          local file = options.pattern:format(row.youtube_id, tonumber(row.time_start), tonumber(row.time_end))
+          local first, last = math.tointeger(tonumber(row.time_start)), math.tointeger(tonumber(row.time_end))
+          if not row.youtube_id or not row.label or not first or not last then
+            return nil, ("youtube_id is %s, label %s, time_start %s and time_end %s, expected text, text and whole seconds"):format(
+              row.youtube_id, row.label, row.time_start, row.time_end)
+          end
+          local file = options.pattern:format(row.youtube_id, first, last)
           return { path = options.folders and ("%s/%s/%s"):format(name, row.label, file) or name .. "/" .. file, label = row.label }
         end }
       end

@@ -111,6 +111,26 @@ local function seeded(seed, f, ...)
   return result
 end
 
+-- Calls f and returns what it returns, and how many clips loaders had to skip meanwhile.
+local function counting_skipped(f, ...)
+  local loader = require "dgam.data.loader"
+  local before, noted = loader.noted, {}
+  local _ <close> = setmetatable({}, { __close = function() loader.noted = before end })
+  loader.noted = noted
+  local result = f(...)
+  local n = 0
+  for path, message in pairs(noted) do
+    n = n + 1
+    if before then before[path] = message end
+  end
+  return result, n
+end
+
+-- Notes that something on which the table rests was made without some clips, now or when it was stored.
+local function note_skipped(self, what, n)
+  if (n or 0) > 0 then self.notes[#self.notes + 1] = ("%s: %d clip%s could not be read"):format(what, n, n == 1 and "" or "s") end
+end
+
 --- Runs a variant for every seed, or finds it stored. libtorch's generator starts from the seed.
 -- @param label how the table calls it
 -- @param variant fields that replace those of the configuration
@@ -133,15 +153,17 @@ function Experiment:trial(label, variant, f)
       local config, started = results.plain(cfg), os.time()
       config.checkpoint = nil
       local _ <close> = results.before { f, cfg }
-      local result = sorted_out(run(where, seeded, seed, f, cfg), where)
+      local given, skipped = counting_skipped(run, where, seeded, seed, f, cfg)
+      local result = sorted_out(given, where)
       record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
         seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
-        texts = result.texts, arrays = result.arrays }
+        skipped = skipped > 0 and skipped or nil, texts = result.texts, arrays = result.arrays }
       run(where, results.save, path, record)
       record.path = path
       os.remove(cfg.checkpoint)
     end
     record.label = label
+    note_skipped(self, where, record.skipped)
     list[i] = setmetatable(record, Record)
   end
   self.trials[label] = list
@@ -189,10 +211,13 @@ function Experiment:artifact(name, depends, f)
     paths.make_folder(self.folder .. "/partial")
     local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
     local _ <close> = results.before { f }
-    checkpoint.save(path, seeded(depends.seed or 0, f, partial), { name = name, depends = results.plain(depends) })
+    local state, skipped = counting_skipped(seeded, depends.seed or 0, f, partial)
+    checkpoint.save(path, state, { name = name, depends = results.plain(depends), skipped = skipped })
     os.remove(partial)
   end
-  return (checkpoint.load(path))
+  local state, meta = checkpoint.load(path)
+  note_skipped(self, name, type(meta) == "table" and math.tointeger(meta.skipped) or 0)
+  return state
 end
 
 --- The table of what ran so far.
@@ -214,7 +239,8 @@ function Experiment:table(columns, others)
     rows[i] = { label = row.label, values = row.values, rule = self.ruled == i }
   end
   local n = #self.seeds
-  return Table.new(shown, rows, n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed")
+  local foot = n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed"
+  return Table.new(shown, rows, table.concat({ foot, table.unpack(self.notes) }, "\n"))
 end
 
 --- @param options name; seeds = how many (1, 2, ...) or a list of different whole numbers; config = table; data = dataset
@@ -242,7 +268,7 @@ return function(options)
     end
     given[seed] = true
   end
-  return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {},
+  return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {}, notes = {},
     sources = sources(), folder = options.folder or results.folder(),
     fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
 end

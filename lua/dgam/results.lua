@@ -150,7 +150,7 @@ end
 function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(folder, experiment, key) end
 
 local TEXTS = { "experiment", "label", "key", "created", "version" }
-local NUMBERS = { "seed", "seconds" }
+local NUMBERS = { "seed", "seconds", "skipped" }
 
 -- Writes one group; every value must be of that kind.
 local function write_group(file, group, values, kind, options)
@@ -179,8 +179,8 @@ local TENSOR = { "a tensor", function(v) return type(v) == "userdata" end }
 
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
--- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, metrics = name ->
---   number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
+-- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, skipped = clips that could not be
+--   read, metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
 function results.save(path, record)
   local file <close> = h5.create(path)
   record.created = record.created or os.date "!%Y-%m-%dT%H:%M:%SZ"
@@ -201,6 +201,7 @@ end
 local FIELDS = {
   experiment = check.text, label = check.text, seed = check.finite, key = check.optional(check.text),
   created = check.optional(check.text), version = check.optional(check.text), seconds = check.optional(check.finite),
+  skipped = check.optional(check.whole(0)),
   config = { "a table in JSON", check.table[2] },
 }
 local FIELD_NAMES = sorted_keys(FIELDS)

@@ -142,9 +142,9 @@ function train.evaluate(model, dataset, cfg, split, by)
   return train.score(dataset, scores, labels, index, by)
 end
 
---- The same from scores known already.
+--- The same from scores known already. Clips without the field are the group "none"; if none has it, there are no groups.
 function train.score(dataset, scores, labels, index, by)
-  if not by then return metrics.accuracy(scores, labels) end
+  if not by or not next(dataset:count(by)) then return metrics.accuracy(scores, labels) end
   local groups = {}
   for i, at in ipairs(index:totable()) do groups[i] = tostring(dataset.items[at][by] or "none") end
   return metrics.by_group(scores, labels, groups)

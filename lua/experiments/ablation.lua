@@ -18,7 +18,7 @@ local GAMMAS = { 1.0, 1.5, 2.0, 2.5, 3.0 }
 local config = dgam.config {
   name = "ablation",
   defaults = {
-    data = "data/synthetic.lua", dataset_size = "tiny",
+    data = "data/synthetic.lua",
     backbone = "swin-micro", pretrained = "data/pretrained/swin-micro.h5",
     seeds = 3,
     clip_len = 8, interval = 1, size = 64, crop_area = 0.85, batch = 16, test_clips = 1, test_crops = 1,
@@ -29,10 +29,10 @@ local config = dgam.config {
   profiles = {
     ci = { seeds = 2, stage0_epochs = 2, stage1_epochs = 1, gate_epochs = 10 },
     quick = {},
-    standard = { dataset_size = "small", clip_len = 16, size = 96, crop_area = 0.3, seeds = 5, stage0_epochs = 30,
+    standard = { data = "data/synthetic.lua?size=small", clip_len = 16, size = 96, crop_area = 0.3, seeds = 5, stage0_epochs = 30,
       stage1_epochs = 10, test_clips = 4, test_crops = 3, patience = 5 },
-    full = { dataset_size = "full", backbone = "swin-b", pretrained = "", clip_len = 32, interval = 2, size = 224, seeds = 3,
-      crop_area = 0.08, batch = 128, lr = 3e-4, backbone_lr = 0.1, gate_lr = 10, warmup_epochs = 2.5, stage0_epochs = 30,
+    full = { data = "data/synthetic.lua?size=full", backbone = "swin-b", pretrained = "", clip_len = 32, interval = 2, size = 224,
+      seeds = 3, crop_area = 0.08, batch = 128, lr = 3e-4, backbone_lr = 0.1, gate_lr = 10, warmup_epochs = 2.5, stage0_epochs = 30,
       stage1_epochs = 30, test_clips = 4, test_crops = 3, patience = 5 },
   },
   profile = "quick",
@@ -41,7 +41,7 @@ local config = dgam.config {
 train.check(config { epochs = config.stage0_epochs }) -- all that any stage needs, before the first one
 train.check(config { epochs = config.stage1_epochs })
 
-local data = dgam.data.open(config.data, { size = config.dataset_size })
+local data = dgam.data.open(config.data)
 local exp = dgam.experiment { name = "ablation", seeds = config.seeds, config = config, data = data }
 
 -- A model with one expert, as stage 0 and the first variant use it.

@@ -20,7 +20,7 @@ local PARTS = { "logits", "training" }
 local config = dgam.config {
   name = "precision",
   defaults = {
-    parts = PARTS, data = "data/synthetic.lua", dataset_size = "tiny", threads = 2,
+    parts = PARTS, data = "data/synthetic.lua", threads = 2,
     large = "swin-b", large_len = 16, large_size = 112,
     backbone = "swin-micro", pretrained = "data/pretrained/swin-micro.h5", seeds = 3, steps = 200,
     clip_len = 8, interval = 1, size = 64, crop_area = 0.85, batch = 16, lr = 5e-4, weight_decay = 0.05,
@@ -34,7 +34,7 @@ for _, part in ipairs(config.parts) do
   wanted[part] = true
 end
 
-local data = dgam.data.open(config.data, { size = config.dataset_size })
+local data = dgam.data.open(config.data)
 
 -- f(...) with products in bfloat16, or without.
 local function in_precision(bf16, f, ...)

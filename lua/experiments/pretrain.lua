@@ -15,8 +15,7 @@ local config = dgam.config {
   name = "pretrain",
   defaults = {
     output = "swin-micro.h5", start = "",
-    data = "data/synthetic.lua", dataset_size = "tiny", clips = 7200,
-    dataset_seed = 1001,
+    data = "data/synthetic.lua?split=bright&clips=7200&seed=1001",
     backbone = "swin-micro", clip_len = 8, interval = 1, size = 64, crop_area = 0.85, dim = 0.85, batch = 16,
     clean_epochs = 5, epochs = 14, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
     test_crops = 1, seed = 1, threads = 1,
@@ -26,8 +25,7 @@ local config = dgam.config {
 train.check(config)
 train.check(config { epochs = config.clean_epochs })
 
-local data = dgam.data.open(config.data, { size = config.dataset_size, split = "bright", clips = config.clips,
-  seed = config.dataset_seed })
+local data = dgam.data.open(config.data)
 torch.manual_seed(config.seed) -- the weights it starts from
 local backbone = models.video_swin.new(config.backbone, { drop_path = 0 })
 local model = models.dgam { backbone = backbone, heads = "shared", dropout = 0, classes = #data.classes, frames = config.clip_len }

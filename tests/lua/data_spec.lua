@@ -164,6 +164,112 @@ describe("dgam.data", function()
       fails("t2.txt:2: x.avi is in the list 'train' too", data.open, t)
       t.allow_overlap = { "test/train" }
       assert.equal(3, #data.open(t))
+      t.allow_overlap, t.splits.test = { "test/trian" }, text("t3.txt", "y.avi 0\n")
+      fails("allow_overlap: unknown split 'trian'; did you mean 'train'", data.open, t)
+    end)
+
+    it("refuses it however the file is spelled, from the current folder or another root", function()
+      local function open(root, train, test)
+        return data.open { root = root, classes = { "run" }, splits = { train = text("u1.txt", train), test = text("u2.txt", test) } }
+      end
+      fails("is in the list 'train' too", open, dir .. "/roots/a", "run/1.avi 0\n", dir .. "/x/../roots/a/run/1.avi 0\n")
+      fails("is in the splits 'train' and 'test'", open, dir .. "/roots/a", "run/1.avi 0\n", "../a/run/1.avi 0\n")
+      fails("is in the splits 'train' and 'test'", open, { dir .. "/roots/a", dir .. "/roots/b" },
+        "walk/clip1 0\n", dir .. "/roots/b/walk/clip1 0\n")
+      local here = lfs.currentdir()
+      fails("is in the splits 'a' and 'b'", data.open, { classes = { "run" }, items = {
+        { path = "x.avi", label = 1, split = "a" }, { path = here .. "/x.avi", label = 1, split = "b" } } })
+      fails("is named twice in 'all'", data.open, { classes = { "run", "walk" }, items = {
+        { path = "x.avi", label = 1 }, { path = "./x.avi", label = 2 } } })
+    end)
+
+    it("leaves the caller's table as it is", function()
+      local t = { root = dir, classes = { "run" }, items = { { path = "run/1.avi", label = 1 } },
+        fields = function(item) item.seen = (item.seen or 0) + 1 end }
+      local a, b = data.open(t), data.open(t)
+      assert.same({ { path = "run/1.avi", label = 1 } }, t.items)
+      assert.same({ dir .. "/run/1.avi", 1 }, { b.items[1].path, b.items[1].seen })
+      assert.equal(a.items[1].path, b.items[1].path)
+    end)
+
+    it("takes options behind the name", function()
+      assert.same({ "a.lua", { split = 2, root = "2024", video = false, size = "tiny" } },
+        { data.parse "a.lua?split=2&root=2024&video=false&size=tiny" })
+      assert.same({ "a.lua", {} }, { data.parse "a.lua" })
+      fails("'split' is not an option of the form key=value", data.parse, "a.lua?split")
+      local file = text("opts.lua", [[return { name = "opts", classes = { "run" }, options = { n = 1 },
+        prepare = function(o) return { root = "", items = { { path = "clip" .. o.n .. ".avi", label = 1 } } } end }]])
+      assert.equal("clip7.avi", data.open(file .. "?n=7").items[1].path)
+      assert.equal("clip8.avi", data.open(file .. "?n=7", { n = 8 }).items[1].path)
+      fails("unknown option 'm'", data.open, file .. "?m=7")
+    end)
+
+    it("finds the files of the official descriptions below several roots, and absolute ones", function()
+      for _, path in ipairs { "r1", "r1/list_cvt", "r1/data", "r1/data/Jump", "r2", "r2/data", "r2/data/Jump" } do
+        lfs.mkdir(dir .. "/" .. path)
+      end
+      text("r1/data/Jump/Jump_1_1.avi", "")
+      text("r2/data/Jump/Jump_2_1.avi", "")
+      text("r1/list_cvt/ARID_split1_train.txt", "1\t1\tJump/Jump_1_1.avi\n")
+      text("r1/list_cvt/ARID_split1_test.txt", "1\t1\tJump/Jump_2_1.avi\n")
+      local d = data.open("data/arid.lua", { root = { dir .. "/r1", dir .. "/r2" } })
+      assert.same({ dir .. "/r1/data/Jump/Jump_1_1.avi", dir .. "/r2/data/Jump/Jump_2_1.avi" }, { d.items[1].path, d.items[2].path })
+      assert.same({ "Jump_1", "Jump_2" }, { d.items[1].group, d.items[2].group })
+      fails("arid: split is a, expected 1 to 3", data.open, "data/arid.lua", { root = dir .. "/r1", split = "a" })
+      text("r1/ELLAR_label_train.txt", "LL/walk/a.avi 0\n")
+      text("r1/ELLAR_label_test.txt", "/elsewhere/walk/b.avi 0\n")
+      text("r1/meta.csv", "path,actor\nLL/walk/a.avi,7\n")
+      d = data.open("data/ellar.lua", { root = dir .. "/r1", val = false, metadata = "meta.csv" })
+      assert.same({ dir .. "/r1/videos/LL/walk/a.avi", "LL", 7 }, { d.items[1].path, d.items[1].light, d.items[1].actor })
+      assert.equal("/elsewhere/walk/b.avi", d.items[2].path)
+      fails("ellar: split 'test': file is true, expected text", data.open, "data/ellar.lua",
+        { root = dir .. "/r1", val = false, test = true })
+      fails("the file none.csv is neither beside the description", data.open, "data/ellar.lua",
+        { root = dir .. "/r1", val = false, metadata = "none.csv" })
+      text("r1/train.csv", "label,youtube_id,time_start,time_end\nrun,abc,3.5,9\n")
+      text("r1/classes.txt", "run\n")
+      fails("train.csv:2: youtube_id is abc, label run, time_start 3.5", data.open, "data/kinetics.lua",
+        { root = dir .. "/r1", val = false })
+    end)
+
+    it("looks at what a CSV file's function returns, and at its columns", function()
+      local function open(content, item)
+        return data.open { root = dir, classes = { "run", "walk" },
+          splits = { train = { format = "csv", file = text("i.csv", content), item = item } } }
+      end
+      local rows = "path,label\na.avi,0\nb.avi,1\n"
+      fails("i.csv:2: item gave the label 0, expected a class name or a whole number from 1 to 2", open, rows,
+        function(row) return { path = row.path, label = tonumber(row.label) } end)
+      fails("i.csv:2: item gave the label 1.5", open, rows, function(row) return { path = row.path, label = 1.5 } end)
+      fails("i.csv:2: item gave 3, expected { path =, label = }", open, rows, function() return 3 end)
+      fails("i.csv:3: too dark", open, rows, function(row)
+        if row.path == "b.avi" then return nil, "too dark" end
+        return row
+      end)
+      local d = open(rows, function(row) return row.label == "1" and { path = row.path, label = 2 } or nil end)
+      assert.same({ 1, 2 }, { #d, d.items[1].label })
+      fails("i.csv:2: there is no column 'path' %(but Label, Path%)", open, "Path,Label\na.avi,0\n")
+      fails("i.csv:2: the path is empty", open, "path,label\n,0\n")
+      fails("i.csv:2: the label is empty", open, "path,label\na.avi,\n")
+      fails("i.csv:1: the column 'path' is there twice", open, "path,path\na.avi,0\n")
+      fails("there is no column 'label' %(but path;label%)", data.open, text("semi.csv", "path;label\na.avi;run\n"))
+    end)
+
+    it("understands what splits' folders are called, and what else videos are called", function()
+      for _, path in ipairs { "sp", "sp/Train", "sp/Train/run", "sp/valid", "sp/valid/run", "sp/Test", "sp/Test/run", "sp/notes" } do
+        lfs.mkdir(dir .. "/" .. path)
+      end
+      for _, path in ipairs { "Train/run/1.MTS", "Train/run/2.m2ts", "valid/run/3.divx", "Test/run/4.avi", "notes/5.avi" } do
+        text("sp/" .. path, "")
+      end
+      local d = data.open(dir .. "/sp")
+      assert.same({ train = 2, val = 1, test = 1 }, d:count "split")
+      assert.same({ "run" }, { table.unpack(d.classes) })
+      lfs.mkdir(dir .. "/sp/tset")
+      fails("unknown split folder 'tset'; did you mean 'test'", data.open, dir .. "/sp")
+      lfs.rmdir(dir .. "/sp/tset")
+      lfs.mkdir(dir .. "/sp/val")
+      fails("are both 'val'", data.open, dir .. "/sp")
     end)
 
     it("takes frame folders and CSV", function()
@@ -224,6 +330,46 @@ describe("dgam.data", function()
       assert.same({ brio = 40, c920 = 40, arducam = 40 }, d:count "camera")
       fails("unknown field 'lihgt'; did you mean 'light'", d.where, d, { lihgt = "LL" })
       fails("unknown camera 'bro'; did you mean 'brio'", d.where, d, { camera = "bro" })
+      fails("made: where is nil, expected a table", d.where, d)
+      local some = data.open { classes = { "a" }, items = { { path = "x", label = 1, lux = 0.1, actor = "2" }, { path = "y", label = 1 } } }
+      assert.equal(1, #some:where { lux = function(v) return v < 1 end })
+      fails("actor is the string '2', not the number", some.where, some, { actor = 2 })
+      fails("unknown field 'cmaera'; did you mean 'camera'", d.group_by, d, "cmaera")
+    end)
+
+    it("counts other videos under the same names as another dataset", function()
+      local file = text("print.avi", "one")
+      local p = data.open { root = dir, classes = { "a" }, items = { { path = "print.avi", label = 1 } } }
+      local before, names = p:fingerprint(), p:fingerprint(true)
+      assert.equal(before, p:fingerprint())
+      text("print.avi", "three")
+      assert.not_equal(before, p:fingerprint())
+      assert.equal(names, p:fingerprint(true))
+      os.remove(file)
+      assert.not_equal(before, p:fingerprint())
+    end)
+
+    it("keeps the types of fields in saved lists", function()
+      local given = { actor = "2", code = "007", lux = 1 / 3, take = 4, night = false }
+      local item = { path = "x.avi", label = 1 }
+      for k, v in pairs(given) do item[k] = v end
+      local s = data.open { root = dir, classes = { "a" }, items = { item } }
+      s:save_lists(dir .. "/types")
+      local again = data.open(dir .. "/types/dataset.lua").items[1]
+      for k, v in pairs(given) do
+        assert.equal(v, again[k])
+        assert.equal(math.type(v) or type(v), math.type(again[k]) or type(again[k]))
+      end
+      text("types/metadata.csv", "path,night\nx.avi,dark\n")
+      fails("metadata.csv:2: night is 'dark', expected a boolean", data.open, dir .. "/types/dataset.lua")
+      text("types/metadata.csv", "path,night\n./x.avi,true\n")
+      assert.is_true(data.open(dir .. "/types/dataset.lua").items[1].night)
+      text("types/metadata.csv", "path,night\nx.avi,true\nx.avi,false\n")
+      fails("metadata.csv:3: x.avi is named twice, first in line 2", data.open, dir .. "/types/dataset.lua")
+      text("types/metadata.csv", "path,night\nvideos/x.avi,true\n")
+      fails("none of its paths is a clip's: it has 'videos/x.avi'", data.open, dir .. "/types/dataset.lua")
+      s.items[2] = { path = "y.avi", label = 1, actor = 2 }
+      fails("save_lists: actor is a string for some clips and a number for clip 2", s.save_lists, s, dir .. "/types")
     end)
 
     it("groups by a field", function()
@@ -248,6 +394,10 @@ describe("dgam.data", function()
       fails("0.avi has no field 'outfit'", d.deal, d, { group = "outfit" })
       fails("expected shares", d.deal, d, { test = 0.9, val = 0.2 })
       fails("deal: test is nan, expected a number from 0 to 1", d.deal, d, { test = math.abs(0 / 0) })
+      local few = data.open { classes = { "a" }, items = { { path = "x", label = 1, actor = 1 }, { path = "y", label = 1, actor = 1 } } }
+      fails("deal: of 2 clips in 1 groups none is left for test, whose share is 0.2", few.deal, few,
+        { group = "actor", test = 0.2, val = 0 })
+      fails("deal: of 2 clips in 1 classes none is left for train", few.deal, few, { test = 0.45, val = 0.45 })
       fails("deal: seed is 1.5, expected a whole number", d.deal, d, { seed = 1.5 })
       a:save_lists(dir .. "/lists")
       local again = data.open(dir .. "/lists/dataset.lua")
@@ -291,6 +441,13 @@ describe("dgam.data", function()
         seen[run] = epochs
       end
       assert.same(seen[1], seen[2])
+    end)
+
+    it("gives one epoch at a time", function()
+      local l <close> = data.loader(data.open(dir), with())
+      local first, second = l:epoch(1), l:epoch(2)
+      fails("epoch 1 was left when another was begun", first)
+      assert.is_table(second())
     end)
 
     it("can be left early and asked again", function()

@@ -1,6 +1,7 @@
 -- Every script in examples/ runs to its end, and prints what the documentation says it does.
 local lfs = require "lfs"
 local film = require "film"
+local fs = require "dgamnative.fs"
 local shell = require "dgam.bench.shell"
 local support = require "support"
 
@@ -33,13 +34,24 @@ describe("the example", function()
     assert.equal("file", lfs.attributes(folder .. "/results/entropy.svg", "mode"))
   end)
 
-  it("gamma_sets trains on a folder of videos", function()
+  it("gamma_sets and the ablation train on a folder of videos", function()
     for i, name in ipairs { "train/a/1", "train/a/2", "train/b/3", "train/b/4", "val/a/5", "val/b/6", "test/a/7", "test/b/8" } do
       os.execute(("mkdir -p '%s/videos/%s'"):format(folder, name:match "^(.*)/"))
       film.write(("%s/videos/%s.avi"):format(folder, name), 8 + i, 48, 40)
     end
     local text = run("gamma_sets.lua", ("data='%s/videos' epochs=1 gate_epochs=1 batch=2"):format(folder))
     assert.matches("gammas 1%.0 1%.5 2%.0 2%.5 3%.0 +%d", text)
+    local again = ("data='%s/videos' profile=ci seeds=1 batch=2"):format(folder)
+    text = run("../lua/experiments/ablation.lua", again)
+    assert.matches("\ndual +%d", text)
+    assert.not_matches("could not be read", text)
+    local whole = support.bytes(folder .. "/videos/test/a/7.avi")
+    fs.write(folder .. "/videos/test/a/7.avi", whole:sub(1, 1000))
+    for _ = 1, 2 do -- other files are another dataset; what a trial had to do without is said again when it is read back
+      assert.matches("\ndual +%d.-\ntrial 'dual', seed 1: 1 clip could not be read", run("../lua/experiments/ablation.lua", again))
+    end
+    fs.write(folder .. "/videos/test/a/7.avi", whole)
+    assert.not_matches("could not be read", run("../lua/experiments/ablation.lua", again))
   end)
 
   it("is none that is not tried here", function()

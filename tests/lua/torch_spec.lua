@@ -158,7 +158,9 @@ describe("operators", function()
       values(torch.sparse_csr_tensor(c:crow_indices(), c:col_indices(), c:values(), { 2, 2 }):to_dense()))
 
     local p = torch.tensor { { { .7, .2, .1 } }, { { .6, .3, .1 } } } -- two steps, three symbols
-    local function loss(label, blank) return torch.ctc_loss(p:log(), torch.tensor({ { label } }, i64), { 2 }, { 1 }, { blank = blank }):item() end
+    local function loss(label, blank)
+      return torch.ctc_loss(p:log(), torch.tensor({ { label } }, i64), { 2 }, { 1 }, { blank = blank }):item()
+    end
     assert.near(-math.log(.7 * .3 + .2 * .6 + .2 * .3), loss(2), 1e-6) -- the first symbol is the blank, unless said otherwise
     assert.near(-math.log(.7 * .1 + .1 * .6 + .7 * .6), loss(1, 3), 1e-6)
   end)

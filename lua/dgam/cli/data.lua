@@ -6,14 +6,13 @@ local sorted = require "dgam.keys"
 
 local M = {}
 
---- key=value words as options; numbers, true and false are taken as such.
+-- key=value words as options.
 local function options_of(words)
   local options = {}
   for _, word in ipairs(words) do
     local key, value = word:match "^([%w_]+)=(.*)$"
     if not key then error(("'%s' is not an option of the form key=value"):format(word), 0) end
-    options[key] = math.tointeger(tonumber(value)) or tonumber(value) or value
-    if value == "true" or value == "false" then options[key] = value == "true" end
+    options[key] = require "dgam.data".value(key, value)
   end
   return options
 end
@@ -56,7 +55,7 @@ end
 local function default_state(d)
   local paths = require "dgam.paths"
   local folder = paths.make_folder(paths.cache() .. "/check")
-  return ("%s/%s-%s.csv"):format(folder, d.name:gsub("[^%w%-]", "_"), d:fingerprint())
+  return ("%s/%s-%s.csv"):format(folder, d.name:gsub("[^%w%-]", "_"), d:fingerprint(true))
 end
 
 function COMMANDS.check(args)

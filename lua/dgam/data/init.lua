@@ -23,10 +23,13 @@
 --                format = "frames"   lines `folder frames label`; a folder of pictures is read as a video
 --                format = "csv"      columns path and label, others become fields of the item, but for `split`: the split of
 --                                    that item, unless empty; `columns` names them when the file has no header,
---                                    `item = function(row)` may return { path =, label = } instead
---                format = "folders"  folder/CLASS/**/video; `folder` is taken below every root. A folder of pictures is a video
+--                                    `item = function(row)` may return { path =, label = } instead: a class name, or its
+--                                    number from 1; nil leaves the row out, nil and a message is an error
+--                format = "folders"  CLASS/**/video. A folder of pictures is a video
+--              `folder` is the folder below every root from which paths, or the class folders, start
 --   items      instead of splits: list of { path =, label = (from 1), split =, ... }
 --   metadata   CSV file with a column path and others that become fields of the item with that path
+--   types      { actor = "text" }: what such a column holds, "text", "number" or "boolean"; else what looks like a number is one
 --   fields     function(item): sets camera, light, actor ... of an item from its path; a field is what `where` filters by
 --   options    names and defaults of what data.open's second argument may hold, besides root
 --   prepare    function(options): returns a table of any of the above, e.g. after making the files; a relative root then starts
@@ -94,6 +97,7 @@ function Dataset:split(name)
 end
 
 local function matches(value, wanted)
+  if value == nil then return false end
   if type(wanted) == "function" then return wanted(value) end
   if type(wanted) ~= "table" then return value == wanted end
   for _, w in ipairs(wanted) do
@@ -103,21 +107,20 @@ local function matches(value, wanted)
 end
 
 --- The clips whose fields are as asked, as a dataset: where { light = "ELL", camera = { "brio", "c920" }, lux = function(v) return
--- v < 0.1 end }. A field or value that no clip has is an error.
+-- v < 0.1 end }; one without the field is not among them. A field or value that no clip has is an error.
 function Dataset:where(wanted)
+  check.option(self.name, "where", wanted, check.table)
   for field, w in pairs(wanted) do
-    local counts = self:count(field)
-    if not next(counts) then
-      local known = {}
-      for _, item in ipairs(self.items) do
-        for k in pairs(item) do known[k] = true end
-      end
-      error(("%s: %s"):format(self.name, suggest.unknown("field", tostring(field), sorted_keys(known))), 2)
-    end
+    local counts = self:counts_of(field)
     for _, value in ipairs(type(w) == "table" and w or type(w) ~= "function" and { w } or {}) do
       if not counts[value] then
         local known = {}
-        for k in pairs(counts) do known[#known + 1] = tostring(k) end
+        for k in pairs(counts) do
+          known[#known + 1] = tostring(k)
+          if tostring(k) == tostring(value) then
+            error(("%s: %s is the %s %s, not the %s"):format(self.name, field, type(k), check.show(k), type(value)), 2)
+          end
+        end
         table.sort(known)
         error(("%s: %s"):format(self.name, suggest.unknown(field, tostring(value), known)), 2)
       end
@@ -147,11 +150,27 @@ function Dataset:count(field)
   return counts
 end
 
+--- The same; a field that no clip has is an error.
+function Dataset:counts_of(field)
+  local counts = self:count(field)
+  if next(counts) then return counts end
+  local known = {}
+  for _, item in ipairs(self.items) do
+    for k in pairs(item) do known[k] = true end
+  end
+  error(("%s: %s"):format(self.name, suggest.unknown("field", tostring(field), sorted_keys(known))), 3)
+end
+
 --- One dataset for each value of a field: a list of { value =, data = }, sorted by value; clips without the field are left out.
+-- A field that no clip has is an error.
 function Dataset:group_by(field)
-  local groups = {}
-  for _, value in ipairs(sorted_keys(self:count(field))) do
-    groups[#groups + 1] = { value = value, data = self:where { [field] = value } }
+  local of_value, groups = {}, {}
+  for i, value in ipairs(sorted_keys(self:counts_of(field))) do
+    of_value[value] = {}
+    groups[i] = { value = value, data = subset(self, of_value[value], ("%s = %s"):format(field, tostring(value))) }
+  end
+  for _, item in ipairs(self.items) do
+    if item[field] ~= nil then table.insert(of_value[item[field]], item) end
   end
   return groups
 end
@@ -159,12 +178,16 @@ end
 --- Whether two splits may hold the same file: what the description's allow_overlap says.
 function Dataset:may_overlap(a, b) return overlap_allowed(self.description, tostring(a or "all"), tostring(b or "all")) end
 
---- A hash of what the dataset consists of: name, classes, the folder's last component, and path, label and split of every
--- clip. The contents of the files do not go in.
-function Dataset:fingerprint()
+--- A hash of what the dataset consists of: name, classes, the folder's last component, and path, label, split and size in bytes
+-- of every clip, so that other videos under the same names count as others, and so does one that is missing. Of a folder of
+-- pictures the time of its last change stands for the size.
+-- @param names_only true: sizes do not count, and no file is asked for
+function Dataset:fingerprint(names_only)
   local lines = { self.name, tostring(self.root):match "([^/]*)/*$", table.concat(self.classes, ",") }
   for _, item in ipairs(self.items) do
-    lines[#lines + 1] = ("%s\t%d\t%s"):format(item.path, item.label, tostring(item.split))
+    local file = not names_only and lfs.attributes(item.path) or {}
+    lines[#lines + 1] = ("%s\t%d\t%s\t%s"):format(item.path, item.label, tostring(item.split),
+      file.mode == "directory" and file.modification or file.size or "missing")
   end
   return fs.sha256(table.concat(lines, "\n")):sub(1, 16)
 end
@@ -178,6 +201,7 @@ end
 -- @param options test = 0.2, val = 0.08 (shares), seed = 1, group = field whose values must not be torn apart (e.g. "actor");
 --   without it every class is dealt by the same shares; from = "train": only the clips of that split are dealt
 -- @return a dataset; save_lists keeps it for the next time
+-- Errors: nothing is left to train on, or for a split whose share was given.
 function Dataset:deal(options)
   check.names("deal", options or {}, { "test", "val", "seed", "group", "from" })
   local o = check.filled(options, { test = 0.2, val = 0.08, seed = 1 })
@@ -221,6 +245,14 @@ function Dataset:deal(options)
       end
     end
   end
+  local got = { train = 0, val = 0, test = 0 }
+  for _, split in pairs(split_of) do got[split] = got[split] + 1 end
+  for _, name in ipairs { "train", "val", "test" } do
+    if got[name] == 0 and (name == "train" or (options and options[name] or 0) > 0) then
+      error(("deal: of %d clips in %d %s none is left for %s"):format(#dealt, #keys, o.group and "groups" or "classes",
+        name == "train" and "train" or ("%s, whose share is %g"):format(name, o[name])), 2)
+    end
+  end
   local items = {}
   for i, item in ipairs(self.items) do
     items[i] = {}
@@ -230,6 +262,7 @@ function Dataset:deal(options)
   return subset(self, items, "dealt")
 end
 
+local SAVED = { string = true, number = true, boolean = true } -- fields of these types go into a metadata file
 local OWN_FIELDS = { path = true, label = true, split = true }
 
 --- A path as it is to stand in a saved list: from the root where it lies below it, else absolute.
@@ -245,7 +278,7 @@ end
 
 local function cell(v)
   if v == nil then return "" end
-  local text = tostring(v)
+  local text = math.type(v) == "float" and ("%.17g"):format(v) or tostring(v)
   return text:find '[,"\r\n]' and '"' .. text:gsub('"', '""') .. '"' or text
 end
 
@@ -264,12 +297,17 @@ function Dataset:save_lists(folder)
   local below = root
   if root ~= "" and root:sub(1, 1) ~= "/" then root = lfs.currentdir() .. "/" .. root end
   local text, fields = {}, {}
-  for _, item in ipairs(self.items) do
+  for i, item in ipairs(self.items) do
     local name = item.split or "all"
     text[name] = text[name] or {}
     table.insert(text[name], ("%s %d\n"):format(saved_path(item.path, below), item.label - 1))
     for k, v in pairs(item) do
-      if not OWN_FIELDS[k] and type(k) == "string" and type(v) ~= "table" then fields[k] = true end
+      if not OWN_FIELDS[k] and type(k) == "string" and SAVED[type(v)] then
+        if fields[k] and fields[k] ~= type(v) then
+          error(("save_lists: %s is a %s for some clips and a %s for clip %d"):format(k, fields[k], type(v), i), 0)
+        end
+        fields[k] = type(v)
+      end
     end
   end
   paths.make_folder(folder)
@@ -280,13 +318,15 @@ function Dataset:save_lists(folder)
   end
   local classes = {}
   for i, name in ipairs(self.classes) do classes[i] = ("    %q,\n"):format(name) end
-  local names = sorted_keys(fields)
+  local names, types = sorted_keys(fields), {}
+  for i, k in ipairs(names) do types[i] = ("[%q] = %q"):format(k, fields[k] == "string" and "text" or fields[k]) end
   if #names > 0 then
-    local rows = { "path," .. table.concat(names, ",") .. "\n" }
+    local rows, written = { "path," .. table.concat(names, ",") .. "\n" }, {}
     for _, item in ipairs(self.items) do
       local cells = { cell(saved_path(item.path, below)) }
       for i, k in ipairs(names) do cells[i + 1] = cell(item[k]) end
-      rows[#rows + 1] = table.concat(cells, ",") .. "\n"
+      local row = table.concat(cells, ",") .. "\n"
+      if not written[row] then rows[#rows + 1], written[row] = row, true end -- splits may overlap
     end
     fs.write(folder .. "/metadata.csv", table.concat(rows))
   end
@@ -301,7 +341,7 @@ return {
 %s  },
 %s%s}
 ]]):format(self.name, root, table.concat(classes), table.concat(splits), overlap_line(self.description.allow_overlap),
-    #names > 0 and '  metadata = "metadata.csv",\n' or ""))
+    #names > 0 and ('  metadata = "metadata.csv",\n  types = { %s },\n'):format(table.concat(types, ", ")) or ""))
 end
 
 -- --- opening ---
@@ -320,9 +360,17 @@ local function class_table(names, labels)
   return classes
 end
 
+local FOLDERS = { "a folder or a list of folders", function(v)
+  if type(v) ~= "table" then return type(v) == "string" end
+  for _, x in ipairs(v) do
+    if type(x) ~= "string" then return false end
+  end
+  return #v > 0
+end }
+
 --- Folders that paths start from, as a list of absolute names or names from the current folder.
 local function roots_of(description, base, options)
-  local root = options.root or description.root or ""
+  local root = check.option(description.name, "root", check.default(options.root, check.default(description.root, "")), FOLDERS, false)
   if type(root) ~= "table" then root = { root } end
   local out = {}
   for i, r in ipairs(root) do out[i] = r == "" and base or absolute(r, options.root and "" or base) end
@@ -381,10 +429,27 @@ end
 
 function readers.csv(list, classes, add)
   lists.csv(list.file, function(row, line)
-    local item = list.item and list.item(row) or row
-    if not item.path then lists.fail(list.file, line, "there is no column 'path'") end
-    if not item.label then lists.fail(list.file, line, "there is no column 'label'") end
-    item.label = math.type(item.label) == "integer" and item.label or lists.label(classes, item.label, list.file, line)
+    local item = row
+    if list.item then
+      local why
+      item, why = list.item(row)
+      if why then lists.fail(list.file, line, "%s", why) end
+      if item == nil then return end
+      if type(item) ~= "table" then lists.fail(list.file, line, "item gave %s, expected { path =, label = }", tostring(item)) end
+    end
+    for _, name in ipairs { "path", "label" } do
+      if item[name] == nil then
+        lists.fail(list.file, line, "there is no column '%s' (but %s)", name, table.concat(sorted_keys(row), ", "))
+      end
+      if item[name] == "" then lists.fail(list.file, line, "the %s is empty", name) end
+    end
+    if type(item.path) ~= "string" then lists.fail(list.file, line, "the path is %s, expected text", tostring(item.path)) end
+    if type(item.label) == "string" then
+      item.label = lists.label(classes, item.label, list.file, line)
+    elseif math.type(item.label) ~= "integer" or not classes[item.label] then
+      lists.fail(list.file, line, "item gave the label %s, expected a class name or a whole number from 1 to %d",
+        tostring(item.label), #classes)
+    end
     for name, value in pairs(item) do
       if name ~= "path" and name ~= "split" and type(value) == "string" then item[name] = lists.value(value) end
     end
@@ -393,14 +458,13 @@ function readers.csv(list, classes, add)
 end
 
 function readers.folders(list, classes, add, roots)
-  local below = list.folder and list.folder .. "/" or ""
   for _, root in ipairs(places(roots, list.folder)) do
     for _, class in ipairs(lists.folder(root)) do
       if mode(root .. "/" .. class) == "directory" then
         local label = classes.index[class]
         if not label then error(("%s/%s: %s"):format(root, class, suggest.unknown("class", class, classes)), 0) end
         lists.videos(root, function(path)
-          add({ path = #roots > 1 and root .. "/" .. path or below .. path, label = label }, 0)
+          add({ path = #roots > 1 and absolute(root, lfs.currentdir()) .. "/" .. path or path, label = label }, 0)
         end, class)
       end
     end
@@ -421,6 +485,8 @@ local function find_file(name, base, roots)
     for _, r in ipairs(roots) do
       if mode(absolute(name, r)) then return absolute(name, r) end
     end
+    error(("the file %s is neither beside the description (%s) nor below the root (%s)"):format(name, path,
+      table.concat(roots, ", ")), 0)
   end
   return path
 end
@@ -430,7 +496,6 @@ local function classes_from_paths(splits, base, roots)
   local names, told = {}, {}
   for _, split in ipairs(sorted_keys(splits)) do
     local list = splits[split]
-    if type(list) == "string" then list = { file = list } end
     local read = paths_of[list.format or "list"]
     if not read or not list.file then return nil end
     local file = find_file(list.file, base, roots)
@@ -457,10 +522,14 @@ end
 local function classes_from_labels(splits, base, roots)
   local names, seen = {}, {}
   for _, list in pairs(splits) do
-    if type(list) ~= "table" or list.format ~= "csv" or list.item or not list.file then return nil end
-    lists.csv(find_file(list.file, base, roots), function(row)
+    if list.format ~= "csv" or list.item or not list.file then return nil end
+    local file = find_file(list.file, base, roots)
+    lists.csv(file, function(row, line)
       local name = row.label
-      if name and not seen[name] then names[#names + 1], seen[name] = name, true end
+      if not name then
+        lists.fail(file, line, "there is no column 'label' (but %s)", table.concat(sorted_keys(row), ", "))
+      end
+      if not seen[name] then names[#names + 1], seen[name] = name, true end
     end, list.columns)
   end
   for _, name in ipairs(names) do
@@ -474,7 +543,7 @@ end
 local function classes_from_folders(splits, roots)
   local names, seen, place = {}, {}, nil
   for _, list in pairs(splits) do
-    if type(list) ~= "table" or list.format ~= "folders" then return nil end
+    if list.format ~= "folders" then return nil end
     for _, root in ipairs(places(roots, list.folder)) do
       place = root
       for _, class in ipairs(lists.folder(root)) do
@@ -504,21 +573,36 @@ local function plain_path(path, root)
   return path
 end
 
+local a_function = check.optional { "a function", function(v) return type(v) == "function" end }
 local LIST_OPTIONS = { "file", "format", "columns", "item", "folder" }
+local LIST_KINDS = { file = check.optional(check.text), format = check.optional(check.text), folder = check.optional(check.text),
+  columns = check.optional(check.table), item = a_function }
+
+--- The lists of all splits as tables, looked at.
+local function checked_lists(description)
+  local out = {}
+  for name, list in pairs(description.splits) do
+    if type(list) == "string" then list = { file = list } end
+    check.option(description.name, ("split '%s'"):format(name), list, { "a file name or a table", check.table[2] }, false)
+    local called = ("%s: split '%s'"):format(description.name, name)
+    check.names(called, list, LIST_OPTIONS)
+    check.fields(called, list, LIST_KINDS, false)
+    out[name] = list
+  end
+  return out
+end
 
 local SPLIT_ORDER = { train = 1, val = 2, test = 3 }
 
-local function read_splits(description, base, roots, classes)
-  local names = sorted_keys(description.splits)
+local function read_splits(description, splits, base, roots, classes)
+  local names = sorted_keys(splits)
   table.sort(names, function(a, b)
     local p, q = SPLIT_ORDER[a] or 9, SPLIT_ORDER[b] or 9
     return p < q or (p == q and a < b)
   end)
-  local items, where = {}, {}
+  local items, where, listed_as = {}, {}, {}
   for _, name in ipairs(names) do
-    local list = description.splits[name]
-    if type(list) == "string" then list = { file = list } end
-    check.names(("%s: split '%s'"):format(description.name, name), list, LIST_OPTIONS)
+    local list = splits[name]
     list = setmetatable({ file = list.file and find_file(list.file, base, roots) }, { __index = list })
     local reader = readers[list.format or "list"]
     if not reader then
@@ -527,7 +611,9 @@ local function read_splits(description, base, roots, classes)
     if not list.file and reader ~= readers.folders then error(("%s: split '%s' names no file"):format(description.name, name), 0) end
     local before = #items
     reader(list, classes, function(item, line)
-      item.path = plain_path(item.path, roots[1] or "")
+      local listed = plain_path(item.path, roots[1] or "")
+      item.path = list.folder and listed:sub(1, 1) ~= "/" and list.folder .. "/" .. listed or listed
+      listed_as[item] = listed
       local at, split = where[item.path], item.split ~= "" and item.split or name
       if at and at.split == split then
         lists.fail(list.file or list.folder or "folder", line, "%s is named twice", item.path)
@@ -544,33 +630,110 @@ local function read_splits(description, base, roots, classes)
       error(("%s: there is no clip in the list of split '%s'"):format(list.file or list.folder or roots[1] or "?", name), 0)
     end
   end
-  return items
+  return items, listed_as
 end
 
+-- How the text of a CSV file becomes a value of each type that a description may give a column; nil if it is none.
+local VALUES = {
+  text = function(text) return text end,
+  number = tonumber,
+  boolean = function(text)
+    if text == "true" or text == "false" then return text == "true" end
+  end,
+}
+
 --- Adds the columns of a CSV file to the items whose path it names.
-local function add_metadata(file, items)
-  local by_path = {} -- lists of items: splits may overlap
-  for _, item in ipairs(items) do
-    by_path[item.path] = by_path[item.path] or {}
-    table.insert(by_path[item.path], item)
+-- @param listed_as path of an item in its list, where that is another: without the list's folder
+local function add_metadata(file, items, listed_as, types, root)
+  local by_path, fits = {}, 0 -- lists of items: splits may overlap
+  local function enter(path, item)
+    by_path[path] = by_path[path] or {}
+    table.insert(by_path[path], item)
   end
+  for _, item in ipairs(items) do
+    local path = plain_path(item.path, root)
+    enter(path, item)
+    if listed_as[item] and listed_as[item] ~= path then enter(listed_as[item], item) end
+  end
+  local told, first = {}, nil
   lists.csv(file, function(row, line)
-    if not row.path then lists.fail(file, line, "there is no column 'path'") end
-    for _, item in ipairs(by_path[row.path] or {}) do
-      for name, value in pairs(row) do
-        if item[name] == nil and value ~= "" then item[name] = lists.value(value) end
+    if not row.path then
+      lists.fail(file, line, "there is no column 'path' (but %s)", table.concat(sorted_keys(row), ", "))
+    end
+    local path = plain_path(row.path, root)
+    if told[path] then lists.fail(file, line, "%s is named twice, first in line %d", path, told[path]) end
+    told[path], first = line, first or row.path
+    fits = fits + (by_path[path] and 1 or 0)
+    for _, item in ipairs(by_path[path] or {}) do
+      for name, text in pairs(row) do
+        if item[name] == nil and text ~= "" then
+          local as = types[name]
+          local value = (as and VALUES[as] or lists.value)(text)
+          if value == nil then lists.fail(file, line, "%s is '%s', expected a %s", name, text, as) end
+          item[name] = value
+        end
       end
     end
   end)
+  if first and fits == 0 then
+    error(("%s: none of its paths is a clip's: it has '%s', the dataset '%s'"):format(file, first, items[1].path), 0)
+  end
+end
+
+-- A path from the root of the file system, so that one file has one name.
+local function true_path(path, current)
+  return plain_path(path:sub(1, 1) == "/" and path or current .. "/" .. path, "")
+end
+
+-- No file may be named twice in a split, nor in two that may not overlap. Links are not followed: `data check` goes by contents.
+local function check_twice(description, items)
+  local before, current = {}, lfs.currentdir()
+  for _, item in ipairs(items) do
+    local path = true_path(item.path, current)
+    local other, split = before[path], tostring(item.split or "all")
+    if other == split then error(("%s: %s is named twice in '%s'"):format(description.name, path, split), 0) end
+    if other and not overlap_allowed(description, other, split) then
+      error(("%s: %s is in the splits '%s' and '%s'; set allow_overlap = { \"%s/%s\" } if that is meant"):format(description.name,
+        path, other, split, other, split), 0)
+    end
+    before[path] = split
+  end
 end
 
 local KNOWN = { "name", "classes", "root", "splits", "items", "metadata", "fields", "options", "prepare", "finish", "allow_overlap",
-  "labels", "about" }
+  "labels", "about", "types" }
+local text_or_table = check.optional { "a file name or a list", function(v) return type(v) == "string" or type(v) == "table" end }
+local COLUMN_TYPES = check.optional { "a table of column = \"text\", \"number\" or \"boolean\"", function(v)
+  for _, as in pairs(type(v) == "table" and v or { "?" }) do
+    if not VALUES[as] then return false end
+  end
+  return true
+end }
+local KINDS = { name = check.text, classes = text_or_table, splits = check.optional(check.table), items = check.optional(check.table),
+  metadata = check.optional(check.text), options = check.optional(check.table), fields = a_function, prepare = a_function,
+  finish = a_function, types = COLUMN_TYPES }
+
+-- Pairs of allow_overlap must be of splits that there are.
+local function check_overlap(description, items)
+  if type(description.allow_overlap) ~= "table" then return end
+  local splits = {}
+  for _, item in ipairs(items) do splits[tostring(item.split or "all")] = true end
+  for _, pair in ipairs(description.allow_overlap) do
+    local a, b = tostring(pair):match "^(.-)/(.*)$"
+    if not a then error(("%s: allow_overlap has '%s', expected \"SPLIT/SPLIT\""):format(description.name, tostring(pair)), 0) end
+    for _, name in ipairs { a, b } do
+      if not splits[name] then
+        error(("%s: allow_overlap: %s"):format(description.name, suggest.unknown("split", name, sorted_keys(splits))), 0)
+      end
+    end
+  end
+end
 
 --- A dataset from a description table.
 local function build(description, base, options)
   description.name = description.name or "dataset"
   check.names(description.name, description, KNOWN)
+  check.fields(description.name, description, KINDS, false)
   local known = { "root", table.unpack(sorted_keys(description.options or {})) }
   for key in pairs(options) do
     if key ~= "root" and (description.options or {})[key] == nil then
@@ -589,6 +752,7 @@ local function build(description, base, options)
       if more[k] == nil then more[k] = description[k] end
     end
     description = more
+    check.fields(description.name, description, KINDS, false)
   end
   local roots = roots_of(description, root_base, options)
   local names, labels = description.classes, description.labels
@@ -596,38 +760,39 @@ local function build(description, base, options)
     error(("%s: labels is %s, expected \"number\" or \"name\""):format(description.name, tostring(labels)), 0)
   end
   if type(names) == "string" then names = lists.classes(find_file(names, base, roots)) end
-  if not names and description.splits then
-    names = classes_from_folders(description.splits, roots) or classes_from_labels(description.splits, base, roots)
-    if not names then names, labels = classes_from_paths(description.splits, base, roots), "number" end
+  local splits = description.splits and checked_lists(description)
+  if not names and splits then
+    names = classes_from_folders(splits, roots) or classes_from_labels(splits, base, roots)
+    if not names then names, labels = classes_from_paths(splits, base, roots), "number" end
   end
   if not names or #names == 0 then error(("%s: no classes are named"):format(description.name), 0) end
   local classes = class_table(names, labels)
-  local items = description.items
-  if items then
-    local split_of = {}
-    for i, item in ipairs(items) do
+  local items, listed_as = {}, {}
+  if description.items then
+    for i, given in ipairs(description.items) do
+      local item = {} -- the caller's table stays as it is
+      for k, v in pairs(check.option(description.name, "item " .. i, given, check.table, false)) do item[k] = v end
+      items[i] = item
       if type(item.path) ~= "string" or not classes[item.label] then
         error(("%s: item %d has path %s and label %s, expected a path and a label from 1 to %d"):format(description.name, i,
           tostring(item.path), tostring(item.label), #classes), 0)
       end
-      local before, split = split_of[item.path], tostring(item.split or "all")
-      if before and before ~= split and not overlap_allowed(description, before, split) then
-        error(("%s: %s is in the splits '%s' and '%s'; set allow_overlap if that is meant"):format(description.name, item.path, before,
-          split), 0)
-      end
-      split_of[item.path] = split
     end
-  elseif description.splits then
-    items = read_splits(description, base, roots, classes)
+  elseif splits then
+    items, listed_as = read_splits(description, splits, base, roots, classes)
   else
     error(("%s: the description has neither splits nor items"):format(description.name), 0)
   end
   if #items == 0 then error(("%s: there is no clip in this dataset"):format(description.name), 0) end
-  if description.metadata then add_metadata(find_file(description.metadata, base, roots), items) end
+  if description.metadata then
+    add_metadata(find_file(description.metadata, base, roots), items, listed_as, description.types or {}, roots[1] or "")
+  end
   for _, item in ipairs(items) do
     if description.fields then description.fields(item) end
     item.path = locate(roots, item.path)
   end
+  check_overlap(description, items)
+  check_twice(description, items)
   local dataset = setmetatable({ name = description.name, classes = classes, root = roots[1], items = items, description = description },
     Dataset)
   return description.finish and description.finish(dataset, own) or dataset
@@ -635,11 +800,26 @@ end
 
 local function is_file(path) return mode(path) == "file" end
 
---- A folder of own videos: FOLDER/{train,val,test}/CLASS/..., or FOLDER/CLASS/... as one split "all".
+-- What folders of splits are called, in any case.
+local SPLIT_FOLDERS = { train = "train", training = "train", val = "val", valid = "val", validation = "val", test = "test",
+  testing = "test" }
+
+--- A folder of own videos: FOLDER/{train,val,test}/CLASS/..., or FOLDER/CLASS/... as one split "all". What else lies beside
+-- splits is not looked at, unless its name is nearly that of one.
 local function describe_folder(path)
-  local splits = {}
-  for _, name in ipairs { "train", "val", "test" } do
-    if mode(path .. "/" .. name) == "directory" then splits[name] = { format = "folders", folder = name } end
+  local splits, others = {}, {}
+  for _, folder in ipairs(lists.folder(path)) do
+    if mode(path .. "/" .. folder) == "directory" then
+      local name = SPLIT_FOLDERS[folder:lower()]
+      if name and splits[name] then
+        error(("%s: the folders %s and %s are both '%s'"):format(path, splits[name].folder, folder, name), 0)
+      end
+      if name then splits[name] = { format = "folders", folder = folder } else others[#others + 1] = folder end
+    end
+  end
+  for _, folder in ipairs(next(splits) and others or {}) do
+    local near = suggest.nearest(folder, sorted_keys(SPLIT_FOLDERS))
+    if near then error(("%s: %s"):format(path, suggest.unknown("split folder", folder, { near })), 0) end
   end
   if not next(splits) then splits.all = { format = "folders" } end
   return { name = path:match "([^/]+)/*$" or path, root = "", splits = splits }
@@ -652,22 +832,46 @@ local function describe_list(path)
     format = path:lower():find "%.csv$" and "csv" or "list" } } }, folder or ""
 end
 
+--- "data/arid.lua?split=2&root=/data/ARID" -> "data/arid.lua", { split = 2, root = "/data/ARID" }. Numbers, true and false are
+-- taken as such, but for a root. A name that has the question mark itself is a name.
+function data.parse(text)
+  local path, rest = text:match "^(.-)%?(.*)$"
+  if not path or mode(text) then return text, {} end
+  local options = {}
+  for pair in rest:gmatch "[^&]+" do
+    local key, value = pair:match "^([%w_]+)=(.*)$"
+    if not key then error(("%s: '%s' is not an option of the form key=value"):format(text, pair), 0) end
+    options[key] = data.value(key, value)
+  end
+  return path, options
+end
+
+--- The value of an option as it is written on a command line.
+function data.value(key, text)
+  if key == "root" then return text end
+  if text == "true" or text == "false" then return text == "true" end
+  return math.tointeger(tonumber(text)) or tonumber(text) or text
+end
+
 --- Opens a dataset.
 -- @param what a description's file name (NAME.lua, as given, or below the program's own folder), a folder of class folders, a list
---   (any other file), or a description table
+--   (any other file), or a description table. Options may stand behind a file's name, as data.parse has them
 -- @param options what the description lets one choose (e.g. { size = "small" }), and root = folder to use instead of the
 --   description's
 -- @return dataset: name, classes (names; classes.index finds one), items (list of { path, label from 1, split, fields ... }),
 --   #dataset, split(name), where{...}, count(field), class(name), splits(), deal{...}, save_lists(folder)
 -- Errors name the description or list, the line and what was expected.
 function data.open(what, options)
-  options = options or {}
+  options = check.option("data.open", "options", check.default(options, {}), check.table)
   if type(what) == "table" then
     local copy = {}
     for k, v in pairs(what) do copy[k] = v end
     return build(copy, "", options)
   end
   if type(what) ~= "string" then error(("data.open: got a %s, expected a path or a table"):format(type(what)), 2) end
+  local given
+  what, given = data.parse(what)
+  options = check.filled(options, given)
   if mode(what) == "directory" then return build(describe_folder(what), what, options) end
   local path = what
   if not is_file(path) and what:sub(1, 1) ~= "/" then path = dgamlua.root .. "/" .. what end

@@ -47,8 +47,8 @@ function lists.lines(file, f)
   while at <= #text do
     local stop = text:find("\n", at, true) or #text + 1
     number = number + 1
-    local line = text:sub(at, stop - 1):match "^%s*(.*%S)"
-    if line then f(line, number) end
+    local first = text:find("%S", at)
+    if first and first < stop then f(text:sub(first, stop - 1):match "^.*%S", number) end
     at = stop + 1
   end
 end
@@ -164,6 +164,11 @@ function lists.csv(file, f, columns)
     if #fields > 1 or fields[1] ~= "" then
       if not columns then
         columns = fields
+        local seen = {}
+        for _, name in ipairs(columns) do
+          if seen[name] then lists.fail(file, line, "the column '%s' is there twice", name) end
+          seen[name] = true
+        end
       elseif #fields ~= #columns then
         lists.fail(file, line, "%d fields, expected %d (%s)", #fields, #columns, table.concat(columns, ","))
       else
@@ -176,7 +181,8 @@ function lists.csv(file, f, columns)
 end
 
 local VIDEOS = {}
-for ending in ("avi mp4 mkv mov webm mpg mpeg m4v wmv flv ogv 3gp ts mjpeg"):gmatch "%S+" do VIDEOS[ending] = true end
+for ending in ("avi divx mp4 mkv mov qt webm mpg mpeg m2v vob m4v wmv asf flv f4v ogv ogg ogm 3gp 3g2 ts mts m2ts mxf dv y4m gif "
+  .. "mjpeg mjpg h264 264 h265 265 hevc ivf nut"):gmatch "%S+" do VIDEOS[ending] = true end
 
 --- Whether a file name looks like a video's.
 function lists.is_video(name) return VIDEOS[(name:match "%.(%w+)$" or ""):lower()] == true end

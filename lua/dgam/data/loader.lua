@@ -15,6 +15,7 @@ local paths = require "dgam.paths"
 local rng = require "dgam.rng"
 local video = require "dgam.video"
 local check = require "dgam.check"
+local sorted_keys = require "dgam.keys"
 local system = require "system"
 
 local loader = {}
@@ -32,7 +33,11 @@ local FOR_MEASURING = { "views", "short" } -- train = false
 local AHEAD_BYTES = 256 << 20
 
 local ALPHA = { "the alpha of a beta distribution, or 0 for none", function(v) return v == false or check.number(0, 1e9)[2](v) end }
+local A_FUNCTION = check.optional { "a function", function(v) return type(v) == "function" end }
 local GIGABYTES = { "gigabytes, more than 0", function(v) return type(v) == "number" and v > 0 and v < 1e6 end }
+
+--- While this is a table, every loader of the process notes in it what it skips: path -> message.
+loader.noted = nil
 
 local told = {} -- folders that were said not to take clips
 
@@ -80,6 +85,11 @@ local function sampling_of(o)
   local size = count(o, "size", 1, 224)
   local s = { clip_len = o.clip_len, interval = o.interval, size = size, seed = o.seed, layout = o.layout, window = o.window,
     positions = o.positions }
+  for name, rules in pairs { window = { dense = true, ["dense-test"] = true }, positions = { ["dense-test"] = true } } do
+    if o[name] ~= nil and not rules[o.rule] then
+      error(("loader: %s is for the rule %s"):format(name, table.concat(sorted_keys(rules), " or ")), 3)
+    end
+  end
   if type(o.enhance) ~= "function" then s.enhance = o.enhance or nil end
   if o.train then
     for _, name in ipairs(FOR_MEASURING) do
@@ -96,6 +106,7 @@ local function sampling_of(o)
   end
   local views = check.default(o.views, {})
   check.names("loader: views", views, { "clips", "crops" })
+  if views.clips ~= nil and o.clips ~= nil then error("loader: both clips and views.clips are given", 3) end
   local crops = { [1] = "centre", [3] = "three", [10] = "ten" }
   local n = check.default(views.crops, 1)
   check.option("loader: views", "crops", n, { "1, 3 or 10", function(v) return crops[v] ~= nil end })
@@ -120,7 +131,7 @@ end
 --                     batch then has `target`, float [N, classes], the share of every class in every clip
 --   enhance = "clahe"  or { "clahe", clip_limit = 3 }: one of dgam.enhance's methods on every frame, after it was cropped, by the
 --                     decoding threads; or a function (uint8 clips -> uint8 clips), called on every batch
---   shuffle = train, drop_last = false, layout = "CTHW"
+--   shuffle = train, drop_last = false (true: only whole batches, unless there are fewer clips than make one), layout = "CTHW"
 --   prefetch = clips decoded ahead of the one that is asked for (2 batches, at most 256 MB)
 --   limits            see dgam.video.open
 --   cache = 8         gigabytes of disk for views that are read instead of decoded when they are asked for again, in the folder `clips`
@@ -142,7 +153,7 @@ function loader.new(dataset, options)
   local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed,
     threads = option(o, "threads", check.whole(1, video.max_threads), 2),
     shuffle = flag(o, "shuffle", flag(o, "train", false)), drop_last = flag(o, "drop_last", false), limits = o.limits,
-    quiet = flag(o, "quiet", false), on_skip = o.on_skip, skipped = {}, n_skipped = 0, read = 0, waited = 0,
+    quiet = flag(o, "quiet", false), on_skip = option(o, "on_skip", A_FUNCTION), skipped = {}, n_skipped = 0, read = 0, waited = 0,
     mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
     enhance = type(o.enhance) == "function" and o.enhance or nil, cache = cache_of(o), cached = 0,
     draws = o.draws and count(o, "draws", 1) }, Loader)
@@ -182,6 +193,7 @@ end
 local function skip(self, path, message)
   if not self.skipped[path] then
     self.skipped[path], self.n_skipped = message, self.n_skipped + 1
+    if loader.noted then loader.noted[path] = message end
     if self.on_skip then
       self.on_skip(path, message)
     elseif not self.quiet then
@@ -221,7 +233,8 @@ end
 
 --- Iterates the batches of epoch `epoch` (a whole number): { clip = uint8 [N * V, 3, T, H, W], label = int64 [N] from 1, index = int64
 -- [N] positions in dataset.items, number = which batch of the epoch it is }, with mixup or cutmix also target = float [N, classes].
--- Leaving the loop early leaves a few clips being decoded; the next epoch throws them away.
+-- Leaving the loop early leaves a few clips being decoded; the next epoch throws them away. Only the newest iterator of a loader
+-- goes on: asking an older one for more is an error.
 -- @param first number of the batch to begin with (1); those before it are not decoded
 function Loader:epoch(epoch, first)
   check.option("loader", "epoch", epoch, check.whole())
@@ -230,6 +243,8 @@ function Loader:epoch(epoch, first)
   self.pool = self.pool or start_pool(self)
   local pool, order = self.pool, self:order(epoch)
   pool:cancel()
+  self.begun = (self.begun or 0) + 1
+  local begun = self.begun
   local total = self.drop_last and self:batches() * self.batch or #order
   total = math.min(total, #order)
   local taken = (first - 1) * self.batch
@@ -249,6 +264,9 @@ function Loader:epoch(epoch, first)
   end
 
   local function next_batch()
+    if self.begun ~= begun then
+      error(("loader: epoch %d was left when another was begun; one loader gives one epoch at a time"):format(epoch), 2)
+    end
     while taken < total do
       local number, want = taken // self.batch + 1, math.min(self.batch, total - taken)
       local shape = { want * self.views, table.unpack(self.shape, 2) }
