@@ -8,8 +8,10 @@
 -- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
 -- code), its seed, the dataset's fingerprint, the code of its function with the script's own functions that it calls and the
 -- numbers, texts and tables of the script that they use (results.code), the code of the library, the models and the modules
--- that the script had loaded when the experiment was made (dgam.sources), and the program's version.
+-- that the script had loaded when the experiment was made (dgam.sources) or that the function requires, and the program's
+-- version. Where the configuration names a checkpoint (.h5, .pth, .safetensors) that there is, its content counts as well.
 local lfs = require "lfs"
+local fs = require "dgamnative.fs"
 local paths = require "dgam.paths"
 local results = require "dgam.results"
 local sources = require "dgam.sources"
@@ -21,18 +23,41 @@ local Table = require "dgam.table"
 local Experiment = {}
 Experiment.__index = Experiment
 
+local A_FUNCTION = { "a function", function(v) return type(v) == "function" end }
+
 local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
 
--- Fields of a configuration that change how long a run takes but not what comes out.
+-- Fields of a configuration that change how long a run takes but not what comes out; those that a variant sets count.
 local IRRELEVANT = { threads = true, profile = true, seeds = true }
 
+local CHECKPOINTS = { h5 = true, hdf5 = true, pth = true, pt = true, safetensors = true }
+local hashes = {} -- of checkpoints that were read, by path, size and time
+
+-- The flat table with the hash of every checkpoint that it names beside the name.
+local function with_contents(t)
+  local out = {}
+  for k, v in pairs(t) do
+    out[k] = v
+    local found = type(v) == "string" and CHECKPOINTS[(v:match "%.(%w+)$" or ""):lower()] and paths.look(v)
+    if found then
+      local file = lfs.attributes(found)
+      local id = ("%s\0%d\0%d"):format(found, file.size, file.modification)
+      hashes[id] = hashes[id] or fs.sha256_file(found)
+      out[k] = v .. " " .. hashes[id]
+    end
+  end
+  return out
+end
+
 --- What determines a trial, as its key.
-function Experiment:key(cfg, f)
+-- @param variant the fields of cfg that the variant sets (none)
+function Experiment:key(cfg, f, variant)
+  variant = variant or {}
   local config = {}
   for k, v in pairs(cfg) do
-    if not IRRELEVANT[k] then config[k] = v end
+    if not IRRELEVANT[k] or variant[k] ~= nil then config[k] = v end
   end
-  return results.key { experiment = self.name, config = config, data = self.fingerprint, version = dgamlua.version, code = f,
+  return results.key { experiment = self.name, config = with_contents(config), data = self.fingerprint, version = dgamlua.version, code = f,
     sources = self.sources }
 end
 
@@ -138,10 +163,13 @@ end
 --   arrays = name -> tensor }, or these mixed in one table
 -- @return list of results, one a seed
 function Experiment:trial(label, variant, f)
+  check.option("trial", "label", label, check.text)
+  check.option(("trial '%s'"):format(label), "variant", variant, check.table)
+  check.option(("trial '%s'"):format(label), "f", f, A_FUNCTION)
   local list = {}
   for i, seed in ipairs(self.seeds) do
     local cfg = merged(self.config, variant, seed)
-    local key = self:key(cfg, f)
+    local key = self:key(cfg, f, variant)
     local path = results.path(self.folder, self.name, key)
     local where = ("trial '%s', seed %s"):format(label, seed)
     local record = stored(path)
@@ -203,7 +231,7 @@ function Experiment:rule() self.ruled = #self.rows + 1 end
 -- @return name -> tensor
 function Experiment:artifact(name, depends, f)
   local checkpoint = require "dgam.checkpoint"
-  local key = results.key { artifact = name, depends = depends, data = self.fingerprint, version = dgamlua.version, code = f,
+  local key = results.key { artifact = name, depends = with_contents(depends), data = self.fingerprint, version = dgamlua.version, code = f,
     sources = self.sources }
   local path = ("%s/artifacts/%s-%s.h5"):format(self.folder, name, key)
   if not lfs.attributes(path, "mode") then

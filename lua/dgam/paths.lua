@@ -3,14 +3,20 @@ local lfs = require "lfs"
 
 local paths = {}
 
---- The file as given, or below the program's own folder (data/..., lua/...). Error if it is in neither place.
+local function ours(name) return dgamlua.root .. "/" .. name end
+
+--- The file as given, or below the program's own folder (data/..., lua/...); nil if it is in neither place.
+function paths.look(name)
+  if lfs.attributes(name, "mode") then return name end
+  return name:sub(1, 1) ~= "/" and lfs.attributes(ours(name), "mode") and ours(name) or nil
+end
+
+--- The same; an error if it is in neither place.
 -- @param name path
 -- @param what what it should be, for the error ("dataset description")
 function paths.find(name, what)
-  if lfs.attributes(name, "mode") then return name end
-  local ours = dgamlua.root .. "/" .. name
-  if name:sub(1, 1) ~= "/" and lfs.attributes(ours, "mode") then return ours end
-  error(("%s '%s' does not exist (looked for %s and %s)"):format(what or "file", name, name, ours), 0)
+  return paths.look(name) or error(("%s '%s' does not exist (looked for %s and %s)"):format(what or "file", name, name,
+    ours(name)), 0)
 end
 
 --- Creates a folder and its parents; an error names what stands in the way.

@@ -34,6 +34,19 @@ local function is_module(t)
   return false
 end
 
+-- Global variables that tell where and how the program was called.
+local CALLED = { arg = true, dgamlua = true }
+
+-- Hash of the file of a module of the user's own; nil for one that the library or the system brings, or that is none.
+local function module_hash(name)
+  local path = name:find "^[%w_.%-]+$" and package.searchpath(name, package.path)
+  if not path or path:find "^/usr/" or path:sub(1, #dgamlua.root + 5) == dgamlua.root .. "/lua/" then return nil end
+  local f = io.open(path, "rb")
+  local content = f and f:read "a"
+  if f then f:close() end
+  return content and fs.sha256(content)
+end
+
 local code_of
 
 -- What counts of a value that a function of the file `source` has hold of, as text; nil: nothing does.
@@ -67,20 +80,31 @@ function code_of(f, seen)
   seen[f] = true
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return "C function" end
-  local code, assigned = bytecode.of(f)
+  local code, assigned, read, texts = bytecode.of(f)
   local parts = { code }
   for i = 1, 255 do
     local name, value = debug.getupvalue(f, i) -- the name is empty in a stripped function
     if not name then break end
-    local text = (type(value) == "function" or not assigned[i]) and held_text(value, info.source, seen, 1)
+    local globals = name == "_ENV" or rawequal(value, _G)
+    for _, global in ipairs(globals and sorted_keys(read[i] or {}) or {}) do
+      local there, held = pcall(function() return value[global] end) -- a script may forbid what is not there
+      local text = there and not CALLED[global] and held_text(held, info.source, seen, 1)
+      if text then parts[#parts + 1] = ("%s=%s"):format(global, text) end
+      for _, constant in ipairs(global == "require" and texts or {}) do
+        local hash = module_hash(constant)
+        if hash then parts[#parts + 1] = ("module %s=%s"):format(constant, hash) end
+      end
+    end
+    local text = not globals and (type(value) == "function" or not assigned[i]) and held_text(value, info.source, seen, 1)
     if text then parts[#parts + 1] = ("%d=%s"):format(i, text) end
   end
   return table.concat(parts, "\0")
 end
 
---- A hash of a function: its code, and what it has hold of from outside: functions of the same file, numbers and texts that
--- it does not assign to, tables of all these, and the methods, in the same file, of objects (tables with a metatable).
--- Modules, tensors and the fields of objects do not count. A comment, a renamed local or a counter does not change it.
+--- A hash of a function: its code, and what it has hold of from outside, in locals and global variables: functions of the same
+-- file, numbers and texts that it does not assign to, tables of all these, and the methods, in the same file, of objects
+-- (tables with a metatable). Of modules of the user's own that it requires itself the file counts. Other modules, tensors and
+-- the fields of objects do not count. A comment, a renamed local or a counter does not change it.
 function results.code(f) return fs.sha256(code_of(f, {})) end
 
 local Before = {}
@@ -149,6 +173,15 @@ end
 --- The file of a trial.
 function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(folder, experiment, key) end
 
+-- What a trial must hold.
+local FIELDS = {
+  experiment = check.text, label = check.text, seed = check.finite, key = check.optional(check.text),
+  created = check.optional(check.text), version = check.optional(check.text), seconds = check.optional(check.finite),
+  skipped = check.optional(check.whole(0)),
+  config = { "a table in JSON", check.table[2] },
+}
+local FIELD_NAMES = sorted_keys(FIELDS)
+
 local TEXTS = { "experiment", "label", "key", "created", "version" }
 local NUMBERS = { "seed", "seconds", "skipped" }
 
@@ -182,6 +215,7 @@ local TENSOR = { "a tensor", function(v) return type(v) == "userdata" end }
 -- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, skipped = clips that could not be
 --   read, metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
 function results.save(path, record)
+  check.fields("results", record, FIELDS, false)
   local file <close> = h5.create(path)
   record.created = record.created or os.date "!%Y-%m-%dT%H:%M:%SZ"
   for _, names in ipairs { TEXTS, NUMBERS } do
@@ -196,15 +230,6 @@ function results.save(path, record)
   write_group(file, "arrays", record.arrays, TENSOR, { deflate = 4 })
   file:close()
 end
-
--- What a trial that was read must hold.
-local FIELDS = {
-  experiment = check.text, label = check.text, seed = check.finite, key = check.optional(check.text),
-  created = check.optional(check.text), version = check.optional(check.text), seconds = check.optional(check.finite),
-  skipped = check.optional(check.whole(0)),
-  config = { "a table in JSON", check.table[2] },
-}
-local FIELD_NAMES = sorted_keys(FIELDS)
 
 -- What is wrong with a trial that was read, or nil.
 local function fault(record)

@@ -4,7 +4,8 @@ local torch = require "torch"
 local experiment = require "dgam.experiment"
 local results = require "dgam.results"
 local support = require "support"
-local message = support.message
+local fs = require "dgamnative.fs"
+local fails, message = support.fails, support.message
 
 describe("an experiment", function()
   local top, folder
@@ -57,6 +58,59 @@ describe("an experiment", function()
     local before = exp:key({}, uses)
     k = 2
     assert.not_equal(before, exp:key({}, uses))
+    local cfg = { seed = 1, threads = 2 } -- but a variant of so many threads is not one of others
+    assert.not_equal(exp:key(cfg, uses, { threads = 2 }), exp:key({ seed = 1, threads = 4 }, uses, { threads = 4 }))
+  end)
+
+  it("notices changed global variables, and modules that the function requires", function()
+    local exp = new()
+    local function key_of(text) return exp:key({}, load(text, "=script")()) end
+    local text = [[
+      dgam_factor, dgam_runs, dgam_list = 2, 0, { 1, 2 }
+      function dgam_helper(x) return x * 10 end
+      return function()
+        local function inner() return dgam_helper(1) + #dgam_list end
+        dgam_runs = dgam_runs + 1
+        return inner() * dgam_factor + math.floor(1.5) + #arg
+      end]]
+    local before = key_of(text)
+    assert.equal(before, key_of("-- why\n" .. text))
+    assert.equal(before, key_of((text:gsub("2, 0,", "2, 7,")))) -- a counter
+    for what, other in pairs { ["= 2, 0"] = "= 3, 0", ["x %* 10"] = "x * 100", ["{ 1, 2 }"] = "{ 1, 2, 3 }" } do
+      local changed, n = text:gsub(what, other)
+      assert.equal(1, n)
+      assert.not_equal(before, key_of(changed), what)
+    end
+    for _, name in ipairs { "dgam_factor", "dgam_runs", "dgam_list", "dgam_helper" } do _G[name] = nil end -- luacheck: ignore
+
+    local path = package.path
+    package.path = top .. "/?.lua;" .. path
+    local function lazy() return require("dgam_lazy_module").f(require "lfs") end
+    fs.write(top .. "/dgam_lazy_module.lua", "return { f = function() return 1 end }")
+    before = exp:key({}, lazy)
+    assert.equal(before, exp:key({}, lazy))
+    fs.write(top .. "/dgam_lazy_module.lua", "return { f = function() return 2 end }")
+    assert.not_equal(before, exp:key({}, lazy))
+    package.path = path
+  end)
+
+  it("notices other weights in a checkpoint that the configuration names", function()
+    local exp = new()
+    local function f() return 1 end
+    local file = top .. "/weights.h5"
+    fs.write(file, "one")
+    local before = exp:key({ pretrained = file }, f)
+    fs.write(file, "three")
+    assert.not_equal(before, exp:key({ pretrained = file }, f))
+    assert.equal(exp:key({ pretrained = "none.h5" }, f), exp:key({ pretrained = "none.h5" }, f))
+  end)
+
+  it("checks what it is given before anything runs", function()
+    local exp = new()
+    local function never() error "ran" end
+    fails("trial: label is 1.5, expected text", exp.trial, exp, 1.5, {}, never)
+    fails("trial 'a': variant is nil, expected a table", exp.trial, exp, "a", nil, never)
+    fails("trial 'a': f is nil, expected a function", exp.trial, exp, "a", {})
   end)
 
   it("notices what changed in tables that the code has hold of", function()

@@ -70,14 +70,16 @@ describe("dgam.results", function()
 
   it("refuses what it cannot store and leaves nothing", function()
     local path = results.path(folder, "demo", "0123")
-    fails("metrics/top1 is high, expected a number", results.save, path, { experiment = "x", config = {}, metrics = { top1 = "high" } })
-    fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { more = 2 } } })
-    fails("curves/loss", results.save, path, { experiment = "x", config = {}, curves = { loss = { "a" } } })
+    fails("results: label is 1.5, expected text", results.save, path, { experiment = "x", label = 1.5, seed = 1, config = {} })
+    fails("metrics/top1 is high, expected a number", results.save, path,
+      { experiment = "x", label = "y", seed = 1, config = {}, metrics = { top1 = "high" } })
+    fails("curves/loss", results.save, path, { experiment = "x", label = "y", seed = 1, config = {}, curves = { loss = { more = 2 } } })
+    fails("curves/loss", results.save, path, { experiment = "x", label = "y", seed = 1, config = {}, curves = { loss = { "a" } } })
     for _, wrong in ipairs { {}, { 1 }, "walk" } do
-      fails("texts/classes", results.save, path, { experiment = "x", config = {}, texts = { classes = wrong } })
+      fails("texts/classes", results.save, path, { experiment = "x", label = "y", seed = 1, config = {}, texts = { classes = wrong } })
     end
-    fails("a/b", results.save, path, { experiment = "x", config = {}, metrics = { ["a/b"] = 1 } })
-    fails("function", results.save, path, { experiment = "x", config = { f = print } })
+    fails("a/b", results.save, path, { experiment = "x", label = "y", seed = 1, config = {}, metrics = { ["a/b"] = 1 } })
+    fails("function", results.save, path, { experiment = "x", label = "y", seed = 1, config = { f = print } })
     for name in lfs.dir(folder) do assert.truthy(name == "." or name == "..", name) end
   end)
 
