@@ -2,7 +2,7 @@
 --
 --     dgamlua experiments/ablation.lua                       -- built-in dataset, profile quick
 --     dgamlua experiments/ablation.lua profile=standard seeds=5
---     dgamlua experiments/ablation.lua data=data/ellar.lua profile=full
+--     dgamlua experiments/ablation.lua "data=data/ellar.lua?root=/data/ELLAR" profile=full
 --
 -- For every seed: stage 0 fine-tunes a single-head model; each variant starts from it and trains for the same number of
 -- epochs more. The context rows need no training of their own: they are other ways to choose among the experts of the
