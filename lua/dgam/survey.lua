@@ -18,6 +18,7 @@ local progress = require "dgam.progress"
 local stats = require "dgam.stats"
 local check = require "dgam.check"
 local video = require "dgam.video"
+local where = require "dgamnative.sys".where
 
 local survey = {}
 
@@ -160,7 +161,8 @@ function survey.measure(dataset, options)
   for _, name in ipairs(LISTS) do s[name] = {} end
   local bar = o.bar or progress.new("reading " .. dataset.name, #items)
   local pool <close> = video.pool(o.threads, o.limits)
-  local waiting, sent, room = {}, 0, {}
+  local waiting, sent = {}, 0
+  local room = torch.empty({ 0 }, { dtype = "uint8" }) -- for the clip in hand; as large as the largest was
 
   local function unreadable(message)
     s.unreadable[#s.unreadable + 1] = message
@@ -172,7 +174,10 @@ function survey.measure(dataset, options)
   local function send()
     sent = sent + 1
     local ok, info = pcall(video.info, items[sent].path, o.limits)
-    if not ok then return unreadable(tostring(info)) end
+    if not ok then -- what a file lacks has nothing to do with the script's line
+      local place, message = where(), tostring(info)
+      return unreadable(message:sub(1, #place) == place and message:sub(#place + 1) or message)
+    end
     local count, interval, step, lag = plan(info.frames, o.frames, o.lag)
     pool:submit(items[sent].path, video.sampling { rule = "test", clip_len = count, interval = interval, crop = "none",
       width = info.width, height = info.height })
@@ -181,12 +186,10 @@ function survey.measure(dataset, options)
 
   local function take(job)
     local info = job.info
-    local shape = { 1, 3, job.count, info.height, info.width }
-    local key = table.concat(shape, ",")
-    room[key] = room[key] or torch.empty(shape, { dtype = "uint8" })
-    local got, message = pool:next(room[key], 1)
+    local clip = room:resize_ { 3, job.count, info.height, info.width }
+    local got, message = pool:next(clip, 1)
     if not got then return unreadable(message) end
-    local luma = survey.luma(room[key][1])
+    local luma = survey.luma(clip)
     local counts = survey.counts(luma)
     local light = survey.from_counts(counts:double())
     s.n = s.n + 1

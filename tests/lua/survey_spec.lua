@@ -137,6 +137,22 @@ describe("dgam.survey", function()
     assert.same({ 40, 16, 40 }, s.width)
   end)
 
+  it("holds one clip, however many sizes there are", function()
+    local names, held = {}, {}
+    for i = 1, 12 do
+      names[i] = i .. ".avi"
+      film.write(folder .. "/" .. names[i], 16, 160 + 16 * (i * 5 % 12), 96, LOSSLESS)
+    end
+    survey.measure(dataset(names), { bar = { finish = function() end, advance = function()
+      collectgarbage()
+      collectgarbage()
+      held[#held + 1] = torch.memory()
+    end } })
+    local largest = 3 * 16 * 96 * (160 + 16 * 11)
+    assert.equal(12, #held)
+    assert.is_true(math.max(table.unpack(held)) - held[1] < 2 * largest, ("%d bytes"):format(held[12] - held[1]))
+  end)
+
   it("reports what it cannot read and goes on", function()
     film.write(folder .. "/good.avi", 9, 16, 8, LOSSLESS)
     film.text(folder .. "/bad.avi", "no video at all")
@@ -149,6 +165,7 @@ describe("dgam.survey", function()
     assert.same({ 2 }, s.index)
     assert.equal(2, #s.unreadable)
     assert.truthy(table.concat(said):find("bad.avi", 1, true) and table.concat(said):find("none.avi", 1, true))
+    for _, text in ipairs(s.unreadable) do assert.is_nil(text:find("survey_spec.lua", 1, true), text) end
     io.stderr = { write = function() end, flush = function() end } -- luacheck: ignore
     ok, s = pcall(measure, { "bad.avi" })
     io.stderr = old -- luacheck: ignore
