@@ -107,7 +107,46 @@ local function samples(d, s)
   return shown
 end
 
-local function name_of(level) return (tostring(level):gsub("[^%w]+", "_"):lower()) end
+-- Every name that was there before gets a number: a, b, a -> a, b, a-2.
+local function distinct(names)
+  local list, taken = {}, {}
+  for i, name in ipairs(names) do
+    local own, n = name, 1
+    while taken[own] do
+      n = n + 1
+      own = name .. "-" .. n
+    end
+    list[i], taken[own] = own, true
+  end
+  return list
+end
+
+-- --- what things are called ---
+
+-- A level in the name of a metric, which takes ASCII only.
+local function metric_name(level) return (tostring(level):gsub("[^%w]+", "_"):lower()) end
+
+-- A title in the name of a file: letters and digits, and all that is not ASCII.
+local function file_name(title) return (title:gsub("[^%w\x80-\xFF]+", "_"):lower()) end
+
+-- Of a long name the beginning, and a hash.
+local function brief(name)
+  if #name <= 100 then return name end
+  return name:sub(1, 80):gsub("[\xC0-\xFF][\x80-\xBF]*$", "") .. "-" .. results.key(name)
+end
+
+--- What datasets are called side by side, no two of them alike.
+-- @param list of { title = , text = what it was opened by, instead of a title that several share }
+-- @return titles, the same as parts of file names, and such a part for all of them together
+function datasheet.names(list)
+  local count, titles, names = {}, {}, {}
+  for _, one in ipairs(list) do count[one.title] = (count[one.title] or 0) + 1 end
+  for i, one in ipairs(list) do titles[i] = count[one.title] > 1 and one.text or one.title end
+  titles = distinct(titles)
+  for i, title in ipairs(titles) do names[i] = brief(file_name(title)) end
+  names = distinct(names)
+  return titles, names, brief(table.concat(names, "+"))
+end
 
 -- --- one dataset: what is measured, and what is stored of it ---
 
@@ -124,14 +163,17 @@ function datasheet.measure(d, options)
   end
   for k, at in ipairs(s.index) do out.texts.clips[k] = d.items[at].path:match "([^/]+/[^/]+)$" or d.items[at].path end
   if #s.unreadable > 0 then out.texts.unreadable = s.unreadable end
-  local parts = { { "", {} } }
+  local parts, endings = { {} }, { "" }
   for _, field in ipairs { "light", "camera" } do
-    for _, level in ipairs(levels(d, field)) do parts[#parts + 1] = { "_" .. name_of(level), { [field] = level } } end
+    for _, level in ipairs(levels(d, field)) do
+      parts[#parts + 1], endings[#endings + 1] = { [field] = level }, "_" .. metric_name(level)
+    end
   end
-  for _, part in ipairs(parts) do
-    local ks = among(d, s.index, part[2])
+  endings = distinct(endings)
+  for i, wanted in ipairs(parts) do
+    local ks = among(d, s.index, wanted)
     for name, v in pairs(#ks > 0 and summary(s, ks) or {}) do
-      if v == v then out.metrics[name .. part[1]] = v end
+      if v == v then out.metrics[name .. endings[i]] = v end
     end
   end
   for _, list in pairs(samples(d, s)) do
@@ -157,11 +199,12 @@ function datasheet.key(d)
 end
 
 --- A dataset with what was stored of it, for the tables and figures.
+-- @param title, name from datasheet.names
 -- @param record the trial
-function datasheet.set(d, title, record)
+function datasheet.set(d, title, name, record)
   local s = record.curves
   for k, at in ipairs(s.index) do s.index[k] = math.tointeger(at) end
-  return { d = d, s = s, title = title, record = record, unreadable = record.metrics.unreadable, name = name_of(title) }
+  return { d = d, s = s, title = title, record = record, unreadable = record.metrics.unreadable, name = name }
 end
 
 local function stored_frame(set, k) return results.array(set.record.path, "frame_" .. set.s.index[k]) end

@@ -5,8 +5,8 @@
 --
 -- Each dataset is a description, folder or list as dgam.data.open takes it, with its options behind a question mark, joined
 -- by &. All files are read once (dgam.survey says what is measured and how); the numbers stay in the results folder, one
--- HDF5 file a dataset, and the tables and figures are drawn from them. What a dataset does not say (light, camera,
--- location, spot) is left out.
+-- HDF5 file a dataset, and the tables and figures are drawn from them, named after the datasets; of those that share a
+-- title each is called as it stands in data=. What a dataset does not say (light, camera, location, spot) is left out.
 local dgam = require "dgam"
 local datasheet = require "dgam.datasheet"
 local Table = require "dgam.table"
@@ -22,7 +22,7 @@ local config = dgam.config {
   },
 }
 
--- "path?key=value&key=value": the dataset, and what it is called here.
+-- "path?key=value&key=value": the dataset, and what it is called.
 local function open(text)
   local path, rest = text:match "^([^?]*)%??(.*)$"
   local options, title = {}, {}
@@ -33,33 +33,30 @@ local function open(text)
     if key ~= "root" then title[#title + 1] = pair end
   end
   local d = dgam.data.open(path, options)
-  return d, table.concat({ d.name, table.unpack(title) }, ", ")
+  return { d = d, text = text, title = table.concat({ d.name, table.unpack(title) }, ", ") }
 end
 
 local exp = dgam.experiment { name = "dataset_stats",
   config = { frames = config.frames, lag = config.lag, threads = config.threads } }
 
-local sets = {}
-for i, text in ipairs(config.data) do
-  local d, title = open(text)
-  local variant = { dataset = title, key = datasheet.key(d) }
-  local record = exp:trial(title, variant, function(cfg)
-    return datasheet.measure(d, { frames = cfg.frames, lag = cfg.lag, threads = cfg.threads })
+local opened, sets = {}, {}
+for i, text in ipairs(config.data) do opened[i] = open(text) end
+local titles, names, all = datasheet.names(opened)
+for i, one in ipairs(opened) do
+  local variant = { dataset = one.title, key = datasheet.key(one.d) } -- whatever else it is compared with
+  local record = exp:trial(titles[i], variant, function(cfg)
+    return datasheet.measure(one.d, { frames = cfg.frames, lag = cfg.lag, threads = cfg.threads })
   end)[1]
-  sets[i] = datasheet.set(d, title, record)
+  sets[i] = datasheet.set(one.d, titles[i], names[i], record)
 end
 
-local file, names = exp.folder .. "/dataset_stats_", {}
-for i, set in ipairs(sets) do names[i] = set.name end
-local all = table.concat(names, "+")
-if #all > 100 then all = all:sub(1, 80) .. "-" .. dgam.results.key(all) end
-all = all .. "_"
+local file = exp.folder .. "/dataset_stats_"
 local grid, rules, notes = datasheet.table1(sets, config)
 print "Table 1"
 print(Table.text(grid, rules))
 for _, note in ipairs(notes) do print(note) end
-local files = { (datasheet.draw_table(file .. all .. "table1", "Table 1  Datasets", grid, rules, table.concat(notes, " "))),
-  (datasheet.figure1(file .. all .. "figure1", sets, config.gamma)) }
+local files = { (datasheet.draw_table(file .. all .. "_table1", "Table 1  Datasets", grid, rules, table.concat(notes, " "))),
+  (datasheet.figure1(file .. all .. "_figure1", sets, config.gamma)) }
 for _, set in ipairs(sets) do
   local rows, lines, left_out = datasheet.table2(set)
   print(("\nTable 2, %s"):format(set.title))

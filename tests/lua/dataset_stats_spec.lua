@@ -86,6 +86,33 @@ describe("experiments/dataset_stats.lua", function()
     assert.equal(text:match "Table 1.*", again:match "Table 1.*")
   end)
 
+  it("gives every dataset and every light a name of its own", function()
+    for i, name in ipairs { "A", "B" } do
+      lfs.mkdir(folder .. "/" .. name)
+      lfs.mkdir(folder .. "/" .. name .. "/vids")
+      lfs.mkdir(folder .. "/" .. name .. "/vids/sit")
+      film.write(folder .. "/" .. name .. "/vids/sit/1.avi", 3, 16, 8, nil, 20 * i)
+    end
+    for _, name in ipairs { "視頻", "暗い" } do lfs.link("A/vids", folder .. "/" .. name, true) end
+    film.text(folder .. "/lights.lua", [[return { name = "lights", classes = { "a" }, options = {}, items = {
+      { path = "A/vids/sit/1.avi", label = 1, light = "暗い" }, { path = "B/vids/sit/1.avi", label = 1, light = "明るい" } } }]])
+    local text, ok = run "data=A/vids,B/vids,視頻,暗い,lights.lua?root=A/..,lights.lua?root=B/.."
+    assert.truthy(ok, text)
+    for title, name in pairs { ["A/vids"] = "a_vids", ["B/vids"] = "b_vids", ["視頻"] = "視頻", ["暗い"] = "暗い",
+      ["lights.lua?root=A/.."] = "lights_lua_root_a_", ["lights.lua?root=B/.."] = "lights_lua_root_b_" } do
+      assert.truthy(text:find("\nTable 2, " .. title .. "\n", 1, true), text)
+      local file = folder .. "/results/dataset_stats_" .. name .. "_table2.svg"
+      assert.truthy(support.bytes(file):find(title, 1, true), file)
+    end
+    local luma, of_lights = {}, {}
+    for _, record in ipairs(results.scan(folder .. "/results")) do
+      luma[record.label] = record.metrics.luma
+      if record.label:find("lights", 1, true) then of_lights = record.metrics end
+    end
+    assert.is_true(luma["B/vids"] > luma["A/vids"] + 50)
+    assert.same({ 1, 1, 2 }, { of_lights["clips__"], of_lights["clips__-2"], of_lights.clips })
+  end)
+
   it("compares datasets with options of their own and names what is wrong with them", function()
     local description = folder .. "/described.lua"
     film.text(description, ([[return { name = "described", classes = { "a", "b" }, options = { many = 2 }, prepare = function(o)
