@@ -16,6 +16,7 @@
 --   jitter      camera units differ by up to this factor                                    1
 --   model, stages   as in dgam.camera; stages.jpeg = false: quality 100
 --   seed        noise depends on it and on the name of the file                             0
+--   seconds     that one call to read a file may take, counting all its frames for one      60, as in dgam.video.open
 --   overwrite   true: files that exist are made again                                       false
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
@@ -27,15 +28,25 @@ local check = require "dgam.check"
 local suggest = require "dgam.suggest"
 local video = require "dgam.video"
 local paths = require "dgam.paths"
+local where = require "dgamnative.sys".where
 
 local darken = {}
 
-darken.options = { "camera", "lux", "light", "scale", "jitter", "model", "stages", "seed", "overwrite" }
+darken.options = { "camera", "lux", "light", "scale", "jitter", "model", "stages", "seed", "seconds", "overwrite" }
+
+local NOT_ASKED = { seconds = true, overwrite = true } -- the video is the same with them
 
 local SUBFRAMES = 5 -- moments averaged over the exposure
 local METERED = 8   -- frames that the exposure control looks at
 local AT_ONCE = 1 << 24 -- bytes of pixels that are turned into light together, a frame at least
 local CAN_HOLD_MJPEG = { avi = true, mkv = true, mov = true, mp4 = true }
+
+-- A message without the line of the script, of what has nothing to do with it.
+local function without_place(message)
+  local place = where()
+  message = tostring(message)
+  return message:sub(1, #place) == place and message:sub(#place + 1) or message
+end
 
 local function extension(path) return (path:match "%.([^./]+)$" or ""):lower() end
 
@@ -110,6 +121,7 @@ local function complete(options)
   if not preset then error("darken: " .. suggest.unknown("light", tostring(o.light), { "LL", "ELL", "arid", "dark48", "bright" }), 0) end
   o.scale = check.option("darken", "scale", o.scale or 2, check.whole(2), false)
   check.option("darken", "lux", o.lux, check.optional(check.number(0, 1e6)), false)
+  check.option("darken", "seconds", o.seconds, check.optional(check.positive), false)
   if not camera.model[o.camera or "brio"] then
     error("darken: " .. suggest.unknown("camera", tostring(o.camera), { "brio", "arducam", "c920" }), 0)
   end
@@ -121,7 +133,7 @@ local function complete(options)
   end
   local ok, c = pcall(camera.new, { width = 8, height = 8, camera = o.camera, model = o.model, stages = o.stages,
     jitter = o.jitter, seed = o.seed })
-  if not ok then error("darken: " .. tostring(c):gsub("^[^\n]-%.lua:%d+: ", ""), 0) end
+  if not ok then error("darken: " .. without_place(c), 0) end
   c:close()
   return o, preset
 end
@@ -147,7 +159,7 @@ local function asked(o)
   for _, k in ipairs(darken.options) do
     local v = o[k]
     if k == "stages" then v = next(v) and v or nil end
-    if v ~= nil and k ~= "overwrite" then
+    if v ~= nil and not NOT_ASKED[k] then
       parts[#parts + 1] = k .. "=" .. (type(v) == "table" and describe(v):gsub("%s+", " ") or tostring(v))
     end
   end
@@ -164,15 +176,29 @@ local function check_kept(path, want)
   end
 end
 
+-- The same text for paths that lead to one file or folder; nil if there is none.
+local function identity(path)
+  local a = lfs.attributes(path)
+  return a and ("%s:%s"):format(a.dev, a.ino)
+end
+
 --- Whether two paths lead to one file or folder; false if one of them does not exist.
 local function same(a, b)
-  a, b = lfs.attributes(a), lfs.attributes(b)
-  return a and b and a.ino == b.ino and a.dev == b.dev
+  a, b = identity(a), identity(b)
+  return a ~= nil and a == b
+end
+
+-- Removes what processes that are gone left of videos they were writing: NAME.PID-N.part, for the keys NAME of `ours`.
+local function remove_parts(folder, ours)
+  for _, entry in ipairs(lists.folder(folder)) do
+    local name, pid = entry:match "^(.+)%.(%d+)%-%d+%.part$"
+    if ours[name] and not lfs.attributes("/proc/" .. pid) then os.remove(folder .. "/" .. entry) end
+  end
 end
 
 local function film(input, output, o, preset, name)
   if same(input, output) then error(("%s is input and output at once"):format(input), 0) end
-  local v <close> = video.open(input)
+  local v <close> = video.open(input, { seconds = o.seconds })
   local info, count = v:info(), v:count()
   if count < 1 then error(("%s has no frame"):format(input), 0) end
   local width, height = info.width // o.scale, info.height // o.scale
@@ -219,8 +245,23 @@ function darken.file(input, output, options)
     error(("%s: the ending is '%s', expected .avi, .mkv, .mov or .mp4"):format(output, extension(output)), 0)
   end
   if not lfs.attributes(input) then error(("%s does not exist"):format(input), 0) end
+  local folder = output:match "^.*/" or "."
+  if lfs.attributes(folder, "mode") == "directory" then remove_parts(folder, { [output:match "[^/]*$"] = true }) end
   if lfs.attributes(output) and not o.overwrite and not same(input, output) then return nil end
-  return film(input, output, o, preset, input:match "[^/]+$")
+  return film(input, output, o, preset, input:match "([^/]+)/*$")
+end
+
+--- Whether `input` is one video, to be darkened into `output` by darken.file: a file, or a folder of pictures (which holds no
+-- other video) where `output` is called like a video.
+function darken.is_file(input, output)
+  if lfs.attributes(input, "mode") ~= "directory" then return true end
+  if not lists.is_video(output) or lfs.attributes(output, "mode") == "directory" then return false end
+  local pictures = false
+  for _, name in ipairs(lists.folder(input)) do
+    if lists.is_video(name) and not same(input .. "/" .. name, output) then return false end
+    pictures = pictures or lists.is_picture(name)
+  end
+  return pictures
 end
 
 --- Names of the dark videos: those of the bright ones, with .avi where the ending cannot hold MJPEG. It is put behind the whole
@@ -241,9 +282,10 @@ local function targets_of(list)
   return out
 end
 
---- Darkens every video below a folder, folders of pictures too; links are followed, but not back to a folder one is in. Names
--- stay; only an ending that cannot hold MJPEG becomes .avi (of a.avi and a.webm the second a.webm.avi). A file that fails is
--- reported and left out; what exists is kept, so an interrupted run goes on, if it was made with the same options.
+--- Darkens every video below a folder, folders of pictures too; links are followed, but not back to a folder one is in, and
+-- `output` is left out. Names stay; only an ending that cannot hold MJPEG becomes .avi (of a.avi and a.webm the second
+-- a.webm.avi). A file that fails is reported and left out; what exists is kept, so an interrupted run goes on, if it was made
+-- with the same options.
 -- @param note stands in for progress bar and messages: an object with advance(self, n) and finish(self)
 -- @return { done, kept, failed = list of messages, luma, lux (means over what was done) }
 function darken.tree(input, output, options, note)
@@ -251,16 +293,24 @@ function darken.tree(input, output, options, note)
   if lfs.attributes(input, "mode") ~= "directory" then error(("%s is not a folder"):format(input), 0) end
   if same(input, output) then error(("%s is input and output at once, expected another folder"):format(input), 0) end
   local list = {}
-  lists.videos(input, function(path) list[#list + 1] = path end)
+  local out = identity(output)
+  lists.videos(input, function(path) list[#list + 1] = path end, nil, out and { [out] = true }) -- not what it made itself
   if #list == 0 then error(("%s holds no video"):format(input), 0) end
   local targets = targets_of(list)
   for _, name in ipairs(not o.overwrite and targets or {}) do
     if lfs.attributes(output .. "/" .. name, "mode") then check_kept(output .. "/" .. name, asked(o)) end
   end
+  local folders = {} -- of the dark videos: folder -> its names
+  for i, name in ipairs(targets) do
+    targets[i] = output .. "/" .. name
+    local folder, own = targets[i]:match "^(.*)/(.*)$"
+    folders[folder] = folders[folder] or {}
+    folders[folder][own] = true
+  end
+  for folder, ours in pairs(folders) do remove_parts(paths.make_folder(folder), ours) end
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
   for i, path in ipairs(list) do
-    local target = output .. "/" .. targets[i]
-    paths.make_folder(target:match "^(.*)/")
+    local target = targets[i]
     if lfs.attributes(target, "mode") and not o.overwrite then
       result.kept = result.kept + 1
     else
@@ -268,8 +318,9 @@ function darken.tree(input, output, options, note)
       if ok then
         result.done, result.luma, result.lux = result.done + 1, result.luma + how.luma, result.lux + how.lux
       else
-        result.failed[#result.failed + 1] = tostring(how)
-        if not note then io.stderr:write("skipped: ", tostring(how), "\n") end
+        how = without_place(how)
+        result.failed[#result.failed + 1] = how
+        if not note then io.stderr:write("skipped: ", how, "\n") end
       end
     end
     bar:advance(1, nil, 1)

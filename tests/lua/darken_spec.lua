@@ -1,5 +1,7 @@
 -- darken: bright videos seen by the camera model in the dark.
+local fs = require "dgamnative.fs"
 local lfs = require "lfs"
+local lists = require "dgam.data.lists"
 local torch = require "torch"
 local scene = require "dgam.scene"
 local video = require "dgam.video"
@@ -119,7 +121,7 @@ describe("darken", function()
     local r = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
     local again = darken.tree(folder .. "/in", folder .. "/out", { camera = "c920", light = "LL" }, quiet)
     assert.same({ 2, 0, 1 }, { r.done, r.kept, #r.failed })
-    assert.matches("broken.mp4", r.failed[1])
+    assert.equal(folder .. "/in/broken.mp4", r.failed[1]:match "^[^:]*") -- no line of a script before it
     assert.same({ 0, 2 }, { again.done, again.kept })
     local other = message(darken.tree, folder .. "/in", folder .. "/out", { camera = "c920", light = "ELL" }, quiet)
     assert.truthy(other:find("was made with camera=c920 light=LL scale=2, not camera=c920 light=ELL scale=2", 1, true), other)
@@ -152,6 +154,68 @@ describe("darken", function()
     bright = tree("clash", { "a.avi", "a.webm", "a.webm.avi" })
     assert.matches("a.webm and a.webm.avi would both become a.webm.avi", message(darken.tree, bright, folder .. "/clash out"))
     assert.is_nil(lfs.attributes(folder .. "/clash out"))
+  end)
+
+  it("does not darken what it made: OUT inside IN is left out", function()
+    local tree = folder .. "/around"
+    assert(lfs.mkdir(tree))
+    assert(os.execute(("cp '%s/in/jump.avi' '%s/a.avi'"):format(folder, tree)))
+    for _, n in ipairs { { 1, 0 }, { 0, 1 } } do
+      local r = darken.tree(tree, tree .. "/dark/deep", {}, quiet)
+      assert.same(n, { r.done, r.kept })
+    end
+    local r = darken.tree(tree, tree .. "/dark/deep/../deep/.", { overwrite = true }, quiet)
+    assert.same({ 1, {} }, { r.done, r.failed })
+    assert.is_nil(lfs.attributes(tree .. "/dark/deep/dark"))
+  end)
+
+  it("removes what a killed run left of its videos, and nothing else", function()
+    local out = folder .. "/left"
+    local pipe <close> = assert(io.popen "sh -c 'echo $$'") -- a process that is gone
+    local gone, here = pipe:read "n", lfs.symlinkattributes("/proc/self", "target")
+    local function leave(name) fs.write(out .. "/" .. name, "half a video") end
+    local function left() return #lists.folder(out .. "/a b") end
+    assert(lfs.mkdir(out) and lfs.mkdir(out .. "/a b"))
+    leave(("a b/wave.avi.%d-0.part"):format(gone))
+    leave(("a b/wave.avi.%s-7.part"):format(here))
+    leave(("a b/other.avi.%d-0.part"):format(gone))
+    darken.tree(folder .. "/in", out, {}, quiet)
+    assert.equal(4, left()) -- two, the video and what was used
+    leave(("a b/wave.avi.%d-0.part"):format(gone))
+    assert.is_nil(darken.file(folder .. "/in/a b/wave.avi", out .. "/a b/wave.avi"))
+    assert.equal(4, left())
+  end)
+
+  it("takes a folder of pictures for one video where OUT is called like one", function()
+    local pictures, out = folder .. "/pictures", folder .. "/of pictures.avi"
+    assert(lfs.mkdir(pictures))
+    for i = 1, 3 do fs.write(("%s/%d.ppm"):format(pictures, i), "P6 16 16 255\n" .. ("x"):rep(3 * 16 * 16)) end
+    local function run(...)
+      local words = { shell.program(), "darken" }
+      for _, word in ipairs { ... } do words[#words + 1] = shell.quote(word) end
+      local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1"))
+      local said = pipe:read "a"
+      return select(3, pipe:close()), said
+    end
+    local status, said = run(pictures .. "/", out)
+    assert.equal(0, status, said)
+    assert.truthy(said:find("of pictures.avi: 3 frames of 8 x 8", 1, true), said)
+    assert.equal(0, (run(folder .. "/in/jump.avi", folder .. "/as before.avi")))
+    assert.matches("holds no video", select(2, run(pictures, folder .. "/of pictures")))
+    assert.matches("exists; %-%-overwrite", select(2, run(pictures, out)))
+    assert.is_false(darken.is_file(folder .. "/in", folder .. "/in.avi"))
+    assert.is_false(darken.is_file(pictures, folder .. "/in"))
+    local within = pictures .. "/all.avi" -- the second time the folder holds it
+    for _ = 1, 2 do assert.equal(0, (run(pictures, within, "--overwrite"))) end
+  end)
+
+  it("gives up on a file after the seconds it is told", function()
+    local bright, out = folder .. "/in/jump.avi", folder .. "/in time.avi"
+    assert.matches("in/jump.avi", message(darken.file, bright, out, { seconds = 1e-9 }), 1, true)
+    assert.is_nil(lfs.attributes(out))
+    darken.file(bright, out, { seconds = 600 })
+    assert.is_nil(bytes(out .. ".camera.txt"):find "seconds") -- the video is the same
+    assert.equal("darken: seconds is 0, expected a finite number above 0", message(darken.file, bright, out, { seconds = 0 }))
   end)
 
   it("never writes over its input", function()
@@ -203,6 +267,10 @@ describe("darken", function()
     local job = cli.parse { "in", "--camera=c920", "--lux", "0.1", "out", "--without", "jpeg", "--overwrite" }
     assert.same({ input = "in", output = "out", options = { camera = "c920", lux = 0.1, stages = { jpeg = false },
       overwrite = true } }, job)
+    assert.same({ seconds = 600.0 }, cli.parse({ "in", "out", "--seconds", "600" }).options)
+    for _, word in ipairs { "false", "no", "" } do
+      assert.equal("--overwrite is '" .. word .. "', expected no value", select(2, cli.parse { "in", "out", "--overwrite=" .. word }))
+    end
     assert.matches("expected IN and OUT", select(2, cli.parse { "in" }))
     assert.matches("did you mean '%-%-lux'", select(2, cli.parse { "in", "out", "--lx", "1" }))
     assert.matches("expected a whole number", select(2, cli.parse { "in", "out", "--scale", "2.5" }))

@@ -3,14 +3,17 @@ local M = {}
 
 local USAGE = [[
 usage: dgamlua darken IN OUT [--camera brio|arducam|c920] [--lux N | --light LL|ELL|arid|dark48]
-                             [--scale N] [--jitter F] [--seed N] [--without STAGE] [--overwrite]
-IN is a video or a folder; of a folder, tree and names are kept. The pictures become --scale (2) times smaller a side.
+                             [--scale N] [--jitter F] [--seed N] [--without STAGE] [--seconds N]
+                             [--overwrite]
+IN is a video, a folder of pictures (OUT then a video file's name), or a folder of any of these, whose tree and names are
+kept. The pictures become --scale (2) times smaller a side. One call to read a file may take --seconds (60); all frames of
+it are counted in one, so long films need more.
 --without may be given several times: shot, read, pattern, quantise, black, bayer, balance, temporal, spatial, coring,
 matrix, curve, jpeg. What was used is written beside each clip as NAME.camera.txt.
 ]]
 
 local TEXT = { camera = true, light = true }
-local NUMBER = { lux = true, jitter = true }
+local NUMBER = { lux = true, jitter = true, seconds = true }
 local WHOLE = { scale = true, seed = true }
 
 --- Two paths and the options of dgam.darken, or nil and what is wrong.
@@ -24,6 +27,7 @@ function M.parse(args)
     if not name then
       paths[#paths + 1] = a
     elseif name == "overwrite" then
+      if value then return nil, ("--overwrite is '%s', expected no value"):format(value) end
       options.overwrite = true
     elseif TEXT[name] or NUMBER[name] or WHOLE[name] or name == "without" then
       if not value then
@@ -45,7 +49,7 @@ function M.parse(args)
       end
     else
       return nil, suggest.unknown("option", a, { "--camera", "--lux", "--light", "--scale", "--jitter", "--seed", "--without",
-        "--overwrite" })
+        "--seconds", "--overwrite" })
     end
     i = i + 1
   end
@@ -65,9 +69,8 @@ function M.run(args)
     io.stderr:write("dgamlua darken: ", why, "\n", USAGE)
     return 2
   end
-  local lfs = require "lfs"
   local darken = require "dgam.darken"
-  if lfs.attributes(job.input, "mode") == "directory" then
+  if not darken.is_file(job.input, job.output) then
     local r = darken.tree(job.input, job.output, job.options)
     print(("%d darkened, %d kept as they were, %d skipped%s"):format(r.done, r.kept, #r.failed,
       r.done > 0 and ("; mean lux %.3g, mean luma %.2f"):format(r.lux, r.luma) or ""))
