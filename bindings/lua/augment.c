@@ -26,7 +26,7 @@ static void enhance_options(lua_State *L, int idx, dgam_sampling *s) {
   e.per_channel = dgl_optfield_boolean(L, idx, "per_channel", 0);
   e.clip_limit = (float)dgl_optfield_number(L, idx, "clip_limit", e.clip_limit);
   double tiles[2] = {(double)e.tiles_y, (double)e.tiles_x};
-  dgl_optfield_pair(L, idx, "tiles", tiles);
+  dgl_optfield_pair(L, idx, "tiles", "{down, across}", tiles);
   for (int i = 0; i < 2; i++)
     if (tiles[i] != floor(tiles[i])) dgl_error(L, "enhance: tiles holds %f, expected whole numbers", tiles[i]);
   e.tiles_y = tiles[0] >= 1 && tiles[0] <= 1e6 ? (size_t)tiles[0] : 0;
@@ -55,19 +55,19 @@ static void enhance_options(lua_State *L, int idx, dgam_sampling *s) {
 void dgl_augment_options(lua_State *L, int idx, dgam_sampling *s) {
   dgam_augment *a = &s->augment;
   idx = lua_absindex(L, idx);
-  dgl_optfield_pair(L, idx, "brightness", a->brightness);
-  dgl_optfield_pair(L, idx, "contrast", a->contrast);
-  dgl_optfield_pair(L, idx, "saturation", a->saturation);
-  dgl_optfield_pair(L, idx, "hue", a->hue);
-  dgl_optfield_pair(L, idx, "gamma", a->gamma);
+  dgl_optfield_pair(L, idx, "brightness", "{least, most}", a->brightness);
+  dgl_optfield_pair(L, idx, "contrast", "{least, most}", a->contrast);
+  dgl_optfield_pair(L, idx, "saturation", "{least, most}", a->saturation);
+  dgl_optfield_pair(L, idx, "hue", "{least, most}", a->hue);
+  dgl_optfield_pair(L, idx, "gamma", "{least, most}", a->gamma);
   double rand[2] = {0, a->magnitude};
-  dgl_optfield_pair(L, idx, "randaugment", rand);
+  dgl_optfield_pair(L, idx, "randaugment", "{changes, magnitude}", rand);
   for (int i = 0; i < 2; i++)
     if (!(rand[i] >= 0 && rand[i] <= 1000)) dgl_error(L, "randaugment is %f, expected 0 or more", rand[i]);
   a->ops = (int)rand[0], a->magnitude = (int)rand[1];
   a->erase = dgl_optfield_number(L, idx, "erase", 0);
-  dgl_optfield_pair(L, idx, "erase_area", a->erase_area);
-  dgl_optfield_pair(L, idx, "erase_ratio", a->erase_ratio);
+  dgl_optfield_pair(L, idx, "erase_area", "{least, most}", a->erase_area);
+  dgl_optfield_pair(L, idx, "erase_ratio", "{least, most}", a->erase_ratio);
   lua_Integer fill = dgl_optfield_integer(L, idx, "erase_fill", 0);
   a->erase_fill = fill < -1 || fill > 255 ? 256 : (int)fill;
   if (lua_getfield(L, idx, "enhance") != LUA_TNIL) {

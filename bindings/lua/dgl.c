@@ -194,11 +194,13 @@ static int distance(const char *a, const char *b) {
   return row[m];
 }
 
-void dgl_optfield_pair(lua_State *L, int idx, const char *field, double pair[2]) {
-  if (lua_getfield(L, idx, field) != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TTABLE) dgl_error(L, "option '%s' is a %s, expected {least, most}", field, luaL_typename(L, -1));
+void dgl_optfield_pair(lua_State *L, int idx, const char *name, const char *expected, double pair[2]) {
+  int type = field(L, idx, name);
+  if (type != LUA_TNIL) {
+    if (type != LUA_TTABLE) wrong_field(L, name, expected);
     for (int i = 0; i < 2; i++) {
-      if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER) dgl_error(L, "option '%s': expected {least, most}", field);
+      if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER)
+        dgl_error(L, "option '%s[%d]' is %s, expected a number: %s", name, i + 1, luaL_tolstring(L, -1, NULL), expected);
       pair[i] = lua_tonumber(L, -1);
       lua_pop(L, 1);
     }

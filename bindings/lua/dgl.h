@@ -87,7 +87,8 @@ lua_Integer dgl_optfield_integer(lua_State *L, int idx, const char *field, lua_I
 lua_Number dgl_optfield_number(lua_State *L, int idx, const char *field, lua_Number def);
 int dgl_optfield_boolean(lua_State *L, int idx, const char *field, int def);
 const char *dgl_optfield_string(lua_State *L, int idx, const char *field, const char *def);
-void dgl_optfield_pair(lua_State *L, int idx, const char *field, double pair[2]); /* {least, most}; absent: left as it is */
+/* Two numbers, which errors call `expected`, such as "{least, most}"; absent: left as they are. */
+void dgl_optfield_pair(lua_State *L, int idx, const char *name, const char *expected, double pair[2]);
 
 /* Every key of the table at idx must be one of `known` (ended by NULL); else an error with a did-you-mean. */
 void dgl_checkfields(lua_State *L, int idx, const char *const *known);

@@ -100,8 +100,8 @@ static int sampling_new(lua_State *L) {
   s.out_w = whole(L, 1, "width", s.out_w);
   s.out_h = whole(L, 1, "height", s.out_h);
   s.short_side = whole(L, 1, "short", s.out_w > s.out_h ? s.out_w : s.out_h);
-  dgl_optfield_pair(L, 1, "area", s.area);
-  dgl_optfield_pair(L, 1, "ratio", s.ratio);
+  dgl_optfield_pair(L, 1, "area", "{least, most}", s.area);
+  dgl_optfield_pair(L, 1, "ratio", "{least, most}", s.ratio);
   s.flip = dgl_optfield_number(L, 1, "flip", s.flip);
   static const char *const layouts[] = {"CTHW", "TCHW", NULL};
   s.frames_first = choice(L, 1, "layout", layouts, 0);

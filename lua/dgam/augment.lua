@@ -20,6 +20,7 @@ local augment = {}
 -- @param rectangle for "erase": { x =, y = (from 1), width =, height = }; value is what it is filled with, 0 to 255
 -- @return clip
 function augment.apply(clip, kind, value, rectangle)
+  check.option("augment.apply", "rectangle", rectangle, check.optional(check.table))
   local change = { kind = kind, value = value }
   for k, v in pairs(rectangle or {}) do change[k] = v end
   return native.apply(clip, change)
@@ -30,18 +31,27 @@ augment.is_option = { jitter = true, randaugment = true, gamma_jitter = true, er
 
 local JITTER = { "brightness", "contrast", "saturation", "hue" }
 
+local PAIR = { "{least, most}", check.table[2] }
+local FILL = { 'a whole number from 0 to 255, or "noise"', function(v) return v == "noise" or check.whole(0, 255)[2](v) end }
+
 -- The name may be a path ("jitter: hue"), so it stands where the error of check.option has `where`.
-local function number(name, v, least, most)
-  local fault = check.fault(name, v, check.number(least, most))
+local function checked(name, v, kind)
+  local fault = check.fault(name, v, kind)
   if fault then error(fault, 0) end
   return v
 end
 
+local function number(name, v, least, most) return checked(name, v, check.number(least, most)) end
+
+--- {least, most} as given.
+local function pair(name, v, least, most)
+  checked(name, v, PAIR)
+  return { number(name .. "[1]", v[1], least, most), number(name .. "[2]", v[2], least, most) }
+end
+
 --- {least, most} as given, or around `centre` by v.
 local function range(name, v, centre, least, most)
-  if type(v) == "table" then
-    return { number(name .. "[1]", v[1], least, most), number(name .. "[2]", v[2], least, most) }
-  end
+  if type(v) == "table" then return pair(name, v, least, most) end
   number(name, v, 0, most - centre)
   return { math.max(least, centre - v), centre + v }
 end
@@ -93,7 +103,10 @@ function augment.options(o)
     if type(erasing) ~= "table" then erasing = { probability = erasing } end
     check.names("erasing", erasing, { "probability", "area", "ratio", "fill" })
     s.erase = number("erasing: probability", erasing.probability or 0.5, 0, 1)
-    s.erase_area, s.erase_ratio, s.erase_fill = erasing.area, erasing.ratio, erasing.fill == "noise" and -1 or erasing.fill
+    s.erase_area = erasing.area ~= nil and pair("erasing: area", erasing.area, 0, 1) or nil
+    s.erase_ratio = erasing.ratio ~= nil and pair("erasing: ratio", erasing.ratio, 1e-3, 1e3) or nil
+    local fill = checked("erasing: fill", check.default(erasing.fill, 0), FILL)
+    s.erase_fill = fill == "noise" and -1 or fill
   end
   return s
 end

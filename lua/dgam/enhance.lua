@@ -20,13 +20,21 @@ local ops = torch.ops.dgam
 
 local enhance = {}
 
+local TENSOR = { "a tensor", torch.is_tensor }
+
 local function given(method, options, known) return check.names("enhance." .. method, options or {}, known) end
+
+-- The options of a method that takes `clip`.
+local function options_for(clip, method, options, known)
+  check.option("enhance." .. method, "clip", clip, TENSOR)
+  return given(method, options, known)
+end
 
 --- Gamma on pixel values: 255 (v / 255)^(1/gamma).
 -- @param gamma a number above 0, above 1 brightens (default 2.2)
 -- @param options truncate = true cuts off the fraction, as DarkLight's second path does with gamma 1.8; else rounded
 function enhance.gamma(clip, gamma, options)
-  options = given("gamma", options, { "truncate" })
+  options = options_for(clip, "gamma", options, { "truncate" })
   gamma = check.option("enhance.gamma", "gamma", check.default(gamma, 2.2), check.positive)
   if clip.dtype ~= "uint8" then error(("enhance.gamma: clip has type %s, expected uint8"):format(clip.dtype), 2) end
   local values = {}
@@ -40,14 +48,14 @@ end
 --- Histogram equalisation, as OpenCV's equalizeHist.
 -- @param options per_channel = true works on R, G and B by themselves, otherwise on luma only
 function enhance.equalise(clip, options)
-  options = given("equalise", options, { "per_channel" })
+  options = options_for(clip, "equalise", options, { "per_channel" })
   return ops.equalise(clip, options.per_channel or false)
 end
 
 --- Contrast-limited adaptive histogram equalisation, as OpenCV's CLAHE.
 -- @param options clip_limit = 2 (0 for no limit), tiles = {8, 8} (down, across), per_channel as above
 function enhance.clahe(clip, options)
-  options = given("clahe", options, { "clip_limit", "tiles", "per_channel" })
+  options = options_for(clip, "clahe", options, { "clip_limit", "tiles", "per_channel" })
   return ops.clahe(clip, options.clip_limit or 2, options.tiles or { 8, 8 }, options.per_channel or false)
 end
 
@@ -55,7 +63,7 @@ end
 -- @param options scales = {15, 80, 250} (deviations of the surrounds in pixels, at most 1024), dynamic = 1.2 (deviations
 --   either side of the mean that fill 0 .. 255), restore = false for plain retinex
 function enhance.retinex(clip, options)
-  options = given("retinex", options, { "scales", "dynamic", "restore" })
+  options = options_for(clip, "retinex", options, { "scales", "dynamic", "restore" })
   return ops.retinex(clip, options.scales or { 15, 80, 250 }, options.dynamic or 1.2, options.restore ~= false)
 end
 
@@ -63,7 +71,7 @@ end
 -- @param options alpha = 0.15 (smoothness), gamma = 0.8 (exponent of the map), sigma = 2 (window of the edge weights, at
 --   most 1024)
 function enhance.lime(clip, options)
-  options = given("lime", options, { "alpha", "gamma", "sigma" })
+  options = options_for(clip, "lime", options, { "alpha", "gamma", "sigma" })
   return ops.lime(clip, options.alpha or 0.15, options.gamma or 0.8, options.sigma or 2)
 end
 
@@ -106,8 +114,8 @@ enhance.ZeroDCE = nn.class "ZeroDCE"
 
 function enhance.ZeroDCE:init(options)
   options = given("ZeroDCE", options, { "iterations", "width" })
-  local width, iterations = options.width or 32, check.default(options.iterations, 8)
-  check.option("ZeroDCE", "iterations", iterations, check.whole(1, 64))
+  local width, iterations = check.default(options.width, 32), check.default(options.iterations, 8)
+  check.fields("ZeroDCE", { width = width, iterations = iterations }, { width = check.whole(1), iterations = check.whole(1, 64) })
   local outputs = 3 * iterations
   for i = 1, 4 do self:add("e_conv" .. i, Conv2d(i == 1 and 3 or width, width)) end
   for i = 5, 7 do self:add("e_conv" .. i, Conv2d(2 * width, i == 7 and outputs or width)) end
@@ -166,6 +174,7 @@ function enhance.zero_dce_loss(x, y, a, options)
   options = given("zero_dce_loss", options, { "exposure", "weights" })
   local weights = check.names("enhance.zero_dce_loss", options.weights or {},
     { "contrast", "exposed", "colour", "smooth" })
+  check.fields("enhance.zero_dce_loss", { x = x, y = y, a = a }, { x = TENSOR, y = TENSOR, a = TENSOR })
   local parts = {}
 
   local before, after = { differences(cells(x, 4)) }, { differences(cells(y, 4)) }

@@ -49,6 +49,10 @@ describe("enhancers", function()
 
   it("name what is wrong", function()
     local clip = dark { 1, 3, 2, 9, 9 }
+    for _, name in ipairs { "gamma", "equalise", "clahe", "retinex", "lime" } do
+      assert.matches("enhance." .. name .. ": clip is nil, expected a tensor", message(enhance[name]))
+      assert.matches("clip is dark, expected a tensor", message(enhance.by_name(name), "dark"))
+    end
     assert.matches("expected uint8", message(enhance.clahe, clip:float()))
     assert.matches("expected uint8", message(enhance.gamma, clip:float(), 2))
     assert.matches("expected 3 channels", message(enhance.lime, dark { 1, 4, 2, 9, 9 }))
@@ -136,6 +140,8 @@ describe("Zero-DCE", function()
     assert.matches("65 iterations", message(enhance.curves, x, torch.rand(1, 195, 4, 4)))
     assert.matches("expected floats", message(enhance.curves, dark { 1, 3, 4, 4 }, x))
     assert.matches("uint8 clip", message(function() enhance.ZeroDCE({ width = 2 }):enhance(x) end))
+    assert.matches("width is 0, expected a whole number of 1", message(enhance.ZeroDCE, { width = 0 }))
+    assert.matches("a is nil, expected a tensor", message(enhance.zero_dce_loss, x, x))
     assert.matches("did you mean 'iterations'", message(enhance.ZeroDCE, { iteration = 3 }))
   end)
 end)
