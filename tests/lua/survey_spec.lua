@@ -123,7 +123,8 @@ describe("dgam.survey", function()
   it("goes over all the film for the frames it reads, and to any size of clip in one go", function()
     film.write(folder .. "/long.avi", 50, 40, 24, LOSSLESS)
     film.write(folder .. "/other.avi", 6, 16, 8, LOSSLESS)
-    local s = measure({ "long.avi", "other.avi", "long.avi" }, { frames = 5, threads = 2 })
+    film.write(folder .. "/again.avi", 50, 40, 24, LOSSLESS)
+    local s = measure({ "long.avi", "other.avi", "again.avi" }, { frames = 5, threads = 2 })
     local wanted = 0
     for k = 1, 5 do wanted = wanted + film.grey(3 + 10 * (k - 1)) / 5 end -- 50 - 5 * 10 + 1 places to start: the first
     local seen = {}
