@@ -9,6 +9,7 @@
 -- title each is called as it stands in data=. What a dataset does not say (light, camera, location, spot) is left out.
 local dgam = require "dgam"
 local datasheet = require "dgam.datasheet"
+local sorted_keys = require "dgam.keys"
 local Table = require "dgam.table"
 
 local config = dgam.config {
@@ -22,17 +23,13 @@ local config = dgam.config {
   },
 }
 
--- "path?key=value&key=value": the dataset, and what it is called.
+-- A dataset, and what it is called: its name with its options.
 local function open(text)
-  local path, rest = text:match "^([^?]*)%??(.*)$"
-  local options, title = {}, {}
-  for pair in rest:gmatch "[^&]+" do
-    local key, value = pair:match "^([%w_]+)=(.*)$"
-    if not key then error(("data=%s: '%s' is not an option, expected key=value"):format(text, pair), 0) end
-    options[key] = value == "true" or value ~= "false" and (tonumber(value) or value)
-    if key ~= "root" then title[#title + 1] = pair end
+  local d, title = dgam.data.open(text), {}
+  local _, options = dgam.data.parse(text)
+  for _, key in ipairs(sorted_keys(options)) do
+    if key ~= "root" then title[#title + 1] = ("%s=%s"):format(key, tostring(options[key])) end
   end
-  local d = dgam.data.open(path, options)
   return { d = d, text = text, title = table.concat({ d.name, table.unpack(title) }, ", ") }
 end
 

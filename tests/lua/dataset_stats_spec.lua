@@ -132,6 +132,6 @@ describe("experiments/dataset_stats.lua", function()
     assert.truthy(text:find("did you mean 'many'", 1, true), text)
     text, ok = run "data=described.lua?many"
     assert.is_nil(ok)
-    assert.truthy(text:find("expected key=value", 1, true), text)
+    assert.truthy(text:find("is not an option of the form key=value", 1, true), text)
   end)
 end)
