@@ -20,6 +20,8 @@ local checkpoint = {}
 -- Where published checkpoints keep their weights, tried in this order.
 local WRAPPERS = { "state_dict", "model_state", "model_state_dict", "model", "net", "network", "params" }
 
+local NAN = 0 / 0 -- what a null in our own meta was
+
 local FORMAT = "dgamlua checkpoint" -- attribute of our own HDF5 files, whose names are taken as they are
 
 --- Whether there is a file at the path.
@@ -56,7 +58,7 @@ local function open_h5(path)
   file:check_size("its tensors together", total)
   local function meta()
     local text = file:attr "meta"
-    if ours and text then return (json.decode(text)) or {} end
+    if ours and text then return (json.decode(text, NAN)) or {} end
     return file:attrs()
   end
   return { path = path, format = "h5", entries = entries, meta = meta, close = function() file:close() end, exact = ours }
@@ -148,7 +150,7 @@ function checkpoint.load(path, options)
   for _, e in ipairs(list) do state[e.name] = e.read() end
   local meta = reader.meta()
   if type(meta) ~= "table" then meta = {} end
-  if reader.format == "safetensors" and meta.dgam then meta = json.decode(meta.dgam) or {} end
+  if reader.format == "safetensors" and meta.dgam then meta = json.decode(meta.dgam, NAN) or {} end
   if prefix ~= "" then meta[prefix:sub(1, -2)] = nil end
   return state, meta
 end
@@ -165,28 +167,59 @@ local function sorted_names(state)
   return names
 end
 
+-- HDF5 makes a group of every part of a name but the last.
+local function check_parts(names, state)
+  local function fail(name, why) error(("checkpoint.save: '%s' %s, expected another name in an HDF5 file"):format(name, why), 0) end
+  for _, name in ipairs(names) do
+    for part in (name .. "/"):gmatch "([^/]*)/" do
+      if part == "" or part == "." then fail(name, ("has the part '%s'"):format(part)) end
+    end
+    for at in name:gmatch "()/" do
+      local group = name:sub(1, at - 1)
+      if state[group] then fail(group, ("is a tensor and the group of '%s'"):format(name)) end
+    end
+  end
+end
+
+-- "h5" or "safetensors", by a path's ending.
+local function format_of(path)
+  local ending = path:match "%.([^./]+)$"
+  if ending == "h5" or ending == "hdf5" then return "h5" end
+  if ending == "safetensors" then return ending end
+  if ending == "pth" or ending == "pt" then
+    error(("cannot write '%s': PyTorch's own format is read only here; .safetensors is what PyTorch reads"):format(path), 0)
+  end
+  error(("cannot write '%s': expected a name that ends in .h5 or .safetensors"):format(path), 0)
+end
+
+--- An error if no checkpoint can be written there: what takes hours before it saves asks first.
+function checkpoint.check_path(path)
+  format_of(path)
+  local probe = path .. ".probe"
+  local file, why = io.open(probe, "wb")
+  if not file then error(("cannot write '%s': %s"):format(path, (why:gsub("^.*: ", ""))), 0) end
+  file:close()
+  os.remove(probe)
+end
+
 --- Writes a checkpoint, as a whole or not at all.
 -- @param path ends in .h5 or .safetensors
 -- @param state name -> tensor
 -- @param meta table of plain values that load gives back
 function checkpoint.save(path, state, meta)
-  local ending = path:match "%.([^./]+)$"
-  local names = sorted_names(state)
-  if ending == "h5" or ending == "hdf5" then
+  local format, names = format_of(path), sorted_names(state)
+  if format == "h5" then
+    check_parts(names, state)
     local file <close> = h5.create(path)
     file:set_attr("format", FORMAT)
     if meta then file:set_attr("meta", json.encode(meta)) end
     file:make_group "state_dict"
     for _, name in ipairs(names) do file:write("state_dict/" .. name, state[name]) end
     file:close()
-  elseif ending == "safetensors" then
+  else
     local tensors = {}
     for i, name in ipairs(names) do tensors[i] = state[name]:detach():cpu():contiguous() end
     native.write_safetensors(path, names, tensors, { format = "pt", dgam = meta and json.encode(meta) or nil })
-  elseif ending == "pth" or ending == "pt" then
-    error(("cannot write '%s': PyTorch's own format is read only here; .safetensors is what PyTorch reads"):format(path), 0)
-  else
-    error(("cannot write '%s': expected a name that ends in .h5 or .safetensors"):format(path), 0)
   end
 end
 

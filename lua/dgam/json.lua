@@ -1,7 +1,7 @@
 --- dgam.json: JSON that gives back what went in. Keys are sorted and numbers written in full, so the same table gives
 -- the same text, and a number read again is the same number, to the last bit and of the same kind (1 or 1.0).
 --
--- NaN becomes null and is lost; infinity becomes 1e999, which every JSON reader takes for infinity.
+-- NaN becomes null, which decode gives back as what it is told; infinity becomes 1e999, which every JSON reader takes for infinity.
 local dkjson = require "dkjson"
 
 local json = {}
@@ -44,9 +44,9 @@ end
 --- A table, number, text or boolean as JSON. A table whose keys are 1..n is a list; an empty one is [].
 function json.encode(value) return encode(value, "value") end
 
---- What JSON says; null becomes nil. Returns nil and a message if it is not JSON.
-function json.decode(text)
-  local value, at, problem = dkjson.decode(text, 1, nil, nil, nil)
+--- What JSON says; null becomes `null` (default nil). Returns nil and a message if it is not JSON.
+function json.decode(text, null)
+  local value, at, problem = dkjson.decode(text, 1, null, nil, nil)
   if problem then return nil, ("not JSON at byte %d: %s"):format(at, problem) end
   return value
 end

@@ -9,6 +9,7 @@ local torch = require "torch"
 local show = require "torch.show"
 local check = require "dgam.check"
 local suggest = require "dgam.suggest"
+local keys_of = require "dgam.keys"
 
 local optim = {}
 
@@ -38,6 +39,9 @@ end
 
 --- Pairs every trainable parameter with its lr and decay factor. A rule that matches nothing is an error: it is a typo.
 local function entries(where, model, rules)
+  if type(model) ~= "table" or not model._children then
+    error(("%s: the model is %s, expected a module"):format(where, check.show(model)), 4)
+  end
   check_rules(where, rules)
   local list, used = {}, {}
   for name, t in model:named_parameters() do
@@ -45,7 +49,9 @@ local function entries(where, model, rules)
       local e = { name = name, tensor = t, lr = 1, decay = 1 }
       for r, rule in ipairs(rules) do
         for _, pattern in ipairs(rule) do
-          if name:find(pattern) then
+          local ok, found = pcall(string.find, name, pattern)
+          if not ok then error(("%s: rule %d: '%s' is no pattern: %s"):format(where, r, pattern, found), 4) end
+          if found then
             e.lr, e.decay = e.lr * (rule.lr or 1), e.decay * (rule.decay or 1)
             used[r] = true
             break
@@ -113,16 +119,37 @@ local function take(state, name, shape)
   return t
 end
 
---- Goes on from what state_dict gave; a parameter that is not in it begins anew.
+--- Goes on from what state_dict of such an optimiser gave; a parameter that had no gradient yet is not in it and begins anew.
+-- What this one does not know, and moments that are missing, are errors, and nothing is changed.
 function Optimizer:load_state_dict(state)
-  self.steps = take(state, "step", {}):item()
-  for _, e in ipairs(self.entries) do
+  check.option("load_state_dict", "the state", state, check.table)
+  local steps = take(state, "step", {}):item()
+  local known, loaded, any = { step = true }, {}, false
+  local function moment_of(e, slot) return take(state, slot .. "/" .. e.name, e.tensor.shape):clone() end
+  for i, e in ipairs(self.entries) do
+    local values, there = {}, false
     for _, slot in ipairs(self.slots) do
       local name = slot .. "/" .. e.name
-      e[slot] = state[name] ~= nil and take(state, name, e.tensor.shape):clone() or nil
+      known[name], there = true, there or state[name] ~= nil
     end
-    local count = "steps/" .. e.name
-    e.steps = e.m and (state[count] and take(state, count, {}):item() or self.steps)
+    if there then -- all of them or none
+      local count = "steps/" .. e.name
+      for _, slot in ipairs(self.slots) do values[slot] = moment_of(e, slot) end
+      values.steps = state[count] ~= nil and take(state, count, {}):item() or steps
+      known[count], any = true, true
+    end
+    loaded[i] = values
+  end
+  for _, name in ipairs(keys_of(state)) do
+    if not known[name] then
+      error(("load_state_dict: the state has '%s', which this optimiser of this model does not know"):format(tostring(name)), 2)
+    end
+  end
+  if steps > 0 and not any and self.slots[1] then moment_of(self.entries[1], self.slots[1]) end -- which says what is missing
+  self.steps = steps
+  for i, e in ipairs(self.entries) do
+    for _, slot in ipairs(self.slots) do e[slot] = loaded[i][slot] end
+    e.steps = loaded[i].steps
   end
 end
 
@@ -178,7 +205,7 @@ function optim.SGD(model, options)
   local momentum = number("SGD", options, "momentum", 0, 0, 1)
   local decay = number("SGD", options, "weight_decay", 0, 0, math.huge)
   if options.nesterov and momentum == 0 then error("SGD: nesterov is true and momentum 0, expected a momentum above 0", 2) end
-  local opt = new("SGD", model, options, { "velocity" })
+  local opt = new("SGD", model, options, momentum > 0 and { "velocity" } or {})
 
   function opt:step(factor)
     self.steps = self.steps + 1
@@ -206,8 +233,8 @@ function optim.warmup_cosine(options)
   check.names("warmup_cosine", options, { "epochs", "steps_per_epoch", "warmup_epochs", "ratio" })
   local epochs = number("warmup_cosine", options, "epochs", nil, 1e-9, math.huge)
   local per_epoch = number("warmup_cosine", options, "steps_per_epoch", nil, 1, math.huge)
-  local warmup = (options.warmup_epochs or 2.5) * per_epoch
-  local ratio = options.ratio or 0.1
+  local warmup = number("warmup_cosine", options, "warmup_epochs", 2.5, 0, math.huge) * per_epoch
+  local ratio = number("warmup_cosine", options, "ratio", 0.1, 0, 1)
   return function(step)
     local epoch = step // per_epoch
     local factor = 0.5 * (1 + math.cos(math.pi * math.min(1, epoch / epochs)))

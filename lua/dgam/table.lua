@@ -29,9 +29,12 @@ function Table:cell(row, column)
   return intervals.mean(values)
 end
 
+-- A number as text; NaN has a sign for printf, which says nothing.
+local function number(format, v) return v == v and format:format(v) or "nan" end
+
 local function cell_text(mean, half)
   if not mean then return "-" end
-  return half and ("%.2f ± %.2f"):format(mean, half) or ("%.2f"):format(mean)
+  return number("%.2f", mean) .. (half and " ± " .. number("%.2f", half) or "")
 end
 
 --- Rows of cells as aligned text: the first column to the left, the others to the right, a line below the first row.
@@ -92,8 +95,8 @@ function Table:csv()
     local fields = { csv_field(clean(row.label)) }
     for _, c in ipairs(self.columns) do
       local mean, half = self:cell(r, c)
-      fields[#fields + 1] = mean and ("%.6g"):format(mean) or ""
-      fields[#fields + 1] = half and ("%.6g"):format(half) or ""
+      fields[#fields + 1] = mean and number("%.6g", mean) or ""
+      fields[#fields + 1] = half and number("%.6g", half) or ""
     end
     lines[#lines + 1] = table.concat(fields, ",")
   end
@@ -129,7 +132,7 @@ function Table:html()
     parts[#parts + 1] = (row.rule and '<tr class="rule">' or "<tr>") .. '<th scope="row">' .. escape(clean(row.label)) .. "</th>"
     for _, c in ipairs(self.columns) do
       local mean, half = self:cell(r, c)
-      local spread = mean and half and (' <span class="half">± %.2f</span>'):format(half) or ""
+      local spread = mean and half and ' <span class="half">± ' .. number("%.2f", half) .. "</span>" or ""
       parts[#parts + 1] = "<td>" .. cell_text(mean) .. spread .. "</td>"
     end
     parts[#parts + 1] = "</tr>\n"

@@ -68,6 +68,7 @@ local KINDS = {
   size = whole(1), test_clips = whole(1), test_crops = CROPS, crop_area = number(0, 1), dim = number(0, 1), draws = whole(0),
   checkpoint_seconds = number(0, math.huge), experts = check.one_of("first", "uniform"), gate_epochs = whole(1),
   gate_batch = whole(2), gate_objective = check.one_of("mixture", "official"), -- batch norm needs two
+  checkpoint = check.optional { "a path", function(v) return type(v) == "string" end },
 }
 
 --- All of a configuration that training and testing will need, before anything is trained: an error that names the first
@@ -207,9 +208,13 @@ local function take_prefix(from, prefix)
   return state
 end
 
--- What a training that was stopped must be gone on with: the data, and what decides how its steps come out.
-local function terms(dataset, cfg)
-  local out = { data = dataset:fingerprint() }
+-- What a training that was stopped must be gone on with: the data, the model as far as its weights do not tell, and what
+-- decides how its steps come out.
+local function terms(model, dataset, cfg)
+  local gammas = {}
+  for i, g in ipairs(model.gammas) do gammas[i] = ("%.7g"):format(g) end
+  local out = { data = dataset:fingerprint(), gammas = table.concat(gammas, " "), domain = tostring(model.domain),
+    heads = model.heads and model.heads.shared and "shared" or "per-expert" }
   for _, name in ipairs { "seed", "epochs", "batch", "lr", "weight_decay", "backbone_lr", "warmup_epochs", "val_every", "clip_len",
     "interval", "size", "crop_area", "jitter", "randaugment", "gamma_jitter", "erasing", "mixup", "cutmix", "enhance", "dim",
     "draws", "experts" } do
@@ -239,28 +244,51 @@ local function load_begun(path)
   return nil
 end
 
+-- Keeps the parameters of a module still, if there is one, until the end of the block.
+local function still(module)
+  local before = {}
+  if module then
+    for _, t in module:named_parameters() do before[t], t.requires_grad = t.requires_grad, false end
+  end
+  return setmetatable({}, { __close = function()
+    for t, on in pairs(before) do t.requires_grad = on end
+  end })
+end
+
+local function trainable(module)
+  for _, t in module:named_parameters() do
+    if t.requires_grad then return true end
+  end
+  return false
+end
+
 -- How far an epoch is that has not begun.
 local function nothing() return { batches = 0, seen = 0, loss = 0, right = 0 } end
 
---- Trains backbone and heads; the gate, if there is one, keeps still. The model ends with the weights of its best
--- validation.
+--- Trains backbone and heads, of them what is not frozen (model.backbone:requires_grad_(false) leaves the heads); the gate,
+-- if there is one, keeps still. The model ends with the weights of its best validation.
 -- @param model models.dgam
 -- @param dataset dgam.data dataset with lists "train" and "val"
 -- @param cfg see train.defaults; also checkpoint = path (resume from and write to), label = name for the progress bar
--- Errors: a field of cfg is wrong (train.check); the checkpoint is of a training with other data or settings.
+-- Errors: a field of cfg is wrong (train.check); the dataset has more classes than the model; the checkpoint cannot be
+-- written, or is of a training of another model, with other data or settings.
 -- @return history: list of { epoch, loss, accuracy, val_top1, val_top5, val_loss }
 function train.fit(model, dataset, cfg)
   cfg = train.check(cfg)
+  if model.classes and #dataset.classes > model.classes then
+    error(("train.fit: the dataset has %d classes, expected the model's %d or fewer"):format(#dataset.classes, model.classes), 2)
+  end
+  if cfg.checkpoint then checkpoint.check_path(cfg.checkpoint) end
   dataset:split "val" -- that there is a list to validate on is found out now
   local loader = train.train_loader(dataset, cfg)
   local steps = loader:batches()
-  if model.gate then model.gate:requires_grad_(false) end
+  local gate <close> = still(model.gate) -- luacheck: ignore
   local opt = optim.AdamW(model, { lr = cfg.lr, weight_decay = cfg.weight_decay,
-    rules = { { "^backbone%.", lr = cfg.backbone_lr }, NO_DECAY } })
+    rules = { { "^backbone%.", lr = cfg.backbone_lr, optional = true }, NO_DECAY } })
   local schedule = optim.warmup_cosine { epochs = cfg.epochs, steps_per_epoch = steps, warmup_epochs = cfg.warmup_epochs }
   torch.manual_seed(cfg.seed)
 
-  local now = terms(dataset, cfg)
+  local now = terms(model, dataset, cfg)
   local history, best = {}, { top1 = -1, loss = math.huge, epoch = 0 }
   local complete_epochs, within = 0, nothing() -- within the next
   do
@@ -346,7 +374,6 @@ function train.fit(model, dataset, cfg)
   end
   report_skipped(loader)
   if best.state then model:load_state_dict(best.state) end
-  if model.gate then model.gate:requires_grad_(true) end
   return history
 end
 
@@ -391,8 +418,7 @@ end
 function train.gate(model, known, val, cfg)
   cfg = train.check(cfg)
   local gate = model.gate
-  if not gate then return {} end
-  if not gate:parameters()[1] then return {} end -- nothing to train in this gate
+  if not gate or not trainable(gate) then return {} end
   local n = known.labels:size(1)
   local steps = math.max(1, math.ceil(n / cfg.gate_batch))
   torch.manual_seed(cfg.seed)

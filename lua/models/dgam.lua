@@ -8,6 +8,10 @@
 --
 -- A custom gate is any table with forward(self, stats) -> scores [N, E] (softmax is taken if they do not sum to one), and
 -- optionally parameters(); see examples/custom_gate.lua.
+--
+-- A backbone of your own is a module with a field `channels`, C, and forward(self, x, options) -> features [N, D, H, W, C]
+-- of x float [N, 3, T, H, W]. options has shape = {T, H, W} of the clip and, where a forward is traced, trace = function(name,
+-- tensor). One with takes_patches = true is given patches of 2 x 4 x 4 instead, see dgam.gic.
 local torch = require "torch"
 local nn = require "dgam.nn"
 local check = require "dgam.check"
@@ -102,6 +106,12 @@ end
 
 local DGAM = nn.class "DGAM"
 
+-- A class in the place of one of its objects would make a new object of every batch.
+local function check_object(what, value)
+  if nn.is_class(value) then error(("dgam: %s is the class %s, expected an object of it"):format(what, value.class_name), 4) end
+  return value
+end
+
 local function check_gammas(gammas)
   if type(gammas) ~= "table" or #gammas == 0 then
     error(("dgam: gammas is %s, expected a list such as {1.0, 1.5, 2.0}"):format(tostring(gammas)), 4)
@@ -110,8 +120,14 @@ local function check_gammas(gammas)
   return gammas
 end
 
+local function gammas_text(gamma)
+  local parts = {}
+  for i, g in ipairs(gamma:totable()) do parts[i] = ("%.7g"):format(g) end
+  return "{" .. table.concat(parts, ", ") .. "}"
+end
+
 --- @param options table with
---   backbone    a name of models.video_swin.sizes, a table for video_swin.new, or a module (default "swin-b")
+--   backbone    a name of models.video_swin.sizes, a table for video_swin.new, or a module, see above (default "swin-b")
 --   gammas      the experts (default 1, 1.5, 2, 2.5, 3)
 --   heads       "per-expert" (default) or "shared"
 --   gate        "paper" (default), or a table with forward(self, stats); without effect when there is one gamma
@@ -132,11 +148,12 @@ function DGAM:init(options)
   self.mean, self.std = MEAN, STD
   local heads = option("heads", "per-expert", check.one_of("per-expert", "shared"))
 
-  local backbone = options.backbone or "swin-b"
+  local backbone = check_object("backbone", options.backbone or "swin-b")
   if type(backbone) ~= "table" or not backbone._children then backbone = swin.new(backbone) end
+  check.option("dgam", "the backbone's channels", backbone.channels, check.whole(1))
   self:add("backbone", backbone)
   if #gammas > 1 then
-    local gate = options.gate or "paper"
+    local gate = check_object("gate", options.gate or "paper")
     if gate == "paper" then
       gate = Gate(3 * self.frames, #gammas)
     elseif type(gate) ~= "table" or not gate.forward then
@@ -150,6 +167,27 @@ function DGAM:init(options)
   self:buffer("gamma", torch.tensor(gammas, { dtype = "float32" }))
 end
 
+--- The type that the model computes in. Clips and statistics come as float32, as the kernels make them.
+function DGAM:dtype() return self.gamma.dtype end
+
+--- As of every module; a dtype may be float32 or float64.
+function DGAM:to(what)
+  if what == "float16" or what == "bfloat16" then
+    error(("to: the type is %s, expected float32 or float64 (models.video_swin.bf16 = true computes in bfloat16)"):format(what), 2)
+  end
+  return nn.Module.to(self, what)
+end
+
+--- As of every module. The state of a model with other gammas is an error: its heads belong to those.
+function DGAM:load_state_dict(state, options)
+  local theirs = type(state) == "table" and state.gamma
+  if torch.is_tensor(theirs) and theirs.ndim == 1 and theirs:size(1) == #self.gammas then -- else refused below
+    local text, mine = gammas_text(theirs), gammas_text(self.gamma)
+    if text ~= mine then error(("load_state_dict: gamma is %s, expected this model's %s"):format(text, mine), 2) end
+  end
+  return nn.Module.load_state_dict(self, state, options)
+end
+
 --- The light statistics of a clip: mean, unbiased deviation, entropy of every frame.
 -- @param clip uint8 [N, 3, T, H, W]; histogram = dgam.stats.histogram(clip), if it is there already -> float [N, 3T]
 function DGAM:stats(clip, histogram)
@@ -159,7 +197,7 @@ end
 --- The gate's weights for statistics: [N, 3T] -> lambda [N, E].
 function DGAM:lambda(stats)
   if not self.gate then return torch.ones(stats:size(1), 1, { device = stats.device }) end
-  local scores = self.gate(stats)
+  local scores = self.gate(stats:to(self:dtype()))
   if not torch.is_tensor(scores) or scores.ndim ~= 2 or scores:size(2) ~= #self.gammas or scores:size(1) ~= stats:size(1) then
     error(("the gate returned %s, expected scores of shape [%d, %d]"):format(
       torch.is_tensor(scores) and "shape [" .. table.concat(scores.shape, ", ") .. "]" or type(scores), stats:size(1),
@@ -174,10 +212,16 @@ end
 --- Features of a clip seen through mixture weights.
 -- @param clip uint8 [N, 3, T, H, W]; weights [N, E]; histogram as for stats -> [N, L, C]
 function DGAM:encode(clip, weights, trace, histogram)
-  local patches = self.backbone.takes_patches
-  local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", patches and swin.bf16,
-    histogram or torch.none)
+  local patches, dtype = self.backbone.takes_patches == true, self:dtype()
+  local bf16 = patches and swin.bf16 and dtype == "float32"
+  local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", bf16, histogram or torch.none)
+  if not bf16 then x = x:to(dtype) end
   local features = self.backbone(x, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })
+  local n, c = clip:size(1), self.backbone.channels
+  if not torch.is_tensor(features) or features.ndim ~= 5 or features:size(1) ~= n or features:size(5) ~= c then
+    error(("the backbone returned %s, expected features of shape [%d, D, H, W, %d]"):format(torch.is_tensor(features) and
+      "shape [" .. table.concat(features.shape, ", ") .. "]" or type(features), n, c), 0)
+  end
   features = features:flatten(2, 4)
   if trace then trace("pooled", features:mean(2)) end
   return features
@@ -190,7 +234,7 @@ function DGAM:one_hot(expert) return torch.one_hot(expert, #self.gammas):float()
 -- @param options expert = int64 [N] from 1 (else the gate decides), lambda = [N, E] known already, trace = function
 -- @return logits [N, classes], {expert = [N], lambda = [N, E] or nil}
 function DGAM:forward(clip, options)
-  options = options or {}
+  options = check.names("dgam", options or {}, { "expert", "lambda", "trace" })
   if not torch.is_tensor(clip) or clip.ndim ~= 5 or clip:size(2) ~= 3 then
     error(("the clip is %s, expected a tensor [N, 3, T, H, W]"):format(
       torch.is_tensor(clip) and "of shape [" .. table.concat(clip.shape, ", ") .. "]" or "a " .. type(clip)), 0)

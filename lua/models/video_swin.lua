@@ -53,7 +53,7 @@ function Block:init(channels, heads, shifted, drop_path, config)
   self:add("norm1", nn.LayerNorm(channels))
   self:add("attn", Attention(channels, heads, window))
   self:add("norm2", nn.LayerNorm(channels))
-  self:add("mlp", Mlp(channels, channels * config.mlp_ratio))
+  self:add("mlp", Mlp(channels, math.max(1, math.floor(channels * config.mlp_ratio)))) -- rounded down, as the public code does
 end
 
 function Block:forward(x) -- x [N, D, H, W, C]

@@ -99,7 +99,37 @@ describe("dgam.checkpoint", function()
     fails("expected names with tensors", checkpoint.save, folder .. "/state.h5", { a = 1 })
     fails("none/state.h5", checkpoint.save, folder .. "/none/state.h5", state)
     assert.is_true(checkpoint.exists(folder .. "/state.h5"))
+    checkpoint.check_path(folder .. "/new.h5")
+    assert.is_false(checkpoint.exists(folder .. "/new.h5"))
+    fails("cannot write '" .. folder .. "/none/new.h5': No such file", checkpoint.check_path, folder .. "/none/new.h5")
+    fails(".safetensors", checkpoint.check_path, folder .. "/new")
     assert.is_false(checkpoint.exists(folder .. "/state.pth"))
+  end)
+
+  it("gives back NaN in what goes with the weights", function()
+    local torch = require "torch"
+    for _, ending in ipairs { "h5", "safetensors" } do
+      local path = folder .. "/nan." .. ending
+      checkpoint.save(path, { a = torch.ones(1) }, { loss = 0 / 0, list = { 1, 0 / 0, 3 } })
+      local _, meta = checkpoint.load(path)
+      assert.is_true(meta.loss ~= meta.loss)
+      assert.is_true(#meta.list == 3 and meta.list[2] ~= meta.list[2])
+    end
+  end)
+
+  it("refuses names that HDF5 has no place for, before it writes", function()
+    local path, t = folder .. "/names.h5", require "torch".ones(1)
+    for name, why in pairs { [""] = "'' has the part ''", ["."] = "'.' has the part '.'", ["a//b"] = "'a//b' has the part ''",
+      ["/a"] = "'/a' has the part ''" } do
+      fails("checkpoint.save: " .. why .. ", expected another name in an HDF5 file", checkpoint.save, path, { [name] = t })
+    end
+    fails("'a' is a tensor and the group of 'a/b'", checkpoint.save, path, { a = t, ["a-"] = t, ["a/b"] = t })
+    assert.is_false(checkpoint.exists(path))
+    local names = { a = t, ["a/b"] = t, ["."] = t }
+    checkpoint.save(folder .. "/names.safetensors", names) -- which has no groups
+    for name in pairs(names) do assert.truthy(checkpoint.load(folder .. "/names.safetensors")[name]) end
+    checkpoint.save(path, { ["a/b"] = t, ["a/c..d"] = t, ab = t })
+    assert.truthy(checkpoint.load(path)["a/c..d"])
   end)
 end)
 
@@ -114,6 +144,7 @@ describe("dgam.json", function()
     assert.equal('{"a":1,"b":[],"c":2.0}', json.encode { c = 2.0, b = {}, a = 1 })
     assert.equal(math.huge, json.decode(json.encode { x = math.huge }).x)
     assert.is_nil(json.decode(json.encode { x = 0 / 0 }).x)
+    assert.equal("none", json.decode(json.encode { x = 0 / 0 }, "none").x)
   end)
 
   it("refuses what JSON cannot hold", function()

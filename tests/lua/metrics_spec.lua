@@ -81,6 +81,15 @@ describe("tables", function()
     assert.same({ 10, 20, 30 }, rows[1].metrics.top1.values)
   end)
 
+  it("call what is no number nan, whatever its sign", function()
+    for _, nan in ipairs { 0 / 0, -(0 / 0) } do
+      local none = Table.new({ "top1" }, { { label = "a", values = { top1 = { nan, nan } } } })
+      assert.matches("a  nan ± nan$", tostring(none))
+      assert.equal("variant,top1,top1_ci95\na,nan,nan\n", none:csv())
+      assert.matches(">nan <span class=\"half\">± nan</span>", none:html())
+    end
+  end)
+
   it("draw charts that are pictures", function()
     local base = os.tmpname()
     local svg, png = t:chart(base, { title = "it's \"quoted\" $(x)", chance = 8.3 })

@@ -1,6 +1,7 @@
 -- Models: sizes, replaceable parts, errors that say where, reference activations.
 local torch = require "torch"
 local models = require "models"
+local nn = require "dgam.nn"
 local message = require("support").message
 
 local function tiny(options)
@@ -28,6 +29,14 @@ describe("video_swin", function()
     local net = models.video_swin.new { embed = 16, depths = { 2, 1 }, heads = { 2, 2 }, window = { 2, 3, 3 } }
     assert.same({ 2, 3, 3, 2, 32 }, net(torch.randn(2, 3, 5, 21, 13)).shape)
     assert.same({ 1, 1, 1, 1, 32 }, net(torch.randn(1, 3, 1, 1, 1)).shape)
+  end)
+
+  it("takes a ratio of the MLP that is no whole number", function()
+    for ratio, want in pairs { [4.0] = 32, [2.5] = 20, [2.7] = 21, [0.01] = 1 } do
+      local net = models.video_swin.new { embed = 8, depths = { 1 }, heads = { 1 }, window = { 2, 4, 4 }, mlp_ratio = ratio }
+      assert.same({ want, 8 }, net.layers:get(1).blocks:get(1).mlp.fc1.weight.shape)
+      assert.same({ 1, 1, 2, 2, 8 }, net(torch.randn(1, 3, 2, 8, 8)).shape)
+    end
   end)
 
   it("refuses unknown sizes and options", function()
@@ -93,6 +102,60 @@ describe("dgam", function()
     assert.same({ 0, 3 }, tiny():eval()(clip(2):narrow(1, 1, 0)).shape)
   end)
 
+  it("takes a backbone of the user's, and refuses one that does not fit", function()
+    local Conv = nn.class "Conv"
+    function Conv:init(channels, result)
+      self.channels, self.result = channels, result
+      self:add("conv", nn.Conv3d(3, 8, 3, { stride = 4, padding = 1 }))
+    end
+    function Conv:forward(x)
+      local y = self.conv(x):relu()
+      return self.result and self.result(y) or y:permute(1, 3, 4, 5, 2)
+    end
+    local x = clip(2)
+    assert.same({ 2, 3 }, tiny({ backbone = Conv(8) })(x).shape)
+    local function refused(...) return message(tiny { backbone = Conv(...) }, x) end
+    assert.matches("the backbone returned shape %[2, 8%], expected features of shape %[2, D, H, W, 8%]\n  in DGAM",
+      refused(8, function(y) return y:mean { 3, 4, 5 } end))
+    assert.matches("returned shape %[2, 1, 6, 5, 8%], expected features of shape %[2, D, H, W, 9%]", refused(9))
+    assert.matches("the backbone returned number", refused(8, function() return 3 end))
+    assert.matches("dgam: the backbone's channels is nil, expected a whole number of 1 or more", message(tiny, { backbone = Conv() }))
+    assert.matches("dgam: backbone is the class Conv, expected an object of it", message(tiny, { backbone = Conv }))
+    assert.matches("dgam: gate is the class Conv, expected an object of it", message(tiny, { gate = Conv }))
+  end)
+
+  it("refuses the state of a model with other gammas", function()
+    local a, b = tiny { gammas = { 1, 2.2 } }, tiny { gammas = { 1.5, 3 } }
+    local before = b.heads["0"].weight:clone()
+    assert.matches("load_state_dict: gamma is {1, 2.2}, expected this model's {1.5, 3}", message(b.load_state_dict, b, a:state_dict()))
+    assert.equal(0, (before - b.heads["0"].weight):abs():max():item())
+    assert.matches("gamma is 2, expected 5", message(tiny().load_state_dict, tiny(), a:state_dict()))
+    tiny({ gammas = { 1, 2.2 } }):load_state_dict(a:state_dict())
+    b:load_official(setmetatable({}, { __index = function(_, name) -- which has no gammas
+      for mine, t in pairs(a:state_dict()) do
+        if b:official_name(mine) == name or a:official_name(mine) == name then return t end
+      end
+    end }))
+    assert.equal(0, (a.heads["1"].weight - b.heads["1"].weight):abs():max():item())
+  end)
+
+  it("computes in float64, and refuses half the bits", function()
+    local x = clip(2)
+    for _, backbone in ipairs { false, "swin-micro" } do
+      local model = tiny({ backbone = backbone or nil, temperature = 1 }):eval()
+      local want, first = model(x)
+      assert.equal(model, model:to "float64")
+      local got, second = model(x)
+      assert.same({ "float64", "float64" }, { got.dtype, second.lambda.dtype })
+      assert.is_true((got - want):abs():max():item() < 1e-4)
+      assert.is_true((second.lambda - first.lambda):abs():max():item() < 1e-5)
+      torch.cross_entropy((model:train()(x)), torch.tensor { 1, 2 }):backward()
+      assert.equal("float64", model.gate.linear1.weight.grad.dtype)
+      assert.matches("to: the type is bfloat16, expected float32 or float64", message(model.to, model, "bfloat16"))
+      assert.same({ 2, 3 }, model:to("float32")(x).shape)
+    end
+  end)
+
   it("starts every head as a copy", function()
     local single = tiny { gammas = { 1.0 } }
     local model = tiny():start_from(single)
@@ -144,6 +207,7 @@ describe("dgam", function()
     local two = clip(2)
     assert.matches("expert of clip 2 is 6, expected 1 to 5", message(model, two, { expert = torch.tensor { 1, 6 } }))
     assert.matches("expert is 3, expected an int64 tensor %[2%]", message(model, two, { expert = 3 }))
+    assert.matches("unknown option 'experts'; did you mean 'expert'", message(model, two, { experts = torch.tensor { 1, 1 } }))
     assert.matches("expected a tensor %[N, 3, T, H, W%]", message(model, torch.zeros(2, 3)))
     local text = message(model, torch.zeros(2, 3, 5, 8, 8, { dtype = "uint8" }))
     assert.matches("clips have 5 frames, this gate was made for 4", text)

@@ -78,6 +78,16 @@ describe("modules", function()
     assert.equal(1, m:state_dict().scale:item())
   end)
 
+  it("refuse what is no tensor and no module", function()
+    local m = Net()
+    assert.matches("parameter 'x' is 5, expected a tensor", message(m.parameter, m, "x", 5))
+    assert.matches("buffer 'x' is nil, expected a tensor", message(m.buffer, m, "x"))
+    assert.matches("child 'x' is 5, expected a module", message(m.add, m, "x", 5))
+    assert.matches("child 'x' is the class ReLU, expected a module", message(m.add, m, "x", nn.ReLU))
+    assert.matches("child '0' is the class ReLU", message(nn.Sequential, nn.ReLU))
+    assert.is_nil(m.x)
+  end)
+
   it("say where an error happened, and recover", function()
     local net = Net()
     assert.matches("in Net > body > 0", message(net, torch.randn(2, 7)))
@@ -156,6 +166,12 @@ describe("layers", function()
     local clip = torch.randn(1, 2, 1, 2, 2)
     assert.is_true(largest(conv(clip):view(1, 3), conv.weight:view(3, 8):matmul(clip:view(8)) + conv.bias) < 1e-5)
     assert.same({ 1, 2 }, nn.GlobalAvgPool()(torch.ones(1, 2, 3, 4, 5)).shape)
+    assert.same({ 1, 6, 1, 1, 1 }, nn.Conv3d(4, 6, 1, { groups = 2 })(torch.ones(1, 4, 1, 1, 1)).shape)
+    for _, case in ipairs { { 3, 4, 2 }, { 4, 3, 2 }, { 4, 4, 0 }, { 4, 4, 2.0 } } do
+      local inputs, outputs, groups = table.unpack(case)
+      assert.matches(("groups is %s, expected a divisor of the %d input and the %d output"):format(groups, inputs, outputs),
+        message(nn.Conv3d, inputs, outputs, 3, { groups = groups }))
+    end
   end)
 
   it("refuse to normalise a batch of one value per channel in training", function()
@@ -246,8 +262,13 @@ describe("optimisers", function()
       ["rule 1: decay is %-1, expected a factor"] = { rules = { { "weight", decay = -1 } } },
       ["rule 1: pattern 1 is 7, expected a string"] = { rules = { { 7, lr = 1 } } },
       ["did you mean 'decay'"] = { rules = { { "weight", deca = 1 } } },
+      ["rule 1: 'weight%[' is no pattern: malformed pattern"] = { rules = { { "weight[" } } },
     } do
       assert.matches("nn_spec.lua:%d+: AdamW: .*" .. text, message(function() local _ = optim.AdamW(net, options) end))
+    end
+    for _, model in ipairs { { torch.ones(1) }, net.weight, 3 } do
+      assert.matches("nn_spec.lua:%d+: AdamW: the model is .*, expected a module",
+        message(function() local _ = optim.AdamW(model) end))
     end
     assert.matches("nesterov is true and momentum 0, expected a momentum above 0", message(optim.SGD, net, { nesterov = true }))
     local adamw_, tensors = torch.ops.dgam.adamw_, {}
@@ -303,6 +324,29 @@ describe("optimisers", function()
       message(opt.load_state_dict, opt, { step = torch.tensor(7), ["m/weight"] = torch.ones(2) }))
   end)
 
+  it("refuse the state of another optimiser or model, and stay as they are", function()
+    local m, ones = single(2), torch.ones(1, 1)
+    local function refused(by, state) return message(by.load_state_dict, by, state) end
+    local adamw, sgd, plain = optim.AdamW(m), optim.SGD(m, { momentum = 0.9 }), optim.SGD(m)
+    half_square(m):backward()
+    for _, opt in ipairs { adamw, sgd, plain } do opt:step() end
+    local before = adamw:state_dict()
+    assert.matches("the state has 'velocity/weight', which this optimiser of this model does not know",
+      refused(adamw, sgd:state_dict()))
+    assert.matches("the state has 'm/weight', which", refused(sgd, before))
+    assert.matches("m/weight is nil, expected a tensor of shape 1x1", refused(adamw, plain:state_dict()))
+    assert.matches("v/weight is nil, expected a tensor of shape 1x1", refused(adamw, { step = torch.tensor(7), ["m/weight"] = ones }))
+    assert.matches("the state has 'm/other', which",
+      refused(adamw, { step = torch.tensor(7), ["m/weight"] = ones, ["v/weight"] = ones, ["m/other"] = ones }))
+    assert.matches("the state is 3, expected a table", refused(adamw, 3))
+    assert.equal(1, adamw.steps)
+    assert.equal(0, largest(before["m/weight"], adamw:state_dict()["m/weight"]))
+    for _, opt in ipairs { adamw, sgd, plain } do opt:load_state_dict(opt:state_dict()) end
+    assert.equal(1, adamw.entries[1].steps)
+    local new = optim.AdamW(m)
+    new:load_state_dict(new:state_dict()) -- nothing yet
+  end)
+
   it("go on from their state as if never stopped", function()
     local a, b = single(2), single(2)
     local oa, ob = optim.AdamW(a), optim.AdamW(b)
@@ -337,5 +381,9 @@ describe("the schedule", function()
     assert.near(0.5 * (1 + math.cos(math.pi * 5 / 10)), f(20), 1e-12)
     assert.equal(f(36), f(39))
     assert.near(0, f(40), 1e-12)
+    for name, value in pairs { warmup_epochs = "a", ratio = 2, epochs = 0 } do
+      local options = { epochs = 10, steps_per_epoch = 4, [name] = value }
+      assert.matches(("warmup_cosine: %s is '?%s'?, expected a number"):format(name, value), message(optim.warmup_cosine, options))
+    end
   end)
 end)

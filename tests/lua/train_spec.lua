@@ -3,15 +3,20 @@ local torch = require "torch"
 local data = require "dgam.data"
 local models = require "models"
 local train = require "dgam.train"
+local progress = require "dgam.progress"
 local video = require "dgam.video"
+local nn = require "dgam.nn"
+local lfs = require "lfs"
 local support = require "support"
 
 local WIDTH, HEIGHT, FRAMES = 24, 24, 4
 
-local function new_model()
+local function new_model(changes)
   torch.manual_seed(11)
-  return models.dgam { backbone = { embed = 8, depths = { 1, 1 }, heads = { 2, 2 }, window = { 2, 4, 4 }, drop_path = 0.1 },
+  local options = { backbone = { embed = 8, depths = { 1, 1 }, heads = { 2, 2 }, window = { 2, 4, 4 }, drop_path = 0.1 },
     gammas = { 1.0, 2.0 }, classes = 3, frames = FRAMES }
+  for k, v in pairs(changes or {}) do options[k] = v end
+  return models.dgam(options)
 end
 
 local function largest_difference(a, b)
@@ -91,6 +96,12 @@ describe("training", function()
     local path = folder .. "/killed-1.h5"
     assert.error_matches(function() train.fit(new_model(), dataset, config { checkpoint = path, batch = 3, dim = 0.5 }) end,
       "killed%-1%.h5: the training it holds was begun otherwise %(batch was %d+, is 3; dim was 0, is 0%.5%); remove it")
+    for text, changes in pairs { ["gammas was 1 2, is 1 3"] = { gammas = { 1, 3 } },
+      ["domain was normalised, is pixel"] = { domain = "pixel" },
+      ["heads was per%-expert, is shared"] = { heads = "shared" } } do
+      assert.error_matches(function() train.fit(new_model(changes), dataset, config { checkpoint = path }) end,
+        "begun otherwise %(" .. text .. "%)")
+    end
     local other = data.open { name = "other", classes = dataset.classes, root = "", items = dataset.items }
     assert.error_matches(function() train.fit(new_model(), other, config { checkpoint = path }) end, "begun otherwise %(data was ")
     require "dgam.checkpoint".save(path, new_model():state_dict())
@@ -141,7 +152,8 @@ describe("training", function()
       end)
     end
     finally(function() rawset(torch, "cross_entropy", real) end)
-    local path = folder .. "/nan.h5"
+    local path, gone = folder .. "/nan.h5", folder .. "/gone"
+    assert(lfs.mkdir(gone))
     counted(5, true)
     local cfg = config { checkpoint = path }
     assert.same({ nil, "interrupted", 130 }, { dgamlua.catch_interrupt(train.fit, new_model(), dataset, cfg) })
@@ -152,11 +164,17 @@ describe("training", function()
     counted(2)
     local stderr = io.stderr
     io.stderr = assert(io.open(folder .. "/said", "w")) -- luacheck: ignore
-    local caught = { dgamlua.catch_interrupt(train.fit, new_model(), dataset, config { checkpoint = folder .. "/none/a.h5" }) }
+    local bar = progress.new
+    progress.new = function(...) -- luacheck: ignore
+      lfs.rmdir(gone) -- training has begun
+      return bar(...)
+    end
+    local caught = { dgamlua.catch_interrupt(train.fit, new_model(), dataset, config { checkpoint = gone .. "/a.h5" }) }
+    progress.new = bar -- luacheck: ignore
     io.stderr:close()
     io.stderr = stderr -- luacheck: ignore
     assert.same({ nil, "interrupted", 130 }, caught)
-    assert.matches("what was trained since the last checkpoint is lost: .*none/a.h5", support.bytes(folder .. "/said"))
+    assert.matches("what was trained since the last checkpoint is lost: .*gone/a.h5", support.bytes(folder .. "/said"))
   end)
 
   it("goes on from a checkpoint of the end of an epoch, of a program that noted no more", function()
@@ -194,7 +212,7 @@ describe("training", function()
   it("is refused before it begins if a field is wrong", function()
     local model = new_model()
     local wrong = { test_clips = 0, test_crops = 7, gate_epochs = 0, gate_lr = -1, warmup_epochs = -1, patience = -3, val_every = 0,
-      epochs = 1.5, batch = "8", lr = 0 / 0, gate_batch = 1, dim = 2, seed = 1.5, draws = -1 }
+      epochs = 1.5, checkpoint = 5, batch = "8", lr = 0 / 0, gate_batch = 1, dim = 2, seed = 1.5, draws = -1 }
     for name, value in pairs(wrong) do
       local ok, e = pcall(train.fit, model, dataset, config { [name] = value })
       assert.is_false(ok, name)
@@ -207,6 +225,60 @@ describe("training", function()
     support.fails("unknown gate_objective 'oficial'; did you mean 'official'?", train.check, { gate_objective = "oficial" })
     assert.equal(30, train.check({}).epochs)
     assert.equal(10, train.check({ test_crops = 10 }).test_crops)
+  end)
+
+  it("is refused before it begins if its checkpoint cannot be written or the model has too few classes", function()
+    local real = torch.cross_entropy
+    finally(function() rawset(torch, "cross_entropy", real) end)
+    rawset(torch, "cross_entropy", function() error "trained" end)
+    local path = folder .. "/none/a.h5"
+    support.fails("cannot write '" .. path .. "': No such file", train.fit, new_model(), dataset, config { checkpoint = path })
+    support.fails("cannot write 'a.pth'", train.fit, new_model(), dataset, config { checkpoint = "a.pth" })
+    support.fails("the dataset has 3 classes, expected the model's 2 or fewer", train.fit, new_model { classes = 2 }, dataset, config())
+    support.fails("trained", train.fit, new_model { classes = 4 }, dataset, config { checkpoint = folder .. "/some.h5" })
+  end)
+
+  it("trains what is not frozen, and leaves the gate's flags as they were", function()
+    local model = new_model()
+    local before = {}
+    for name, t in pairs(model:state_dict()) do before[name] = t:clone() end
+    model.backbone:requires_grad_(false)
+    model.gate.linear1.weight.requires_grad = false
+    local function flags()
+      local t = {}
+      for name, p in model:named_parameters() do t[name] = p.requires_grad end
+      return t
+    end
+    local want = flags()
+    train.fit(model, dataset, config { epochs = 1 })
+    assert.same(want, flags())
+    local after = model:state_dict()
+    for name, t in pairs(before) do
+      local still = (t - after[name]):abs():max():item() == 0
+      assert.equal(not name:match "^heads", still, name)
+    end
+    torch.no_grad(function() model.heads["0"].weight:fill_(0 / 0) end)
+    support.fails("the loss is NaN", train.fit, model, dataset, config { epochs = 1, experts = "first" })
+    assert.same(want, flags())
+    model.gate:requires_grad_(false)
+    assert.same({}, train.gate(model, nil, nil, config()))
+  end)
+
+  it("trains a backbone of the user's, with parameters or none", function()
+    local Plain, Conv = nn.class "Plain", nn.class "Conv"
+    function Plain:init() self.channels = 3 end
+    function Plain:forward(x) return x:permute(1, 3, 4, 5, 2) end -- luacheck: no unused args
+    function Conv:init()
+      self.channels = 8
+      self:add("conv", nn.Conv3d(3, 8, 3, { stride = 4, padding = 1 }))
+    end
+    function Conv:forward(x) return self.conv(x):relu():permute(1, 3, 4, 5, 2) end
+    for _, class in ipairs { Plain, Conv } do
+      local model, cfg = new_model { backbone = class() }, config { epochs = 1, gate_epochs = 2 }
+      local trained = train.switching(model, dataset, cfg)
+      assert.same({ 1, 2 }, { #trained.history, #trained.gate_history })
+      assert.is_number(train.report(model, dataset, cfg, trained).metrics.top1)
+    end
   end)
 
   it("reports and leaves out a clip that cannot be read", function()

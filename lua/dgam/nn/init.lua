@@ -5,7 +5,7 @@ local check = require "dgam.check"
 local class = require "dgam.nn.module"
 local ops = torch.ops.dgam
 
-local nn = { Module = class.Module, class = class }
+local nn = { Module = class.Module, class = class, is_class = class.is_class }
 
 -- --- initial values ---
 
@@ -115,6 +115,10 @@ function nn.Conv3d:init(inputs, outputs, kernel, options)
   options = options_of(options, { "stride", "padding", "dilation", "groups", "bias" })
   self.stride, self.padding = triple(options.stride or 1), triple(options.padding or 0)
   self.dilation, self.groups = triple(options.dilation or 1), options.groups or 1
+  if math.type(self.groups) ~= "integer" or self.groups < 1 or inputs % self.groups ~= 0 or outputs % self.groups ~= 0 then
+    error(("Conv3d: groups is %s, expected a divisor of the %d input and the %d output channels"):format(tostring(self.groups),
+      inputs, outputs), 3)
+  end
   local k = triple(kernel)
   local weight, bound = init.fan_in { outputs, inputs // self.groups, k[1], k[2], k[3] }
   self:parameter("weight", weight)

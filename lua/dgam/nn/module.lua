@@ -66,9 +66,17 @@ local function register(self, kind, name, value)
   return value
 end
 
+-- Whether a value is a class, not one of its objects.
+local function is_class(v) return type(v) == "table" and rawget(v, "class_name") ~= nil end
+
+local function check_tensor(what, name, value)
+  if not torch.is_tensor(value) then error(("%s '%s' is %s, expected a tensor"):format(what, name, tostring(value)), 3) end
+end
+
 --- Registers a trainable tensor as self[name]. Returns it. A name that is a buffer's, a child's, a field's or a method's is an
 -- error, here and below.
 function Module:parameter(name, tensor)
+  check_tensor("parameter", name, tensor)
   register(self, "_parameters", name, tensor)
   tensor.requires_grad = true
   return tensor
@@ -76,6 +84,7 @@ end
 
 --- Registers a tensor that is saved but not trained (running statistics).
 function Module:buffer(name, tensor)
+  check_tensor("buffer", name, tensor)
   register(self, "_buffers", name, tensor)
   return tensor
 end
@@ -83,6 +92,9 @@ end
 --- Registers a child module as self[name]; a child of that name is replaced. Returns the child.
 function Module:add(name, child)
   name = tostring(name)
+  if type(child) ~= "table" or is_class(child) then
+    error(("child '%s' is %s, expected a module"):format(name, is_class(child) and "the class " .. child.class_name or tostring(child)), 2)
+  end
   register(self, "_children", name, child)
   child._name = name
   return child
@@ -263,4 +275,4 @@ local function class(_, name, parent)
   return new
 end
 
-return setmetatable({ Module = Module }, { __call = class })
+return setmetatable({ Module = Module, is_class = is_class }, { __call = class })
