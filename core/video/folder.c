@@ -1,7 +1,7 @@
 /* folder.c - see folder.h */
-#define _GNU_SOURCE /* strverscmp */
 #include "video/folder.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,25 @@ static enum AVCodecID kind_of(const char *name) {
   return AV_CODEC_ID_NONE;
 }
 
-static int in_order(const void *a, const void *b) { return strverscmp(*(char *const *)a, *(char *const *)b); }
+/* Runs of digits by their value, however many zeros lead them; names that are equal so by their bytes. */
+static int in_order(const void *a, const void *b) {
+  static const char digits[] = "0123456789";
+  const char *p = *(char *const *)a, *q = *(char *const *)b;
+  while (*p && *q) {
+    if (isdigit((unsigned char)*p) && isdigit((unsigned char)*q)) {
+      p += strspn(p, "0"), q += strspn(q, "0");
+      size_t n = strspn(p, digits), m = strspn(q, digits);
+      int order = n != m ? (n < m ? -1 : 1) : memcmp(p, q, n);
+      if (order) return order;
+      p += n, q += m;
+    } else if (*p == *q) {
+      p++, q++;
+    } else {
+      break;
+    }
+  }
+  return *p != *q ? ((unsigned char)*p < (unsigned char)*q ? -1 : 1) : strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static dgam_status add(dgam_folder *f, const char *name, size_t *room) {
   enum AVCodecID codec = kind_of(name);

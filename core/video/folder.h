@@ -8,7 +8,7 @@
 
 typedef struct dgam_folder {
   char *path;
-  char **names; /* sorted as people count: img_2 before img_10 */
+  char **names; /* sorted as people count, however numbers are padded: 7, 08, 09, 10, 011 */
   size_t count;
   enum AVCodecID codec; /* all pictures are of one kind: JPEG, PNG, BMP, TIFF, WebP, PPM or PGM */
 } dgam_folder;

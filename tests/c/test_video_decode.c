@@ -534,6 +534,31 @@ static void folders_are_videos(void **state) {
   scratch_empty();
 }
 
+/* Numbers count by their value, however they are padded; equal ones by their text. */
+static void pictures_are_in_order_of_number(void **state) {
+  (void)state;
+  static const char *const names[] = {"000.ppm", "7.ppm", "08.ppm", "9.ppm", "10.ppm", "011.ppm", "0012.ppm", "012.ppm", "99999999999999999999.ppm",
+                                      "100000000000000000000.ppm", "a1b02.ppm", "a1b3.ppm", "a02b1.ppm"};
+  enum { COUNT = sizeof names / sizeof *names };
+  scratch_empty();
+  for (int k = 0; k < COUNT; k++) {
+    char picture[64];
+    int n = snprintf(picture, sizeof picture, "P6 2 2 255\n");
+    memset(picture + n, 10 * k, 12);
+    write_file(scratch_path(names[k]), picture, (size_t)n + 12);
+  }
+  dgam_video *v;
+  int64_t frames[COUNT];
+  uint8_t out[COUNT][12];
+  for (int k = 0; k < COUNT; k++) frames[k] = k;
+  assert_ok(dgam_video_open(&v, scratch, NULL));
+  assert_ok(dgam_video_frames(v, frames, COUNT, out[0]));
+  for (int k = 0; k < COUNT; k++)
+    if (out[k][0] != 10 * k) fail_msg("picture %d is %s, expected %s", k, names[out[k][0] / 10], names[k]);
+  dgam_video_close(v);
+  scratch_empty();
+}
+
 /* Bytes changed at random: some frames are lost or ugly, but every call ends, within its memory, with frames or a reason. */
 static void damage_never_ends_a_run(void **state) {
   (void)state;
@@ -582,7 +607,8 @@ int main(void) {
       cmocka_unit_test(limits_are_kept),              cmocka_unit_test(a_stopped_process_loses_no_file),
       cmocka_unit_test(bad_files_are_named),
       cmocka_unit_test(nothing_else_is_opened),       cmocka_unit_test(sizes_that_make_no_sense),
-      cmocka_unit_test(folders_are_videos),           cmocka_unit_test(damage_never_ends_a_run),
+      cmocka_unit_test(folders_are_videos),           cmocka_unit_test(pictures_are_in_order_of_number),
+      cmocka_unit_test(damage_never_ends_a_run),
   };
   return cmocka_run_group_tests_name("video_decode", tests, scratch_make, scratch_remove);
 }
