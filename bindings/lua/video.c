@@ -35,7 +35,7 @@ static dgam_video_options options_at(lua_State *L, int idx) {
 }
 
 static void push_info(lua_State *L, const dgam_video_info *i) {
-  lua_createtable(L, 0, 12);
+  lua_createtable(L, 0, 14);
 #define FIELD(push, name, value) (push(L, value), lua_setfield(L, -2, name))
   FIELD(lua_pushinteger, "width", i->width);
   FIELD(lua_pushinteger, "height", i->height);
@@ -50,6 +50,7 @@ static void push_info(lua_State *L, const dgam_video_info *i) {
     snprintf(hex, sizeof hex, "%016llx", (unsigned long long)i->content);
     FIELD(lua_pushstring, "content", hex);
   }
+  if (*i->damage) FIELD(lua_pushstring, "damage", i->damage);
   FIELD(lua_pushstring, "codec", i->codec);
   FIELD(lua_pushstring, "pixels", i->pixels);
   FIELD(lua_pushstring, "format", i->format);
@@ -214,13 +215,16 @@ static int video_info(lua_State *L) {
   return 1;
 }
 
+/* video:count() -> frames, damage or nil */
 static int video_count(lua_State *L) {
   dgam_video *v = check_video(L);
   dgl_check(L, dgam_video_count(v));
   dgam_video_info info;
   dgam_video_get_info(v, &info);
   lua_pushinteger(L, info.frames);
-  return 1;
+  if (*info.damage) lua_pushstring(L, info.damage);
+  else lua_pushnil(L);
+  return 2;
 }
 
 static int video_tostring(lua_State *L) {

@@ -11,6 +11,7 @@
 #include "video/ffmpeg.h"
 #include "video/picture.h"
 #include "video/reader.h"
+#include "video/whole.h"
 
 struct dgam_video {
   dgam_reader reader;     /* packets */
@@ -23,6 +24,9 @@ struct dgam_video {
   int altered;            /* a packet gave it a palette or codec data, which a flush does not take back */
   int64_t first, last;    /* lowest frame number that is whole since the restart; last one that came out, or first - 1 */
   int64_t skipped;        /* highest frame number whose packet was fed with leave to skip it */
+  int judging;            /* the decoder has what it needs, so that an error from now on is the file's */
+  int64_t faults, latest; /* packets that gave errors while judging, and are followed by a sound frame; those since then */
+  int64_t faulty;         /* the last of them */
   int width, height;      /* upright */
   enum AVPixelFormat pixels;
   dgam_picture picture;   /* conversion to RGB */
@@ -141,6 +145,7 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
   info->intra = f->index.intra;
   info->counted = f->counted;
   info->content = f->content;
+  memcpy(info->damage, f->damage, sizeof info->damage);
   const char *pixels = v->pixels == AV_PIX_FMT_NONE ? NULL : av_get_pix_fmt_name(v->pixels);
   snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(f->par->codec_id));
   snprintf(info->pixels, sizeof info->pixels, "%s", pixels ? pixels : "");
@@ -166,6 +171,37 @@ static dgam_status restart(dgam_video *v, int64_t at, int64_t first) {
   return DGAM_OK;
 }
 
+/* A stream that may be taken up and left off at any byte, so that errors at its edges are no damage. */
+static int has_loose_ends(const dgam_facts *f) {
+  static const char *const formats[] = {"mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "vc1", "mjpeg", "obu", "dv"};
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+    if (strcmp(f->format, formats[i]) == 0) return 1;
+  return 0;
+}
+
+/* Notes an error at a packet. */
+static void blame(dgam_video *v, int64_t packet) {
+  if (!v->judging || packet == v->faulty) return;
+  v->faulty = packet;
+  v->latest++;
+}
+
+/* Looks at the frame that came out. Before the first key picture is there frames may lean on what the file never had. */
+static void judge_frame(dgam_video *v) {
+  int wrong = v->frame->decode_error_flags || v->frame->flags & AV_FRAME_FLAG_CORRUPT;
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+  int key = v->frame->flags & AV_FRAME_FLAG_KEY;
+#else
+  int key = v->frame->key_frame;
+#endif
+  if (wrong) {
+    blame(v, v->frame->pts);
+    return;
+  }
+  if (key) v->judging = 1;
+  if (v->frame->pts > v->faulty) v->faults += v->latest, v->latest = 0;
+}
+
 /* Feeds the packet that is next, or the end of the file. What a damaged packet loses shows in what comes out. The packet
  * goes into *hash unless that is NULL. */
 static dgam_status feed(dgam_video *v, int skip, uint64_t *hash) {
@@ -185,8 +221,12 @@ static dgam_status feed(dgam_video *v, int skip, uint64_t *hash) {
     v->draining = 1;
   }
   v->decoder->skip_frame = skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
-  if (avcodec_send_packet(v->decoder, p) == AVERROR(ENOMEM))
-    return dgam_fail(DGAM_ENOMEM, "%s: no memory to decode packet %lld", v->path, (long long)i);
+  int bad = avcodec_send_packet(v->decoder, p);
+  if (bad == AVERROR(ENOMEM)) return dgam_fail(DGAM_ENOMEM, "%s: no memory to decode packet %lld", v->path, (long long)i);
+  if (p && (p->flags & AV_PKT_FLAG_CORRUPT || (bad < 0 && !dgam_packet_is_headers(v->facts->par, p)))) {
+    if (p->flags & AV_PKT_FLAG_KEY && !has_loose_ends(v->facts)) v->judging = 1; /* a key picture needs nothing before it */
+    blame(v, i);
+  }
   return DGAM_OK;
 }
 
@@ -196,7 +236,11 @@ static int receive(dgam_video *v) {
     int r = avcodec_receive_frame(v->decoder, v->frame);
     if (r == AVERROR(EAGAIN)) return v->draining ? -1 : 0;
     if (r == AVERROR_EOF) return -1;
-    if (r < 0) continue;
+    if (r < 0) {
+      blame(v, v->fed - 1);
+      continue;
+    }
+    judge_frame(v);
     if (v->pixels == AV_PIX_FMT_NONE) v->pixels = v->frame->format;
     return 1;
   }
@@ -267,6 +311,7 @@ static dgam_status run_by_count(dgam_video *v, const int64_t *wanted, size_t n, 
   size_t k = 0, whole = n == 0;
   uint64_t hash = 1;
   *fits = 1;
+  v->judging = 0, v->faults = v->latest = 0, v->faulty = -1;
   DGAM_TRY(restart(v, 0, 0));
   for (; (whole || k < n) && (got = receive(v)) >= 0;) {
     if (got == 0) {
@@ -279,6 +324,7 @@ static dgam_status run_by_count(dgam_video *v, const int64_t *wanted, size_t n, 
       k++;
     }
     count++;
+    if (whole) dgam_reader_start_clock(&v->reader); /* a long film is no hang */
   }
   v->fed = -1;
   if (!whole && k == n) return DGAM_OK;
@@ -307,6 +353,24 @@ static dgam_status run(dgam_video *v, const int64_t *wanted, size_t n, frame_fn 
   return run_by_count(v, wanted, n, fn, ctx, &fits);
 }
 
+/* Puts down what decoding everything found wrong, the plainest reason first. */
+static void find_damage(dgam_video *v) {
+  dgam_facts *f = v->facts;
+  char why[128];
+  size_t room = sizeof f->damage;
+  int loose = has_loose_ends(f);
+  int64_t faults = v->faults + (loose ? 0 : v->latest);
+  memset(f->damage, 0, room);
+  if (v->reader.folder.count) return; /* a picture that cannot be decoded is an error */
+  int promised_more = f->promised == 0 || f->promised > (int64_t)f->index.packets; /* else all is there, whatever the sizes say */
+  if (promised_more && !dgam_whole_file(&v->reader.input, f->format, why, sizeof why))
+    snprintf(f->damage, room, "%s; %lld frames come out", why, (long long)f->frames);
+  else if (faults)
+    snprintf(f->damage, room, "errors in %lld of %zu coded frames", (long long)faults, f->index.packets);
+  else if (!loose && f->frames < (int64_t)f->index.frames && (f->index.intra || !f->index.unsure))
+    snprintf(f->damage, room, "%lld of %zu frames come out", (long long)f->frames, f->index.frames);
+}
+
 dgam_status dgam_video_count(dgam_video *v) {
   int fits;
   dgam_reader_start_clock(&v->reader);
@@ -317,6 +381,7 @@ dgam_status dgam_video_count(dgam_video *v) {
     return dgam_fail(DGAM_EFORMAT, "%s: %lld of %zu pictures cannot be decoded", v->path, (long long)lost, v->reader.folder.count);
   }
   v->facts->by_count = !fits;
+  find_damage(v);
   if (v->facts->frames == 0)
     return dgam_fail(DGAM_EFORMAT, "%s: none of the %zu frames can be decoded (%s); the file is damaged", v->path,
                      v->facts->index.packets, avcodec_get_name(v->facts->par->codec_id));

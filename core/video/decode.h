@@ -3,7 +3,8 @@
  * Frame n is the n-th frame that the decoder puts out, counted from 0, for every file and however it is reached:
  * timestamps are never used to count. Opening a file reads its packets and works out from the bitstream (picture types,
  * picture order, hidden frames) in which order frames will come out; decoding checks that against what does come out. If
- * the two differ, the whole file is decoded once and frames are counted from the start from then on.
+ * the two differ, the whole file is decoded once and frames are counted from the start from then on. Of a file with bit errors
+ * the number is as exact, but not the picture: decoding that started elsewhere conceals an error with other neighbours.
  *
  * What a frame is: the decoder's picture, turned to RGB by swscale (full or limited range, BT.601 unless the file says
  * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright and
@@ -30,7 +31,8 @@ typedef struct dgam_video dgam_video;
 
 /* When to give up on a file, and what is kept of it. A field that is 0 takes the default. */
 typedef struct dgam_video_options {
-  double seconds;         /* wall time of one call (60); anew if the process was stopped meanwhile */
+  double seconds;         /* wall time of one call (60), while all frames are counted of each frame; anew if the process was stopped
+                             meanwhile */
   size_t pixels;          /* width x height of a frame (2^26) */
   size_t bytes;           /* packets held in memory, where they cannot be read by offset; longer files are read again for
                              each call (2^26) */
@@ -50,10 +52,11 @@ typedef struct dgam_video_info {
   int counted;              /* 1: `frames` was counted by decoding the file, 0: from its packets */
   uint64_t content;         /* hash of the coded pictures, whatever the container; 0 unless dgam_video_count ran */
   char codec[32], pixels[32], format[32]; /* FFmpeg's names, e.g. "mjpeg", "yuvj420p", "avi" */
+  char damage[160];         /* what dgam_video_count found wrong, e.g. "errors in 3 of 100 coded frames"; "": nothing */
 } dgam_video_info;
 
 /* Opens a file and works out its frames. A folder of pictures of one kind and size (JPEG, PNG, ...) is a video too, whose
- * frames are the files in the order of their names, numbers counted as numbers. options may be NULL. On failure *out is
+ * frames are the files in the order of their names, numbers by their value. options may be NULL. On failure *out is
  * NULL and the message holds the path: DGAM_EIO (cannot be read), DGAM_EFORMAT (empty, a pipe or device, not a video, no
  * frame, damaged), DGAM_EUNSUPPORTED (no decoder), DGAM_EINVAL (over a limit), DGAM_EINTERRUPTED. The file is opened once:
  * it may be removed while it is read, and nothing that it names is opened. */
@@ -63,8 +66,12 @@ DGAM_API void dgam_video_close(dgam_video *v); /* NULL is fine */
 /* What is known about the file. The pixel format of some files is known only once a frame was decoded; "" before. */
 DGAM_API void dgam_video_get_info(const dgam_video *v, dgam_video_info *info);
 
-/* Decodes every frame, corrects `frames` and fills in what get_info may miss, and the content hash. For `data check` and `info`. A file in
- * which no frame can be decoded is DGAM_EFORMAT. */
+/* Decodes every frame, corrects `frames` and fills in what get_info may miss, the content hash and `damage`. It is given up only when no
+ * frame comes out for the time of a call, so a long film is none too long. A file in which no frame can be decoded is DGAM_EFORMAT.
+ *
+ * Damage is: MP4, AVI and Matroska end before their sizes say, or have a gap (whole.h); packets or frames with errors, but for those
+ * at the start that lean on what came before a stream was taken up, and in containers that may be cut anywhere (TS, PS, raw) at
+ * the end; fewer frames than the packets hold. What shows in none of these (zeros in uncompressed pictures) is not found. */
 DGAM_API dgam_status dgam_video_count(dgam_video *v);
 
 /* One view: T frames, cropped and resized the same way. (x, y) is the upper left corner of a rectangle of resize.w x

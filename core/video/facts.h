@@ -29,11 +29,13 @@ typedef struct dgam_facts {
   int width, height;       /* as stored */
   int rotation, mirrored;  /* as in dgam_video_info */
   double fps, seconds;     /* 0: not known */
+  int64_t promised;        /* packets that the container says it holds; 0: it does not say */
   int64_t frames;          /* how many the decoder puts out */
   int counted;             /* `frames` comes from decoding */
   int by_count;            /* the index does not fit the decoder: count from the start */
   uint64_t content;        /* hash of all packets, once counted; 0: not yet */
   char format[32];
+  char damage[160];        /* what counting found wrong; "": nothing, or not yet counted */
 } dgam_facts;
 
 /* One more block of bytes into a hash: 8 at a time, each step a multiplication and a fold. Not against forgers. */

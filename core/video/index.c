@@ -23,25 +23,42 @@ static const uint8_t *start_code(const uint8_t *p, const uint8_t *end) {
   return end;
 }
 
+/* Type of the next NAL unit of an H.264 or HEVC packet, -1 if there is none. length_size 0: it follows a start code. */
+static int next_unit(enum AVCodecID codec, int length_size, const uint8_t **at, const uint8_t *end) {
+  size_t n = 0;
+  if (!length_size) {
+    *at = start_code(*at, end);
+    if (*at == end) return -1;
+  } else {
+    if (end - *at <= length_size) return -1;
+    for (int i = 0; i < length_size; i++) n = n << 8 | *(*at)++;
+  }
+  int type = codec == AV_CODEC_ID_H264 ? **at & 31 : **at >> 1 & 63;
+  *at = n > (size_t)(end - *at) ? end : *at + n;
+  return type;
+}
+
 /* Whether an H.264 or HEVC packet holds the start of a coded video sequence: IDR, or for HEVC also BLA. */
 static int holds_idr(const dgam_index *x, const AVPacket *p) {
   const uint8_t *at = p->data, *end = p->data + p->size;
-  for (;;) {
-    if (x->length_size) {
-      if (end - at <= x->length_size) return 0;
-      size_t n = 0;
-      for (int i = 0; i < x->length_size; i++) n = n << 8 | *at++;
-      int type = x->codec == AV_CODEC_ID_H264 ? at[0] & 31 : at[0] >> 1 & 63;
-      if (x->codec == AV_CODEC_ID_H264 ? type == 5 : type >= 16 && type <= 20) return 1;
-      if (n > (size_t)(end - at)) return 0;
-      at += n;
-    } else {
-      at = start_code(at, end);
-      if (at == end) return 0;
-      int type = x->codec == AV_CODEC_ID_H264 ? at[0] & 31 : at[0] >> 1 & 63;
-      if (x->codec == AV_CODEC_ID_H264 ? type == 5 : type >= 16 && type <= 20) return 1;
-    }
-  }
+  for (int type; (type = next_unit(x->codec, x->length_size, &at, end)) >= 0;)
+    if (x->codec == AV_CODEC_ID_H264 ? type == 5 : type >= 16 && type <= 20) return 1;
+  return 0;
+}
+
+/* Bytes of a NAL unit's length; 0: start codes. */
+static int length_size_of(const AVCodecParameters *par) {
+  int at = par->codec_id == AV_CODEC_ID_H264 ? 4 : 21;
+  return par->extradata_size > at && par->extradata[0] == 1 ? (par->extradata[at] & 3) + 1 : 0;
+}
+
+int dgam_packet_is_headers(const AVCodecParameters *par, const AVPacket *packet) {
+  if (par->codec_id != AV_CODEC_ID_H264 && par->codec_id != AV_CODEC_ID_HEVC) return 0;
+  const uint8_t *at = packet->data, *end = packet->data + packet->size;
+  int length_size = length_size_of(par), units = 0;
+  for (int type; (type = next_unit(par->codec_id, length_size, &at, end)) >= 0; units++)
+    if (par->codec_id == AV_CODEC_ID_H264 ? type < 6 || type > 12 : type < 32 || type > 40) return 0;
+  return units > 0;
 }
 
 /* Picture types in an MPEG-1, 2 or 4 packet: 'I', 'P', 'B', or 0 if there is not exactly one coded picture. */
@@ -131,8 +148,7 @@ dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par) {
         return dgam_fail(DGAM_ENOMEM, "no memory for a parser");
       }
       x->parser->flags |= PARSER_FLAG_COMPLETE_FRAMES;
-      int at = x->codec == AV_CODEC_ID_H264 ? 4 : 21;
-      if (par->extradata_size > at && par->extradata[0] == 1) x->length_size = (par->extradata[at] & 3) + 1;
+      x->length_size = length_size_of(par);
       break;
     }
     default: /* a codec that may reorder, of which nothing more is known here */

@@ -41,6 +41,9 @@ typedef struct dgam_index {
 /* 1 if the packet carries a palette or new codec data, which the decoder keeps for the packets after it. */
 int dgam_packet_alters(const AVPacket *packet);
 
+/* 1 if an H.264 or HEVC packet has parameter sets, SEI and the like only: of such a one a decoder says that it holds no frame. */
+int dgam_packet_is_headers(const AVCodecParameters *par, const AVPacket *packet);
+
 /* Starts an empty index for a stream. */
 dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par);
 

@@ -298,6 +298,7 @@ static dgam_status learn(dgam_reader *r) {
   AVRational rate = stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0 ? stream->avg_frame_rate : stream->r_frame_rate;
   f->fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
   f->seconds = stream->duration > 0 ? (double)stream->duration * av_q2d(stream->time_base) : 0;
+  f->promised = stream->nb_frames;
   f->frames = (int64_t)f->index.frames;
   snprintf(f->format, sizeof f->format, "%s", r->file->iformat->name);
   r->changed = 1;

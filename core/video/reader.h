@@ -44,7 +44,7 @@ dgam_status dgam_reader_open(dgam_reader *r, const char *path, const dgam_video_
 /* Packet i of facts.index; it belongs to r until the next call. */
 dgam_status dgam_reader_packet(dgam_reader *r, size_t i, AVPacket **out);
 
-/* Time of a call: start it, and ask in every loop whether to go on. DGAM_EINTERRUPTED or DGAM_EINVAL (too long). */
+/* Time of a call, or of a frame of it: start it, and ask in every loop whether to go on. DGAM_EINTERRUPTED or DGAM_EINVAL (too long). */
 void dgam_reader_start_clock(dgam_reader *r);
 dgam_status dgam_reader_check_time(dgam_reader *r);
 

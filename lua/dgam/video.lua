@@ -44,16 +44,16 @@ end
 
 --- Opens a video.
 -- @param path file name; AVI, MP4, MKV, MOV, WebM and their like
--- @param options when to give up: seconds = 60 (wall time of one call), pixels = 2^26 (of a frame), bytes = 2^26 (packets held
---   in memory, of the few containers that scatter them; longer files are read anew for each call); what is kept: index =
---   video.index (a folder that exists, or false), index_bytes = 2^28 (size of that folder, about)
+-- @param options when to give up: seconds = 60 (wall time of one call; of count() without a frame), pixels = 2^26 (of a frame),
+--   bytes = 2^26 (packets held in memory, of the few containers that scatter them; longer files are read anew for each call);
+--   what is kept: index = video.index (a folder that exists, or false), index_bytes = 2^28 (size of that folder, about)
 -- @return video with
 --   info()            { width, height, frames, fps, codec, pixels, format, rotation (degrees clockwise) and then mirrored (left
 --                     to right), both applied already, intra, counted }
 --   frames(list)      uint8 [n,3,H,W], RGB: frames(1, 32), frames { 5, 9 }, frames() = all
 --   sample(sampling, ...)  uint8 [views,3,T,H,W]; see video.sampling; the numbers that follow choose the random draws
---   count()           frame count by decoding all of them, which also corrects info().frames for a damaged file and adds
---                     info().content, a hash of the coded pictures
+--   count()           frame count by decoding all of them, and what is damaged ("errors in 3 of 100 coded frames") or nil; also
+--                     corrects info().frames and adds info().damage and info().content, a hash of the coded pictures
 --   close()           also by <close> and the collector
 function video.open(path, options)
   if type(path) ~= "string" then error(("video.open: the path is a %s, expected a string"):format(type(path)), 2) end

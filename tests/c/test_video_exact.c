@@ -15,6 +15,7 @@ static int64_t count_through(const char *path, int truth[4 * N]) {
   assert_ok(dgam_video_count(v));
   dgam_video_get_info(v, &info);
   assert_int_equal(info.counted, 1);
+  if (*info.damage) fail_msg("%s: %s, expected no damage", path, info.damage);
   int64_t all[4 * N];
   assert_true(info.frames <= 4 * N);
   for (int64_t i = 0; i < info.frames; i++) all[i] = i;
@@ -183,6 +184,8 @@ static void every_frame_is_exact(void **state) {
     }
     assert_ok(status);
     check_exact(path, order, N, (uint64_t)files);
+    int truth[4 * N];
+    assert_int_equal(count_through(path, truth), N);
     check_damaged(path, ending, order, files);
     files++;
     damaged += count_damaged(path);

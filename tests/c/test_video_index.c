@@ -14,6 +14,7 @@
 
 static _Atomic long bytes_read;
 static _Atomic long fail_after = -1; /* reads until the disk fails; -1: never */
+static _Atomic long slow_us;         /* what a read takes */
 
 ssize_t pread(int fd, void *to, size_t n, off_t at);
 ssize_t pread(int fd, void *to, size_t n, off_t at) {
@@ -22,6 +23,7 @@ ssize_t pread(int fd, void *to, size_t n, off_t at) {
     errno = EIO;
     return -1;
   }
+  if (atomic_load(&slow_us)) usleep((useconds_t)atomic_load(&slow_us));
   ssize_t got = syscall(SYS_pread64, fd, to, n, at);
   if (got > 0) atomic_fetch_add(&bytes_read, got);
   return got;
@@ -310,6 +312,38 @@ static void failing_disks_are_named(void **state) {
   }
 }
 
+/* Counting has no limit on a film's length, only on the time without a frame; reading frames has one on the call. */
+static void slow_files_are_counted(void **state) {
+  (void)state;
+  char path[512];
+  dgam_video *v;
+  dgam_video_info info;
+  assert_true(make(path, 0, 0));
+  assert_ok(dgam_video_open(&v, path, &(dgam_video_options){.seconds = 2}));
+  atomic_store(&slow_us, 50000); /* a packet a read, 60 of them */
+  dgam_status counted = dgam_video_count(v);
+  atomic_store(&slow_us, 0);
+  assert_ok(counted);
+  dgam_video_get_info(v, &info);
+  assert_int_equal(info.frames, N);
+  uint8_t *out = malloc((size_t)N * 3 * W * H);
+  int64_t all[N];
+  for (int i = 0; i < N; i++) all[i] = i;
+  atomic_store(&slow_us, 50000);
+  dgam_status read = dgam_video_frames(v, all, N, out);
+  atomic_store(&slow_us, 0);
+  assert_fails(read, DGAM_EINVAL, "gave up after 2 s");
+  dgam_video_close(v);
+  free(out);
+  if (!make(path, 2, 0)) return; /* the first frame takes several packets */
+  assert_ok(dgam_video_open(&v, path, &(dgam_video_options){.seconds = 1}));
+  atomic_store(&slow_us, 600000);
+  counted = dgam_video_count(v);
+  atomic_store(&slow_us, 0);
+  assert_fails(counted, DGAM_EINVAL, "gave up after 1 s");
+  dgam_video_close(v);
+}
+
 /* The file was opened once: its name may go away, but not its bytes. */
 static void removed_and_cut_files(void **state) {
   (void)state;
@@ -354,7 +388,7 @@ int main(void) {
       cmocka_unit_test(second_opening_reads_nothing), cmocka_unit_test(damaged_entries_are_made_again),
       cmocka_unit_test(changed_files_are_noticed),    cmocka_unit_test(folder_has_a_size),
       cmocka_unit_test(threads_share_a_folder),       cmocka_unit_test(failing_disks_are_named),
-      cmocka_unit_test(removed_and_cut_files),
+      cmocka_unit_test(slow_files_are_counted),       cmocka_unit_test(removed_and_cut_files),
   };
   return cmocka_run_group_tests_name("video_index", tests, set_up, tear_down);
 }
