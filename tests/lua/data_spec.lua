@@ -715,7 +715,63 @@ describe("dgam.data", function()
     d.items[3].label = 2
     assert.equal(2, #check.run(d, { bar = bar }).mislabelled) -- of the two that share pictures with a test clip
     d.description.allow_overlap = true
-    assert.equal(0, #check.run(d, { bar = bar }).leak)
+    r = check.run(d, { bar = bar })
+    assert.equal(0, #r.leak)
+    for _, item in ipairs(r.clean.items) do assert.not_equal(d.items[3].path, item.path) end -- it has two labels
+    assert.True(#r.clean.items > 0)
+  end)
+
+  it("finds files that are cut off, and remembers that", function()
+    local check = require "dgam.data.check"
+    local whole = support.bytes(dir .. "/train/run/clip 5.avi")
+    text("cut.avi", whole:sub(1, #whole * 6 // 10))
+    local d = data.open { root = dir, classes = { "run" },
+      items = { { path = "cut.avi", label = 1 }, { path = "train/run/clip 4.avi", label = 1 } } }
+    local bar = { n = 0, finish = function() end, advance = function(self, n) self.n = self.n + n end }
+    for again = 0, 1 do
+      bar.n = 0
+      local r = check.run(d, { state = dir .. "/cut.csv", bar = bar, min_frames = 100 })
+      assert.same({ 0, 1, 1, 1, 2 - 2 * again }, { #r.unreadable, #r.damaged, #r.short, #r.clean.items, bar.n })
+      assert.matches("/cut.avi: cut off: the file ends at byte %d+, its list of frames goes on to byte %d+; %d+ frames come out",
+        r.damaged[1].message)
+    end
+    local state = support.bytes(dir .. "/cut.csv")
+    text("cut.csv", (state:gsub(',"[^"]*"\n', "\n"))) -- as it was written before damage was looked for
+    bar.n = 0
+    assert.equal(1, #check.run(d, { state = dir .. "/cut.csv", bar = bar }).damaged)
+    assert.equal(2, bar.n)
+    d.items[2] = nil
+    assert.equal(0, #check.run(d, { state = dir .. "/cut.csv", bar = bar, out = dir .. "/nothing" }).clean.items)
+    assert.is_nil(lfs.attributes(dir .. "/nothing"))
+  end)
+
+  it("looks for class names below the roots only", function()
+    local check = require "dgam.data.check"
+    local bar = { advance = function() end, finish = function() end }
+    for _, name in ipairs { "walk", "walk/a", "walk/a/run", "walk/b", "walk/b/run", "walk/b/walk" } do lfs.mkdir(dir .. "/" .. name) end
+    for i, name in ipairs { "a/run/1.avi", "b/run/2.avi", "b/walk/3.avi", "a/4.avi" } do
+      text("walk/" .. name, support.bytes(("%s/train/run/clip %d.avi"):format(dir, i)))
+    end
+    local here = lfs.currentdir()
+    finally(function() lfs.chdir(here) end)
+    local function wrong(root, ...)
+      local items = {}
+      for i, path in ipairs { ... } do items[i] = { path = path, label = 1 } end
+      local names = {}
+      for i, p in ipairs(check.run(data.open { root = root, classes = { "run", "walk" }, items = items }, { bar = bar }).mislabelled) do
+        names[i] = p.item.path:match "[^/]*$"
+      end
+      return names
+    end
+    local top = dir .. "/walk"
+    assert.same({ "3.avi" }, wrong(top, "a/4.avi", "b/run/2.avi", "b/walk/3.avi"))
+    assert.same({ "3.avi" }, wrong({ top .. "/a", top .. "/b" }, "4.avi", "run/2.avi", "walk/3.avi"))
+    assert.same({ "3.avi" }, wrong(dir .. "/val", top .. "/a/4.avi", top .. "/b/walk/3.avi")) -- elsewhere: the file's own folder
+    lfs.chdir(top)
+    assert.same({ "3.avi" }, wrong("", "a/4.avi", "b/walk/3.avi"))
+    assert.same({ "3.avi" }, wrong({ "a", "b" }, "4.avi", "run/2.avi", "walk/3.avi"))
+    lfs.chdir(top .. "/a")
+    assert.same({ "3.avi" }, wrong({ "../../walk/a", "../../walk/b" }, "4.avi", "walk/3.avi"))
   end)
 
   it("checks again what failed for a time, and folders of pictures of which one has changed", function()
@@ -759,7 +815,13 @@ describe("dgam.data", function()
     text("bin/nproc", "#!/bin/sh\necho 384\n")
     assert(os.execute(("chmod +x '%s/bin/nproc'"):format(dir)))
     local all = run(check .. "--min-frames 4", ("PATH='%s/bin':$PATH"):format(dir))
-    assert.matches("2 clips: 0 unreadable, 1 short, .* 2 clean", all)
+    assert.matches("2 clips: 0 unreadable, 0 damaged, 1 short, .* 2 clean", all)
+    assert.matches("%-%-seconds is 0, expected a finite number above 0", run(check .. "--seconds 0"))
+    local slow = ("data check '%s/val' --state '%s/slow.csv' "):format(dir, dir)
+    assert.matches("gave up after 1e%-09 s.*2 clips: 2 unreadable,.*nothing is clean, so no lists were written",
+      run(slow .. ("--seconds 1e-9 --out '%s/none'"):format(dir)))
+    assert.is_nil(lfs.attributes(dir .. "/none"))
+    assert.matches("2 clips: 0 unreadable, .*open them as", run(slow .. ("--seconds 1000 --out '%s/none'"):format(dir)))
     lfs.mkdir(dir .. "/pictures")
     for k = 1, 3 do text(("pictures/%d.ppm"):format(k), "P6 16 8 255\n" .. ("x"):rep(3 * 16 * 8)) end
     assert.matches("pictures%s+16 x 8\nframes%s+3", run(("info '%s/pictures'"):format(dir)))

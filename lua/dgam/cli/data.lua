@@ -62,9 +62,9 @@ function COMMANDS.check(args)
   local d = open(args)
   local threads = args.threads or math.min(tonumber((io.popen "nproc":read "l")) or 2, max_threads())
   local report = require "dgam.data.check".run(d, { threads = threads, state = args.state or default_state(d),
-    min_frames = args.min_frames, out = args.out })
+    min_frames = args.min_frames, out = args.out, limits = { seconds = args.seconds } })
   local wrong = 0
-  for _, kind in ipairs { "unreadable", "short", "duplicate", "leak", "mislabelled" } do
+  for _, kind in ipairs { "unreadable", "damaged", "short", "duplicate", "leak", "mislabelled" } do
     for i, problem in ipairs(report[kind]) do
       if i > args.most then
         print(("%-12s ... and %d more"):format(kind, #report[kind] - args.most))
@@ -74,9 +74,14 @@ function COMMANDS.check(args)
     end
     if kind ~= "short" then wrong = wrong + #report[kind] end
   end
-  print(("%d clips: %d unreadable, %d short, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"):format(report.clips,
-    #report.unreadable, #report.short, #report.duplicate, #report.leak, #report.mislabelled, #report.clean.items))
-  if args.out then print(("clean lists are in %s; open them as %s/dataset.lua"):format(args.out, args.out)) end
+  local summary = "%d clips: %d unreadable, %d damaged, %d short, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"
+  print(summary:format(report.clips, #report.unreadable, #report.damaged, #report.short, #report.duplicate, #report.leak,
+    #report.mislabelled, #report.clean.items))
+  if args.out and #report.clean.items == 0 then
+    print(("nothing is clean, so no lists were written to %s"):format(args.out))
+  elseif args.out then
+    print(("clean lists are in %s; open them as %s/dataset.lua"):format(args.out, args.out))
+  end
   return wrong > 0 and 1 or 0
 end
 
@@ -103,6 +108,8 @@ function M.run(args)
   c:option("--state", "file that remembers what was read (in the cache folder)")
   c:option("--min-frames", "fewer frames count as short"):convert(check.argument("--min-frames", check.whole(0))):default "1"
   c:option("--out", "folder for lists without what is wrong")
+  c:option("--seconds", "give a file up when no frame came out for so long (60)")
+    :convert(check.argument("--seconds", check.positive))
   c:option("--most", "lines of a kind"):convert(check.argument("--most", check.whole(0))):default "20"
   c = command("deal", "make train, val and test lists for a dataset that has none")
   c:option("--out", "folder for the lists"):count(1)

@@ -12,9 +12,10 @@ local M = {}
 
 local function quoted(text) return ('"%s"'):format(tostring(text):gsub('"', '""'):gsub("[\r\n]+", " ")) end
 
--- path, size, time, frames, width, height, content, error
+-- path, size, time, frames, width, height, content, error, damage. Lines of older versions, without damage, are not taken
 local function line_of(r)
-  return table.concat({ quoted(r.path), r.size, r.time, r.frames, r.width, r.height, r.content, quoted(r.error) }, ",") .. "\n"
+  return table.concat({ quoted(r.path), r.size, r.time, r.frames, r.width, r.height, r.content, quoted(r.error),
+    quoted(r.damage) }, ",") .. "\n"
 end
 
 --- Opens the state file to append to. A line that a kill cut off is ended, so that it stays alone.
@@ -35,12 +36,13 @@ local function read_state(path)
   local known = {}
   if not lfs.attributes(path, "mode") then return known end
   for line in lists.slurp(path):gmatch "([^\n]*)\n" do
-    local name, rest = line:match '^"(.*)",(%d+,%-?%d+,%d+,%d+,%d+,%x*,".*")$'
+    local name, rest = line:match '^"(.*)",(%d+,%-?%d+,%d+,%d+,%d+,%x*,".*",".*")$'
     if name then
-      local size, time, frames, w, h, content, why = rest:match '^(%d+),(%-?%d+),(%d+),(%d+),(%d+),(%x*),"(.*)"$'
+      local size, time, frames, w, h, content, why, damage =
+        rest:match '^(%d+),(%-?%d+),(%d+),(%d+),(%d+),(%x*),"(.*)","(.*)"$'
       name = name:gsub('""', '"')
       known[name] = { path = name, size = tonumber(size), time = tonumber(time), frames = tonumber(frames), width = tonumber(w),
-        height = tonumber(h), content = content, error = why:gsub('""', '"') }
+        height = tonumber(h), content = content, error = why:gsub('""', '"'), damage = damage }
     end
   end
   return known
@@ -89,7 +91,7 @@ local function read_all(dataset, o)
     local info, why = pool:next()
     info = info or { frames = 0, width = 0, height = 0 }
     local r = { path = path, size = stamps[path].size, time = stamps[path].time, frames = info.frames, width = info.width,
-      height = info.height, content = info.content or "", error = why or "" }
+      height = info.height, content = info.content or "", error = why or "", damage = info.damage or "" }
     records[path] = r
     if file then
       local ok, reason = file:write(line_of(r))
@@ -101,10 +103,30 @@ local function read_all(dataset, o)
   return records
 end
 
---- Another class's name as a folder in the path, if its own is not there.
-local function other_class(dataset, item)
+--- Folders that the dataset's paths start from: its root, and the description's others beside that.
+local function roots_of(dataset)
+  local named, first = dataset.description.root, dataset.root or ""
+  local out = { first }
+  if type(named) ~= "table" then return out end
+  local base = first:sub(-#named[1]) == named[1] and first:sub(1, -#named[1] - 1) or "" -- where those that are relative start
+  for _, root in ipairs(named) do out[#out + 1] = root:sub(1, 1) == "/" and root or base .. root end
+  return out
+end
+
+--- The part of a path that the dataset chose: below its roots, so that where these lie and how they were typed does not count. Of a
+-- file elsewhere its own folder and name.
+local function below(roots, path)
+  for _, root in ipairs(roots) do
+    if root == "" and path:sub(1, 1) ~= "/" then return path end
+    if root ~= "" and path:sub(1, #root + 1) == root .. "/" then return path:sub(#root + 2) end
+  end
+  return path:match "[^/]*/[^/]*$" or path
+end
+
+--- Another class's name as a folder below the roots, if its own is not there.
+local function other_class(dataset, roots, item)
   local own, other = dataset.classes[item.label]:lower(), nil
-  for part in item.path:gmatch "[^/]+" do
+  for part in below(roots, item.path):gmatch "[^/]+" do
     if part:lower() == own then return nil end
     if dataset.classes.index[part] then other = part end
   end
@@ -123,32 +145,35 @@ local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 
 --- Checks a dataset.
 -- @param options threads = 2, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
---   lists, limits, bar
--- @return report: { clips, unreadable, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
+--   lists (none are written if nothing is clean), limits (of dgam.video.open), bar
+-- @return report: { clips, unreadable, damaged, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
 --   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
---   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable clips, duplicates, leaks,
---   and files named with two labels.
+--   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable and damaged clips, duplicates,
+--   leaks, and clips that splits which may overlap give two labels, all of them.
 function M.run(dataset, options)
   check.names("check", options or {}, { "threads", "state", "min_frames", "out", "limits", "bar" })
   local o = check.filled(options, { threads = 2, min_frames = 1 })
   check.fields("check", o, { threads = check.whole(1, video.max_threads), min_frames = check.whole(0) })
   local records = read_all(dataset, o)
-  local report = { clips = #dataset.items, unreadable = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }
+  local report = { clips = #dataset.items, unreadable = {}, damaged = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }
   local function tell(kind, item, message, ...)
     table.insert(report[kind], { item = item, message = ("%s: %s"):format(item.path, message:format(...)) })
   end
   local order = {}
   for i, item in ipairs(dataset.items) do order[i] = { item, SPLIT_RANK[item.split] or 4, i } end
   table.sort(order, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[3] < b[3]) end)
-  local of_content, bad = {}, {}
+  local of_content, bad, roots = {}, {}, roots_of(dataset)
   for _, entry in ipairs(order) do
     local item = entry[1]
     local r = records[item.path]
-    local other = other_class(dataset, item)
+    local other = other_class(dataset, roots, item)
     if other then tell("mislabelled", item, "labelled '%s', but in a folder named '%s'", dataset.classes[item.label], other) end
     if r.error ~= "" then
       bad[item] = true
       table.insert(report.unreadable, { item = item, message = r.error })
+    elseif r.damage ~= "" then
+      bad[item] = true
+      tell("damaged", item, "%s", r.damage)
     else
       if r.frames < o.min_frames then tell("short", item, "%d frames, expected %d or more", r.frames, o.min_frames) end
       if item.frames and math.type(item.frames) == "integer" and r.frames < item.frames then
@@ -173,6 +198,11 @@ function M.run(dataset, options)
       if not bad[item] then table.insert(same, item) end
     end
   end
+  for _, same in pairs(of_content) do -- which label is right nobody knows
+    local two = false
+    for _, item in ipairs(same) do two = two or item.label ~= same[1].label end
+    for _, item in ipairs(two and same or {}) do bad[item] = true end
+  end
   local items = {}
   for _, item in ipairs(dataset.items) do
     if not bad[item] then items[#items + 1] = item end
@@ -180,7 +210,7 @@ function M.run(dataset, options)
   report.clean = setmetatable({}, getmetatable(dataset))
   for k, v in pairs(dataset) do report.clean[k] = v end
   report.clean.items = items
-  if o.out then report.clean:save_lists(o.out) end
+  if o.out and #items > 0 then report.clean:save_lists(o.out) end -- a list without a clip cannot be opened
   return report
 end
 
