@@ -179,7 +179,7 @@ describe("dgam.data", function()
       local here = lfs.currentdir()
       fails("is in the splits 'a' and 'b'", data.open, { classes = { "run" }, items = {
         { path = "x.avi", label = 1, split = "a" }, { path = here .. "/x.avi", label = 1, split = "b" } } })
-      fails("is named twice in 'all'", data.open, { classes = { "run", "walk" }, items = {
+      fails("has the labels 1 and 2", data.open, { classes = { "run", "walk" }, items = {
         { path = "x.avi", label = 1 }, { path = "./x.avi", label = 2 } } })
     end)
 

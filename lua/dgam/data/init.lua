@@ -685,18 +685,23 @@ local function true_path(path, current)
   return plain_path(path:sub(1, 1) == "/" and path or current .. "/" .. path, "")
 end
 
--- No file may be named twice in a split, nor in two that may not overlap. Links are not followed: `data check` goes by contents.
+-- No file may be named twice in a list, nor have two labels, nor be in two splits that may not overlap. Items that are given
+-- one by one may name a file several times. Links are not followed: `data check` goes by contents.
 local function check_twice(description, items)
-  local before, current = {}, lfs.currentdir()
+  local before, label, current = {}, {}, lfs.currentdir()
   for _, item in ipairs(items) do
     local path = true_path(item.path, current)
     local other, split = before[path], tostring(item.split or "all")
-    if other == split then error(("%s: %s is named twice in '%s'"):format(description.name, path, split), 0) end
-    if other and not overlap_allowed(description, other, split) then
+    if other == split and not description.items then
+      error(("%s: %s is named twice in '%s'"):format(description.name, path, split), 0)
+    elseif other == split and label[path] ~= item.label then
+      error(("%s: %s has the labels %d and %d"):format(description.name, path, label[path], item.label), 0)
+    end
+    if other and other ~= split and not overlap_allowed(description, other, split) then
       error(("%s: %s is in the splits '%s' and '%s'; set allow_overlap = { \"%s/%s\" } if that is meant"):format(description.name,
         path, other, split, other, split), 0)
     end
-    before[path] = split
+    before[path], label[path] = split, item.label
   end
 end
 
