@@ -25,8 +25,8 @@ using c10::TypeKind;
 // checks by itself, which knows no negative ones.
 enum class From1 { no, dim, index, last, index_tensor, ignore_index };
 
-const char *const dim_names[] = {"dim",     "dims",   "dim0",        "dim1",      "dim2",      "start_dim",
-                                 "end_dim", "source", "destination", "dimension", "dims_self", "dims_other"};
+const char *const dim_names[] = {"dim",         "dims",      "dim0",      "dim1",       "dim2", "start_dim", "end_dim", "source",
+                                 "destination", "dimension", "dims_self", "dims_other", "axis", "axis0",     "axis1",   "ch_axis"};
 
 struct IndexEntry {
   const char *op;   // without namespace and overload
@@ -35,6 +35,7 @@ struct IndexEntry {
 };
 
 // Integer arguments that are positions, and arguments that are tensors of positions. multilabel_margin_loss: -1 ends a row.
+// What tile calls dims is how often each dimension is repeated.
 const IndexEntry index_arguments[] = {
     {"select", "index", From1::index},
     {"select_copy", "index", From1::index},
@@ -106,6 +107,7 @@ const IndexEntry index_arguments[] = {
     {"fractional_max_pool2d_backward", "indices", From1::index_tensor},
     {"fractional_max_pool3d_backward", "indices", From1::index_tensor},
     {"searchsorted", "sorter", From1::index_tensor},
+    {"tile", "dims", From1::no},
     {"pooled_heads", "head", From1::index_tensor},
     {"pooled_heads_composite", "head", From1::index_tensor},
 };
@@ -326,7 +328,7 @@ int cost(const Arg &a, const dgt_value &v) {
                  ? EXACT
                  : NO;
     case Want::numbers:
-      if (is_number(v)) return NEAR;
+      if (is_number(v)) return 2 * NEAR; // histogramdd(x, 3, 4): two bins, not bins and a range
       return v.tag == DGT_LIST && all_items(v, is_number) ? EXACT : NO;
     case Want::booleans:
       return v.tag == DGT_LIST && all_items(v, [](const dgt_value &i) { return i.tag == DGT_BOOL; }) ? EXACT : NO;
@@ -457,8 +459,8 @@ std::string describe(const dgt_value &v) {
     case DGT_INT: return std::to_string(v.as.i);
     case DGT_DOUBLE: {
       char text[32];
-      snprintf(text, sizeof text, "%.9g", v.as.d);
-      return text;
+      snprintf(text, sizeof text, "%.14g", v.as.d);
+      return strspn(text, "-0123456789") == strlen(text) ? std::string(text) + ".0" : text; // as Lua prints it
     }
     case DGT_STRING: return "'" + std::string(v.as.s, std::min<size_t>(v.n, 40)) + "'";
     case DGT_TENSOR: {
@@ -486,7 +488,8 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
     const Arg &a = o.args[i];
     if (a.kwarg_only) break;
     int c = cost(a, args[next]);
-    // Separate integers for a list of any length take all that follow.
+    // Separate integers for a list of any length take all that follow; the form that gathers fewest is meant:
+    // randint(1, 7, 3) is (low, high, size), not (high, size...).
     if (a.want == Want::integers && args[next].tag == DGT_INT && a.fixed == 0 && next + 1 < nargs) {
       int end = next;
       while (end < nargs && args[end].tag == DGT_INT) end++;
@@ -494,7 +497,7 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
       f.gather_first = next;
       f.gather_count = end - next;
       f.at[i] = next;
-      f.total += NEAR;
+      f.total += f.gather_count * NEAR;
       next = end;
       continue;
     }

@@ -131,8 +131,9 @@ torch.is_grad_enabled = native.is_grad_enabled
 local to = native.op "aten::to"
 local cast = native.op "aten::_to_copy"
 
---- x:to("float16"), x:to("cuda:0"), x:to{dtype=, device=}: itself if nothing changes.
-function methods:to(what, more)
+--- x:to("float16"), x:to("cuda:0"), x:to{dtype=, device=}, x:to(other): dtype and device of the tensor other. Itself if nothing
+-- changes.
+function methods:to(what, ...)
   if type(what) == "string" then
     for _, name in ipairs(DTYPES) do
       if what == name then
@@ -148,7 +149,7 @@ function methods:to(what, more)
   elseif type(what) == "table" and not native.is_tensor(what) then
     return cast(self, what)
   end
-  return to(self, what, more)
+  return to(self, what, ...)
 end
 
 function methods:cpu() return self:to "cpu" end

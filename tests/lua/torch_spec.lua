@@ -58,6 +58,24 @@ describe("operators", function()
     assert.equal("float64", torch.zeros(2, { dtype = "float64" }).dtype)
   end)
 
+  it("take separate whole numbers for a list, where no form has places of its own for them", function()
+    torch.manual_seed(3)
+    local dice = torch.randint(1, 7, 300)
+    assert.same({ { 300 }, 1, 6 }, { dice.shape, dice:min():item(), dice:max():item() })
+    assert.same({ 2, 5 }, torch.randint(1, 7, 2, 5).shape)
+    assert.same({ 2, 5 }, torch.randint(1, 7, { 2, 5 }).shape)
+    assert.same({ 3 }, torch.randint(7, 3).shape)
+    assert.same({ 2, 3 }, torch.randint(7, { 2, 3 }).shape)
+    local x = torch.zeros(2, 3, 4)
+    assert.same({ 2, 3, 4 }, x.shape)
+    assert.same({ 2, 12 }, x:view(2, -1).shape)
+    assert.same({ 4, 2, 3 }, x:permute(3, 1, 2).shape)
+    assert.same({ 2, 6, 4 }, x:tile(2, 1).shape)
+    assert.same({ 3, 2, 4 }, x:movedim(1, 2).shape)
+    assert.equal(2, #x:tensor_split(2, 3))
+    assert.same({ 3, 4 }, torch.histogramdd(torch.rand(9, 2), 3, 4).shape)
+  end)
+
   it("do arithmetic with numbers on either side, keeping the tensor's type", function()
     local x = torch.tensor { 1.0, 2.0, 4.0 }
     assert.same({ 3, 5, 9 }, values(2 * x + 1))
@@ -91,6 +109,19 @@ describe("operators", function()
     assert.is_true(torch.cross_entropy(logits, torch.tensor { 1, 3 }):item() < 0.02)
     assert.near(torch.cross_entropy(logits, torch.tensor { 1, 3 }):item(),
       torch.cross_entropy(torch.cat({ logits, logits }, 1), torch.tensor { 1, 3, -100, -100 }):item(), 1e-6)
+  end)
+
+  it("count axes from one, repeats not", function()
+    local x = torch.arange(6):view(1, 2, 3)
+    assert.same({ 2, 1, 3 }, x:swapaxes(1, 2).shape)
+    assert.same({ 1, 3, 2 }, x:swapaxes(-1, 2).shape)
+    assert.same({ 3, 2, 1 }, torch.swapaxes(x, { axis0 = 1, axis1 = 3 }).shape)
+    assert.matches("argument 'axis0' is 0; dimensions count from 1", message(x.swapaxes, x, 0, 1))
+    local two = torch.tensor { 0.5, 0.25 } -- one scale a row
+    local rows = torch.fake_quantize_per_channel_affine(torch.full({ 2, 3 }, 0.3), two, torch.zeros(2), 1, -8, 7)
+    assert.same({ { 0.5, 0.5, 0.5 }, { 0.25, 0.25, 0.25 } }, values(rows))
+    assert.same({ { 0, 1, 0, 1 } }, values(torch.tensor { { 0, 1 } }:tile { 1, 2 }))
+    assert.same({ { 0, 1 }, { 0, 1 } }, values(torch.tensor { 0, 1 }:tile { 2, 1 }))
   end)
 
   it("refuse index 0 and positions past the end", function()
@@ -163,6 +194,13 @@ describe("operators", function()
     end
     assert.near(-math.log(.7 * .3 + .2 * .6 + .2 * .3), loss(2), 1e-6) -- the first symbol is the blank, unless said otherwise
     assert.near(-math.log(.7 * .1 + .1 * .6 + .7 * .6), loss(1, 3), 1e-6)
+  end)
+
+  it("convert to another tensor's type", function()
+    local x, other = torch.ones(2), torch.zeros(1, { dtype = "float64" })
+    assert.equal("float64", x:to(other).dtype)
+    assert.is_true(x:to(x):is_same(x))
+    assert.is_false(x:to(x, { copy = true }):is_same(x))
   end)
 
   it("take an empty table at the end for no named arguments, where no list may stand", function()
@@ -404,6 +442,11 @@ describe("wrong arguments", function()
     assert.same({ 1, 1, 2, 2 }, torch.max_pool2d(torch.ones(1, 1, 4, 4), { 2, 2 }, {}).shape) -- {} is stride's default
     assert.same({ 1, 1, 2, 2 }, torch.avg_pool2d(torch.ones(1, 1, 4, 4), { 2 }).shape)
     assert.same({ 2 }, torch.ones(2, 3, 4):sum({ 2, 3 }).shape) -- int[1] is a list of any length
+  end)
+
+  it("that are numbers are told as Lua prints them", function()
+    assert.matches("argument 'size' is {20.0, 8}, expected a list of whole numbers", message(torch.zeros, { 20.0, 8 }), 1, true)
+    assert.matches("(1e+20, inf, 'x')", message(torch.max, 1e20, math.huge, "x"), 1, true)
   end)
 
   it("named inside a list are not left out", function()
