@@ -798,9 +798,9 @@ static int lua_set_rng_state(lua_State *L) {
 static int lua_threads(lua_State *L) {
   if (!lua_isnoneornil(L, 1)) {
     lua_Integer n = luaL_checkinteger(L, 1);
-    luaL_argcheck(L, n >= 1 && n <= 4096, 1, "expected 1 to 4096 threads");
-    dgt_set_threads((int)n);
+    luaL_argcheck(L, n >= 1 && n <= DGAM_MAX_THREADS, 1, "expected 1 to 4096 threads");
     dgam_set_threads((int)n);
+    dgt_set_threads(dgam_threads());
   }
   return lua_pushinteger(L, dgt_threads()), 1;
 }

@@ -33,7 +33,8 @@ local torch = {
   manual_seed = native.manual_seed,
   rng_state = native.rng_state,
   set_rng_state = native.set_rng_state,
-  --- torch.threads([n]): sets and returns the number of threads.
+  --- torch.threads([n]): sets and returns the number of threads: 1 to 4096, of which at most 64, or twice the processors if
+  -- that is more, are used.
   threads = native.threads,
   --- torch.memory([reset_peak]) -> bytes of CPU tensors alive, most bytes alive at once.
   memory = native.memory,
