@@ -237,9 +237,26 @@ struct dgt_op {
   std::vector<Overload> overloads;
   bool ready = false;
   std::vector<c10::OperatorName> names;
+  void (*check)(const std::vector<IValue> &arguments) = nullptr; // what the operator itself should refuse
 };
 
 namespace {
+
+// ctc_loss(log_probs, targets, input_lengths, target_lengths, ...) reads memory that is not its own at a label that is no
+// class. Of padded targets, (batch, length), what is beyond a row's length does not count.
+void check_ctc_labels(const std::vector<IValue> &arguments) {
+  int64_t classes = arguments[0].toTensor().size(-1);
+  at::Tensor labels = arguments[1].toTensor();
+  if (labels.dim() == 2) {
+    at::Tensor lengths = arguments[3].isTensor() ? arguments[3].toTensor() : at::tensor(arguments[3].toIntVector());
+    at::Tensor column = at::arange(labels.size(1), labels.options().dtype(at::kLong));
+    labels = labels.masked_select(column < lengths.to(labels.device()).unsqueeze(1));
+  }
+  if (labels.numel() == 0) return;
+  auto bounds = at::aminmax(labels);
+  int64_t least = std::get<0>(bounds).item<int64_t>(), most = std::get<1>(bounds).item<int64_t>();
+  TORCH_CHECK(least >= 0 && most < classes, "label ", (least < 0 ? least : most) + 1, ", expected 1 to ", classes);
+}
 
 std::unordered_map<std::string, std::unique_ptr<dgt_op>> &registry() {
   static auto *ops = [] {
@@ -266,6 +283,7 @@ void prepare(dgt_op &op) {
     return a.overload_name < b.overload_name;
   });
   std::string bare = op.name.substr(op.name.find("::") + 2);
+  if (bare == "ctc_loss" || bare == "_ctc_loss") op.check = check_ctc_labels;
   for (auto &n : op.names) {
     auto handle = c10::Dispatcher::singleton().findSchema(n);
     if (!handle) continue;
@@ -669,6 +687,7 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
         } else
           stack.push_back(convert(a, at < nargs ? args[at] : named[at - nargs].value));
       }
+      if (op->check) op->check(stack);
       best->handle.callBoxed(&stack);
     } catch (const std::exception &e) {
       std::string what = dgt::message_of(e);

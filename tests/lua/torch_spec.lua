@@ -196,6 +196,12 @@ describe("operators", function()
     end
     assert.near(-math.log(.7 * .3 + .2 * .6 + .2 * .3), loss(2), 1e-6) -- the first symbol is the blank, unless said otherwise
     assert.near(-math.log(.7 * .1 + .1 * .6 + .7 * .6), loss(1, 3), 1e-6)
+    assert.matches("ctc_loss: label 4, expected 1 to 3", message(loss, 4))
+    assert.matches("ctc_loss: label 0, expected 1 to 3", message(loss, 0))
+    local one = torch.tensor({ 1 }, i64)
+    local padded = torch.ctc_loss(p:log(), torch.tensor({ { 2, 99 } }, i64), torch.tensor({ 2 }, i64), one)
+    assert.near(loss(2), padded:item(), 1e-6) -- what is beyond a label's length does not count
+    assert.matches("label 99, expected 1 to 3", message(torch.ctc_loss, p:log(), torch.tensor({ { 2, 99 } }, i64), { 2 }, { 2 }))
   end)
 
   it("convert to another tensor's type", function()
