@@ -83,6 +83,17 @@ static int tensor_close(lua_State *L) {
 
 enum { MAXDEPTH = 3 };
 
+/* 1, with the key on the stack, if the table at idx (absolute) has one that is not among 1 .. n. */
+static int stray_key(lua_State *L, int idx, lua_Integer n) {
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    lua_pop(L, 1);
+    lua_Integer i = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : 0;
+    if (i < 1 || i > n) return 1;
+  }
+  return 0;
+}
+
 /* Fills *v from the value at idx (absolute). Blocks for lists are userdata left on the stack, so that an error frees
  * them. 0 if the value has no operator form; then the type name is for the caller to report. A table that is not only a
  * list is an error. */
@@ -123,14 +134,13 @@ static int to_value(lua_State *L, int idx, dgt_value *v, int depth) {
       luaL_checkstack(L, 8, "list of tensors");
       v->as.list = lua_newuserdatauv(L, n * sizeof(dgt_value) + 1, 0);
       memset(v->as.list, 0, n * sizeof(dgt_value)); /* DGT_NONE, for items that are nil */
+      if (stray_key(L, idx, (lua_Integer)n))
+        dgl_error(L, "a list of %d items has '%s' beside them; named arguments stand in a table of their own, the last "
+                   "argument", (int)n, luaL_tolstring(L, -1, NULL));
       lua_pushnil(L);
       while (lua_next(L, idx)) {
         int at = lua_gettop(L);
-        lua_Integer i = lua_isinteger(L, at - 1) ? lua_tointeger(L, at - 1) : 0;
-        if (i < 1 || (size_t)i > n)
-          dgl_error(L, "a list of %d items has '%s' beside them; named arguments stand in a table of their own, the last "
-                     "argument", (int)n, luaL_tolstring(L, at - 1, NULL));
-        if (!to_value(L, at, &v->as.list[i - 1], depth + 1)) return 0;
+        if (!to_value(L, at, &v->as.list[lua_tointeger(L, at - 1) - 1], depth + 1)) return 0;
         if (lua_gettop(L) == at) { /* the table keeps the item alive */
           lua_pop(L, 1);
         } else { /* a list: its block stays */
@@ -302,8 +312,7 @@ static int property(lua_State *L, dgt_tensor *t, const char *key) {
   return 0;
 }
 
-/* Applies an index specification: an integer, a tensor, or a table of integers, {first, last, step}, {} (all), tensors,
- * "..." . Leaves the resulting view on the stack. */
+/* Calls op on the nargs topmost values; its first result takes their place. */
 static void call_named(lua_State *L, const char *op, int nargs) {
   int first = lua_gettop(L) - nargs + 1;
   int n = call(L, dgt_find(op), first);
@@ -325,15 +334,52 @@ static void select_or_error(lua_State *L, int t, int dim, lua_Integer i) {
   call_named(L, "aten::select", 3);
 }
 
-/* Returns 1 if tensor indices are among the specification: then *indices on the stack below the view is their list. */
+/* How many dimensions of the view the index item at idx stands for: a mask as many as it has, "..." is counted by the caller. */
+static int width(lua_State *L, int idx) {
+  dgt_tensor *t = test_tensor(L, idx);
+  if (!t) return lua_type(L, idx) == LUA_TSTRING ? 0 : 1;
+  if (dgt_dtype(t) != DGL_BOOL && dgt_dtype(t) != DGL_U8) return 1;
+  int n = (int)told(L, dgt_dim(t));
+  if (n == 0) dgl_error(L, "a mask without dimensions cannot be an index; expected one for one or more dimensions");
+  return n;
+}
+
+/* Takes {first, last, step} at item, or {} for all, of dimension dim of the view. */
+static void slice(lua_State *L, int view, int dim, int item) {
+  if (stray_key(L, item, 3))
+    dgl_error(L, "slice of dimension %d has '%s', expected {first, last, step}", dim, luaL_tolstring(L, -1, NULL));
+  lua_pushnil(L);
+  if (!lua_next(L, item)) return;
+  lua_pushvalue(L, view);
+  lua_pushinteger(L, dim);
+  lua_Integer bounds[3] = {1, -1, 1};
+  for (int k = 0; k < 3; k++) {
+    if (lua_rawgeti(L, item, k + 1) != LUA_TNIL) {
+      int ok;
+      bounds[k] = lua_tointegerx(L, -1, &ok);
+      if (!ok || (k < 2 && bounds[k] == 0) || (k == 2 && bounds[k] < 1))
+        dgl_error(L, "slice of dimension %d: %s is not a valid %s", dim, luaL_tolstring(L, -1, NULL),
+                   k == 0 ? "first index" : k == 1 ? "last index" : "step");
+    }
+    lua_pop(L, 1);
+  }
+  for (int k = 0; k < 3; k++) lua_pushinteger(L, bounds[k]);
+  call_named(L, "aten::slice", 5);
+  lua_replace(L, view);
+}
+
+/* Applies an index specification: an integer, a tensor, or a table of integers, {first, last, step}, {} (all), tensors,
+ * "..." . Leaves the resulting view on the stack. Returns 1 if tensors are among it: then aten::index's list of them is
+ * above the view, one item a tensor however many dimensions a mask takes, torch.none for a dimension without one. */
 static int apply_index(lua_State *L, int tensor, int spec) {
   if (lua_isinteger(L, spec)) {
     select_or_error(L, tensor, 1, lua_tointeger(L, spec));
     return 0;
   }
   lua_pushvalue(L, tensor); /* the view so far */
-  int view = lua_gettop(L), dim = 1, advanced = 0;
+  int view = lua_gettop(L), dim = 1, listed = 0; /* dimensions that the list's items stand for */
   if (test_tensor(L, spec)) {
+    width(L, spec);
     lua_createtable(L, 1, 0);
     lua_pushvalue(L, spec);
     lua_rawseti(L, -2, 1);
@@ -341,10 +387,15 @@ static int apply_index(lua_State *L, int tensor, int spec) {
   }
   if (!lua_istable(L, spec)) dgl_error(L, "a tensor cannot be indexed with a %s", luaL_typename(L, spec));
   int n = (int)lua_rawlen(L, spec), taken = 0;
-  for (int i = 1; i <= n; i++) taken += lua_rawgeti(L, spec, i) == LUA_TSTRING ? 0 : 1, lua_pop(L, 1);
+  if (stray_key(L, spec, n)) dgl_error(L, "an index of %d items has '%s' beside them", n, luaL_tolstring(L, -1, NULL));
+  for (int i = 1; i <= n; i++) {
+    lua_rawgeti(L, spec, i);
+    taken += width(L, lua_gettop(L));
+    lua_pop(L, 1);
+  }
   lua_newtable(L);
-  int list = lua_gettop(L), total = dgt_dim(check_tensor(L, view));
-  if (taken > total) dgl_error(L, "%d indices for a tensor with %d dimensions", taken, total);
+  int list = lua_gettop(L), rest = dgt_dim(check_tensor(L, view)) - taken, advanced = 0;
+  if (rest < 0) dgl_error(L, "%d indices for a tensor with %d dimensions", taken, rest + taken);
   for (int i = 1; i <= n; i++) {
     int type = lua_rawgeti(L, spec, i);
     int item = lua_gettop(L);
@@ -352,34 +403,20 @@ static int apply_index(lua_State *L, int tensor, int spec) {
       select_or_error(L, view, dim, lua_tointeger(L, item));
       lua_replace(L, view);
     } else if (type == LUA_TTABLE) {
-      if (lua_rawlen(L, item) > 0) {
-        lua_pushvalue(L, view);
-        lua_pushinteger(L, dim);
-        lua_Integer bounds[3] = {1, -1, 1};
-        for (int k = 0; k < 3; k++) {
-          if (lua_rawgeti(L, item, k + 1) != LUA_TNIL) {
-            int ok;
-            bounds[k] = lua_tointegerx(L, -1, &ok);
-            if (!ok || (k < 2 && bounds[k] == 0) || (k == 2 && bounds[k] < 1))
-              dgl_error(L, "slice of dimension %d: %s is not a valid %s", dim, luaL_tolstring(L, -1, NULL),
-                         k == 0 ? "first index" : k == 1 ? "last index" : "step");
-          }
-          lua_pop(L, 1);
-        }
-        for (int k = 0; k < 3; k++) lua_pushinteger(L, bounds[k]);
-        call_named(L, "aten::slice", 5);
-        lua_replace(L, view);
-      }
+      slice(L, view, dim, item);
       dim++;
     } else if (type == LUA_TSTRING && strcmp(lua_tostring(L, item), "...") == 0) {
-      dim += total - taken;
+      if (rest < 0) dgl_error(L, "index %d is a second \"...\"", i);
+      dim += rest;
+      rest = -1;
     } else if (type == LUA_TUSERDATA && test_tensor(L, item)) {
-      for (int d = (int)lua_rawlen(L, list) + 1; d < dim; d++) {
+      for (; listed < dim - 1; listed++) {
         lua_pushlightuserdata(L, NULL);
-        lua_rawseti(L, list, d);
+        lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
       }
-      lua_pushvalue(L, item);
-      lua_rawseti(L, list, dim++);
+      dim += width(L, item);
+      listed = dim - 1;
+      lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
       advanced = 1;
     } else {
       dgl_error(L, "index %d is %s, expected a whole number, {first, last, step}, {}, a tensor or \"...\"", i,
@@ -496,13 +533,13 @@ static int tensor_requires_grad_(lua_State *L) {
   return 1;
 }
 
-/* t:backward([gradient,] [{retain_graph=, create_graph=}]) */
+/* t:backward([gradient|nil,] [{retain_graph=, create_graph=}]) */
 static int tensor_backward(lua_State *L) {
-  dgt_tensor *t = check_tensor(L, 1), *g = NULL;
-  int opts = 2;
-  if (test_tensor(L, 2)) g = test_tensor(L, 2), opts = 3;
+  dgt_tensor *t = check_tensor(L, 1), *g = test_tensor(L, 2);
+  int opts = g || lua_isnil(L, 2) ? 3 : 2;
   static const char *const known[] = {"retain_graph", "create_graph", NULL};
   dgl_checkfields(L, opts, known);
+  if (lua_gettop(L) > opts) return dgl_error(L, "backward: more arguments than a gradient and options");
   int create = dgl_optfield_boolean(L, opts, "create_graph", 0);
   int retain = dgl_optfield_boolean(L, opts, "retain_graph", create);
   if (dgt_backward(t, g, retain, create) < 0) return dgl_raise(L, "backward: ", dgt_error());
@@ -513,9 +550,20 @@ static int tensor_backward(lua_State *L) {
 /* grad(outputs, inputs, grad_outputs|nil, {retain_graph=, create_graph=, allow_unused=}) -> list of tensors (false: unused) */
 static int lua_grad(lua_State *L) {
   enum { MAX = 4096 };
+  static const char *const known[] = {"retain_graph", "create_graph", "allow_unused", NULL};
+  static const char *const lists_of[] = {"outputs", "inputs", "grad_outputs"};
+  if (lua_gettop(L) > 4) return dgl_error(L, "grad: %d arguments, at most 4", lua_gettop(L));
   lua_settop(L, 4);
-  for (int i = 1; i <= 2; i++) luaL_checktype(L, i, LUA_TTABLE);
-  size_t n[3] = {lua_rawlen(L, 1), lua_rawlen(L, 2), lua_istable(L, 3) ? lua_rawlen(L, 3) : 0};
+  size_t n[3] = {0};
+  for (int i = 0; i < 3; i++) {
+    if (i == 2 && lua_isnil(L, 3)) break;
+    luaL_checktype(L, i + 1, LUA_TTABLE);
+    n[i] = lua_rawlen(L, i + 1);
+    if (stray_key(L, i + 1, (lua_Integer)n[i]))
+      return dgl_error(L, "grad: %s has '%s', expected a list of tensors; options are the fourth argument", lists_of[i],
+                        luaL_tolstring(L, -1, NULL));
+  }
+  dgl_checkfields(L, 4, known);
   if (n[0] < 1 || n[0] > MAX || n[1] < 1 || n[1] > MAX) return dgl_error(L, "grad: needs 1 to %d outputs and inputs", MAX);
   if (n[2] && n[2] != n[0]) return dgl_error(L, "grad: %d grad_outputs for %d outputs", (int)n[2], (int)n[0]);
   dgt_tensor **lists[3];
@@ -676,7 +724,10 @@ static void scan(lua_State *L, int idx, int depth, int64_t *sizes, int *ndim, in
     else if (depth >= *ndim || sizes[depth] != n)
       dgl_error(L, "the table is ragged: %d items where %d were expected at depth %d", (int)n,
                  depth < *ndim ? (int)sizes[depth] : 0, depth + 1);
-    luaL_checkstack(L, 4, "nested table");
+    luaL_checkstack(L, 8, "nested table");
+    if (stray_key(L, idx, n))
+      dgl_error(L, "a table of %d items has '%s' beside them; a tensor's has numbers, true/false or tables of them", (int)n,
+                 luaL_tolstring(L, -1, NULL));
     for (int64_t i = 1; i <= n; i++) {
       lua_rawgeti(L, idx, i);
       scan(L, lua_gettop(L), depth + 1, sizes, ndim, kind);
@@ -747,9 +798,9 @@ static int lua_set_rng_state(lua_State *L) {
 static int lua_threads(lua_State *L) {
   if (!lua_isnoneornil(L, 1)) {
     lua_Integer n = luaL_checkinteger(L, 1);
-    luaL_argcheck(L, n >= 1 && n <= 4096, 1, "expected 1 to 4096 threads");
-    dgt_set_threads((int)n);
+    luaL_argcheck(L, n >= 1 && n <= DGAM_MAX_THREADS, 1, "expected 1 to 4096 threads");
     dgam_set_threads((int)n);
+    dgt_set_threads(dgam_threads());
   }
   return lua_pushinteger(L, dgt_threads()), 1;
 }

@@ -25,8 +25,8 @@ using c10::TypeKind;
 // checks by itself, which knows no negative ones.
 enum class From1 { no, dim, index, last, index_tensor, ignore_index };
 
-const char *const dim_names[] = {"dim",     "dims",   "dim0",        "dim1",      "dim2",      "start_dim",
-                                 "end_dim", "source", "destination", "dimension", "dims_self", "dims_other"};
+const char *const dim_names[] = {"dim",         "dims",      "dim0",      "dim1",       "dim2", "start_dim", "end_dim", "source",
+                                 "destination", "dimension", "dims_self", "dims_other", "axis", "axis0",     "axis1",   "ch_axis"};
 
 struct IndexEntry {
   const char *op;   // without namespace and overload
@@ -35,6 +35,7 @@ struct IndexEntry {
 };
 
 // Integer arguments that are positions, and arguments that are tensors of positions. multilabel_margin_loss: -1 ends a row.
+// What tile calls dims is how often each dimension is repeated.
 const IndexEntry index_arguments[] = {
     {"select", "index", From1::index},
     {"select_copy", "index", From1::index},
@@ -106,6 +107,7 @@ const IndexEntry index_arguments[] = {
     {"fractional_max_pool2d_backward", "indices", From1::index_tensor},
     {"fractional_max_pool3d_backward", "indices", From1::index_tensor},
     {"searchsorted", "sorter", From1::index_tensor},
+    {"tile", "dims", From1::no},
     {"pooled_heads", "head", From1::index_tensor},
     {"pooled_heads_composite", "head", From1::index_tensor},
 };
@@ -235,9 +237,26 @@ struct dgt_op {
   std::vector<Overload> overloads;
   bool ready = false;
   std::vector<c10::OperatorName> names;
+  void (*check)(const std::vector<IValue> &arguments) = nullptr; // what the operator itself should refuse
 };
 
 namespace {
+
+// ctc_loss(log_probs, targets, input_lengths, target_lengths, ...) reads memory that is not its own at a label that is no
+// class. Of padded targets, (batch, length), what is beyond a row's length does not count.
+void check_ctc_labels(const std::vector<IValue> &arguments) {
+  int64_t classes = arguments[0].toTensor().size(-1);
+  at::Tensor labels = arguments[1].toTensor();
+  if (labels.dim() == 2) {
+    at::Tensor lengths = arguments[3].isTensor() ? arguments[3].toTensor() : at::tensor(arguments[3].toIntVector());
+    at::Tensor column = at::arange(labels.size(1), labels.options().dtype(at::kLong));
+    labels = labels.masked_select(column < lengths.to(labels.device()).unsqueeze(1));
+  }
+  if (labels.numel() == 0) return;
+  auto bounds = at::aminmax(labels);
+  int64_t least = std::get<0>(bounds).item<int64_t>(), most = std::get<1>(bounds).item<int64_t>();
+  TORCH_CHECK(least >= 0 && most < classes, "label ", (least < 0 ? least : most) + 1, ", expected 1 to ", classes);
+}
 
 std::unordered_map<std::string, std::unique_ptr<dgt_op>> &registry() {
   static auto *ops = [] {
@@ -264,6 +283,7 @@ void prepare(dgt_op &op) {
     return a.overload_name < b.overload_name;
   });
   std::string bare = op.name.substr(op.name.find("::") + 2);
+  if (bare == "ctc_loss" || bare == "_ctc_loss") op.check = check_ctc_labels;
   for (auto &n : op.names) {
     auto handle = c10::Dispatcher::singleton().findSchema(n);
     if (!handle) continue;
@@ -326,7 +346,7 @@ int cost(const Arg &a, const dgt_value &v) {
                  ? EXACT
                  : NO;
     case Want::numbers:
-      if (is_number(v)) return NEAR;
+      if (is_number(v)) return 2 * NEAR; // histogramdd(x, 3, 4): two bins, not bins and a range
       return v.tag == DGT_LIST && all_items(v, is_number) ? EXACT : NO;
     case Want::booleans:
       return v.tag == DGT_LIST && all_items(v, [](const dgt_value &i) { return i.tag == DGT_BOOL; }) ? EXACT : NO;
@@ -457,8 +477,8 @@ std::string describe(const dgt_value &v) {
     case DGT_INT: return std::to_string(v.as.i);
     case DGT_DOUBLE: {
       char text[32];
-      snprintf(text, sizeof text, "%.9g", v.as.d);
-      return text;
+      snprintf(text, sizeof text, "%.14g", v.as.d);
+      return strspn(text, "-0123456789") == strlen(text) ? std::string(text) + ".0" : text; // as Lua prints it
     }
     case DGT_STRING: return "'" + std::string(v.as.s, std::min<size_t>(v.n, 40)) + "'";
     case DGT_TENSOR: {
@@ -486,7 +506,8 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
     const Arg &a = o.args[i];
     if (a.kwarg_only) break;
     int c = cost(a, args[next]);
-    // Separate integers for a list of any length take all that follow.
+    // Separate integers for a list of any length take all that follow; the form that gathers fewest is meant:
+    // randint(1, 7, 3) is (low, high, size), not (high, size...).
     if (a.want == Want::integers && args[next].tag == DGT_INT && a.fixed == 0 && next + 1 < nargs) {
       int end = next;
       while (end < nargs && args[end].tag == DGT_INT) end++;
@@ -494,7 +515,7 @@ bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *n
       f.gather_first = next;
       f.gather_count = end - next;
       f.at[i] = next;
-      f.total += NEAR;
+      f.total += f.gather_count * NEAR;
       next = end;
       continue;
     }
@@ -666,6 +687,7 @@ int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *name
         } else
           stack.push_back(convert(a, at < nargs ? args[at] : named[at - nargs].value));
       }
+      if (op->check) op->check(stack);
       best->handle.callBoxed(&stack);
     } catch (const std::exception &e) {
       std::string what = dgt::message_of(e);

@@ -97,6 +97,7 @@ void count_from_one(std::string &what) {
       {"tried to access index ", {"tried to access index ", nullptr}, true},
       {"found negative index ", {"negative index ", "for dim "}, false},
       {"size is inconsistent with indices: ", {"for dim ", "found index "}, false},
+      {" does not match the shape of the indexed tensor ", {"at index ", "at index "}, false},
       {"invalid max index: ", {"max index: ", nullptr}, false},
   };
   for (const auto &e : errors) {

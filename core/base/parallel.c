@@ -3,19 +3,47 @@
 
 #include <omp.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static atomic_int wanted; /* 0: the default */
 
-/* The largest team that OpenMP forms, whatever is asked for. */
-static int largest_team(void) { return omp_get_max_active_levels() < 1 ? 1 : omp_get_thread_limit(); }
+/* More than this only costs: with 512 threads on two processors a second's work took a minute, with 4096 it did not end. */
+static int most_useful(void) {
+  static atomic_int most; /* OpenMP asks the system anew each time */
+  int n = atomic_load_explicit(&most, memory_order_relaxed);
+  if (n == 0) {
+    n = 2 * omp_get_num_procs() > 64 ? 2 * omp_get_num_procs() : 64;
+    atomic_store_explicit(&most, n, memory_order_relaxed);
+  }
+  return n;
+}
+
+/* The largest team that is formed, whatever is asked for. */
+static int largest_team(void) {
+  int given = omp_get_max_active_levels() < 1 ? 1 : omp_get_thread_limit(), useful = most_useful();
+  return given < useful ? given : useful;
+}
+
+/* $DGAMLUA_THREADS; 0 if it is not set, or, with a warning, if it is no number of threads. */
+static int environment(void) {
+  static atomic_flag warned = ATOMIC_FLAG_INIT;
+  const char *text = getenv("DGAMLUA_THREADS");
+  if (!text || !*text) return 0;
+  char *end;
+  long n = strtol(text, &end, 10);
+  if (*end == 0 && n >= 1 && n <= DGAM_MAX_THREADS) return (int)n;
+  if (!atomic_flag_test_and_set(&warned))
+    fprintf(stderr, "dgamlua: DGAMLUA_THREADS is '%s', expected a whole number from 1 to %d; the default is taken\n", text,
+            DGAM_MAX_THREADS);
+  return 0;
+}
 
 int dgam_threads(void) {
   int n = atomic_load_explicit(&wanted, memory_order_relaxed), most = largest_team();
-  const char *env = n > 0 ? NULL : getenv("DGAMLUA_THREADS");
-  if (env) n = atoi(env);
-  if (n <= 0) n = omp_get_max_threads();
+  if (n == 0) n = environment();
+  if (n == 0) n = omp_get_max_threads();
   return n < most ? n : most;
 }
 

@@ -18,12 +18,14 @@ extern "C" {
 
 typedef dgam_status (*dgam_parallel_fn)(void *ctx, size_t begin, size_t end, int ith, int nth);
 
+enum { DGAM_MAX_THREADS = 4096 }; /* that may be asked for */
+
 /* Threads the core uses: $DGAMLUA_THREADS, else OpenMP's number (OMP_NUM_THREADS, else all processors), and never more than
- * OpenMP gives (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS). */
+ * OpenMP gives (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS) or, where that is more, 64 or twice the processors. */
 DGAM_API int dgam_threads(void);
 DGAM_API void dgam_set_threads(int n); /* n < 1: back to the default */
 
-/* To be called before oneDNN computes: makes this thread ask OpenMP for no more threads than it gives. oneDNN deals out its
+/* To be called before oneDNN computes: makes this thread ask OpenMP for no more threads than that. oneDNN deals out its
  * work by the number it asked for, and leaves undone what was meant for threads that are missing. */
 DGAM_API void dgam_whole_teams(void);
 

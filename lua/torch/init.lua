@@ -33,7 +33,8 @@ local torch = {
   manual_seed = native.manual_seed,
   rng_state = native.rng_state,
   set_rng_state = native.set_rng_state,
-  --- torch.threads([n]): sets and returns the number of threads.
+  --- torch.threads([n]): sets and returns the number of threads: 1 to 4096, of which at most 64, or twice the processors if
+  -- that is more, are used.
   threads = native.threads,
   --- torch.memory([reset_peak]) -> bytes of CPU tensors alive, most bytes alive at once.
   memory = native.memory,
@@ -131,8 +132,9 @@ torch.is_grad_enabled = native.is_grad_enabled
 local to = native.op "aten::to"
 local cast = native.op "aten::_to_copy"
 
---- x:to("float16"), x:to("cuda:0"), x:to{dtype=, device=}: itself if nothing changes.
-function methods:to(what, more)
+--- x:to("float16"), x:to("cuda:0"), x:to{dtype=, device=}, x:to(other): dtype and device of the tensor other. Itself if nothing
+-- changes.
+function methods:to(what, ...)
   if type(what) == "string" then
     for _, name in ipairs(DTYPES) do
       if what == name then
@@ -148,7 +150,7 @@ function methods:to(what, more)
   elseif type(what) == "table" and not native.is_tensor(what) then
     return cast(self, what)
   end
-  return to(self, what, more)
+  return to(self, what, ...)
 end
 
 function methods:cpu() return self:to "cpu" end

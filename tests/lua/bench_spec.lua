@@ -166,10 +166,46 @@ describe("recorded ratios", function()
     pace = 0.8
     assert.same({ "linear" }, record.check(path, nil, measure, say))
     support.fails("no ratios of adamw", record.check, path, { "adamw" }, measure, say)
-    local f = assert(io.open(path, "w"))
-    f:write "{ broken"
-    f:close()
-    support.fails("not a file of recorded ratios", record.load, path)
+  end)
+
+  it("are not compared with a file that is none", function()
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    local function measure() error "measured" end
+    for text, words in pairs {
+      [""] = "not a file of recorded ratios",
+      ["{ broken"] = "not a file of recorded ratios",
+      ["[]"] = "no JSON object",
+      ["7"] = "no JSON object",
+      ['["a"]'] = "no JSON object",
+      ['{"M": 5}'] = "'M' has no benchmarks",
+      ['{"M": {}}'] = "'M' has no benchmarks",
+      ['{"M": {"linear": []}}'] = "linear of 'M' is not a list of ratios above 0",
+      ['{"M": {"linear": {"a": 1}}}'] = "linear of 'M' is not a list of ratios above 0",
+      ['{"M": {"linear": [1, "a"]}}'] = "linear of 'M' is not a list of ratios above 0",
+      ['{"M": {"linear": [1, 0]}}'] = "linear of 'M' is not a list of ratios above 0",
+    } do
+      local f <close> = assert(io.open(path, "w"))
+      f:write(text)
+      f:close()
+      support.fails(words, record.check, path, nil, measure, print)
+      support.fails(words, record.update, path, { "linear" }, measure, print)
+      assert.equal(text, support.bytes(path))
+    end
+    os.remove(path)
+    support.fails(path .. ": No such file", record.check, path, nil, measure, print)
+    local text, status = run("--against " .. path)
+    assert.equal(1, status, text)
+    support.fails("cannot write", record.update, path .. "/none", { "linear" }, measure, print)
+  end)
+
+  it("are kept as they are measured", function()
+    local path = os.tmpname()
+    os.remove(path)
+    finally(function() os.remove(path) end)
+    local function measure(name) return name == "linear" and { samples = { 0.5 } } or nil end
+    support.fails("the benchmark adamw failed", record.update, path, { "linear", "adamw" }, measure, function() end)
+    assert.same({ [record.machine()] = { linear = { 0.5, 0.5, 0.5 } } }, record.load(path))
   end)
 
   it("end the command with the status that says it", function()
@@ -182,6 +218,22 @@ describe("recorded ratios", function()
       local text, status = run("--against " .. path)
       assert.equal(expected, status, text)
       assert.equal(expected == 1, text:find("slower than recorded in " .. path .. ": kernel_histogram", 1, true) ~= nil, text)
+    end
+  end)
+end)
+
+describe("options that would be ignored", function()
+  it("are refused", function()
+    for options, words in pairs {
+      ["--record a --against b"] = "--record and --against do not go together",
+      ["--against b --json"] = "--against and --json do not go together",
+      ["--record a --markdown c"] = "--record and --markdown do not go together",
+      ["--record a --no-peer"] = "--record and --no-peer do not go together",
+      ["--list --rounds 2"] = "--list and --rounds do not go together",
+    } do
+      local text, status = run(options)
+      assert.equal(1, status)
+      assert.equal("dgamlua: " .. words .. "\n", text)
     end
   end)
 end)
@@ -222,5 +274,22 @@ describe("a page of results", function()
     assert.is_nil(support.bytes(path):find("another", 1, true))
     write "no marks"
     support.fails("are not in it", page.update, path, {})
+  end)
+
+  it("is looked at before anything is measured", function()
+    local function fails(words, file)
+      local text, status = run("linear --rounds 1 --no-peer --markdown " .. file)
+      assert.equal(1, status)
+      assert.matches(words, text, 1, true)
+      assert.is_nil(text:find("linear  ", 1, true), text)
+    end
+    write "no marks"
+    fails("are not in it", path)
+    fails("No such file", path .. ".none")
+    write((EMPTY:gsub("<!%-%- end", "Measured on: another\n| `adamw` |\n%0")))
+    local before = support.bytes(path)
+    fails("its table is of another machine; run all benchmarks that are in it, adamw too", path)
+    page.check(path, { { name = "adamw" } })
+    assert.equal(before, support.bytes(path))
   end)
 end)

@@ -203,6 +203,40 @@ describe("every level of the processor", function()
   end)
 end)
 
+describe("threads", function()
+  local function said(setting, code)
+    local pipe = assert(io.popen(("%s exec %s -e '%s' 2>&1"):format(setting, shell.program(), code)))
+    local text = pipe:read "a"
+    assert.is_true(pipe:close(), text)
+    return text
+  end
+  local ASK = 'local s = require "dgamnative.sys"; print(s.threads(), s.threads())'
+
+  it("are as many as DGAMLUA_THREADS says, or the default and one warning", function()
+    assert.equal("17\t17\n", said("DGAMLUA_THREADS=17", ASK))
+    local default = said("OMP_NUM_THREADS=3 DGAMLUA_THREADS=", ASK)
+    assert.equal("3\t3\n", default)
+    for _, wrong in ipairs { "abc", "0", "-1", "2.5", "1e3", "4097", "100000", "99999999999999999999", "2x" } do
+      assert.equal(("dgamlua: DGAMLUA_THREADS is '%s', expected a whole number from 1 to 4096; the default is taken\n"):format(wrong)
+        .. default, said("OMP_NUM_THREADS=3 DGAMLUA_THREADS=" .. wrong, ASK))
+    end
+  end)
+
+  it("are never so many that nothing ends", function()
+    local start = os.time()
+    local used = said("DGAMLUA_THREADS=4096", [[
+      local torch = require "torch"
+      local x = torch.randn(512, 512)
+      for _ = 1, 20 do x = (x:matmul(x) + x):softmax(2) end
+      print(torch.threads(), torch.threads(4096))
+    ]])
+    assert.is_true(os.time() - start < 60)
+    local a, b = used:match "^(%d+)\t(%d+)\n$"
+    assert.equal(a, b)
+    assert.is_true(tonumber(a) >= 64 and tonumber(a) < 4096, a)
+  end)
+end)
+
 describe("products", function()
   it("are whole where OpenMP gives fewer threads than are wanted", function()
     local golden = dgamlua.root .. "/tests/golden/dgam_tiny.h5"

@@ -40,6 +40,8 @@ describe("tensors and Lua values", function()
     local cyclic = {}
     cyclic[1] = cyclic
     assert.matches("nested deeper", message(torch.tensor, cyclic))
+    assert.matches("a table of 0 items has 'a' beside them", message(torch.tensor, { a = 1 }))
+    assert.matches("a table of 2 items has 'dtype' beside them", message(torch.tensor, { { 1, 2, dtype = "int64" } }))
   end)
 end)
 
@@ -56,6 +58,24 @@ describe("operators", function()
     assert.same({ 4, 3 }, torch.cat({ x, x }, 1).shape)
     assert.same({ 2, 2, 3 }, torch.stack { x, x }.shape)
     assert.equal("float64", torch.zeros(2, { dtype = "float64" }).dtype)
+  end)
+
+  it("take separate whole numbers for a list, where no form has places of its own for them", function()
+    torch.manual_seed(3)
+    local dice = torch.randint(1, 7, 300)
+    assert.same({ { 300 }, 1, 6 }, { dice.shape, dice:min():item(), dice:max():item() })
+    assert.same({ 2, 5 }, torch.randint(1, 7, 2, 5).shape)
+    assert.same({ 2, 5 }, torch.randint(1, 7, { 2, 5 }).shape)
+    assert.same({ 3 }, torch.randint(7, 3).shape)
+    assert.same({ 2, 3 }, torch.randint(7, { 2, 3 }).shape)
+    local x = torch.zeros(2, 3, 4)
+    assert.same({ 2, 3, 4 }, x.shape)
+    assert.same({ 2, 12 }, x:view(2, -1).shape)
+    assert.same({ 4, 2, 3 }, x:permute(3, 1, 2).shape)
+    assert.same({ 2, 6, 4 }, x:tile(2, 1).shape)
+    assert.same({ 3, 2, 4 }, x:movedim(1, 2).shape)
+    assert.equal(2, #x:tensor_split(2, 3))
+    assert.same({ 3, 4 }, torch.histogramdd(torch.rand(9, 2), 3, 4).shape)
   end)
 
   it("do arithmetic with numbers on either side, keeping the tensor's type", function()
@@ -91,6 +111,19 @@ describe("operators", function()
     assert.is_true(torch.cross_entropy(logits, torch.tensor { 1, 3 }):item() < 0.02)
     assert.near(torch.cross_entropy(logits, torch.tensor { 1, 3 }):item(),
       torch.cross_entropy(torch.cat({ logits, logits }, 1), torch.tensor { 1, 3, -100, -100 }):item(), 1e-6)
+  end)
+
+  it("count axes from one, repeats not", function()
+    local x = torch.arange(6):view(1, 2, 3)
+    assert.same({ 2, 1, 3 }, x:swapaxes(1, 2).shape)
+    assert.same({ 1, 3, 2 }, x:swapaxes(-1, 2).shape)
+    assert.same({ 3, 2, 1 }, torch.swapaxes(x, { axis0 = 1, axis1 = 3 }).shape)
+    assert.matches("argument 'axis0' is 0; dimensions count from 1", message(x.swapaxes, x, 0, 1))
+    local two = torch.tensor { 0.5, 0.25 } -- one scale a row
+    local rows = torch.fake_quantize_per_channel_affine(torch.full({ 2, 3 }, 0.3), two, torch.zeros(2), 1, -8, 7)
+    assert.same({ { 0.5, 0.5, 0.5 }, { 0.25, 0.25, 0.25 } }, values(rows))
+    assert.same({ { 0, 1, 0, 1 } }, values(torch.tensor { { 0, 1 } }:tile { 1, 2 }))
+    assert.same({ { 0, 1 }, { 0, 1 } }, values(torch.tensor { 0, 1 }:tile { 2, 1 }))
   end)
 
   it("refuse index 0 and positions past the end", function()
@@ -163,6 +196,19 @@ describe("operators", function()
     end
     assert.near(-math.log(.7 * .3 + .2 * .6 + .2 * .3), loss(2), 1e-6) -- the first symbol is the blank, unless said otherwise
     assert.near(-math.log(.7 * .1 + .1 * .6 + .7 * .6), loss(1, 3), 1e-6)
+    assert.matches("ctc_loss: label 4, expected 1 to 3", message(loss, 4))
+    assert.matches("ctc_loss: label 0, expected 1 to 3", message(loss, 0))
+    local one = torch.tensor({ 1 }, i64)
+    local padded = torch.ctc_loss(p:log(), torch.tensor({ { 2, 99 } }, i64), torch.tensor({ 2 }, i64), one)
+    assert.near(loss(2), padded:item(), 1e-6) -- what is beyond a label's length does not count
+    assert.matches("label 99, expected 1 to 3", message(torch.ctc_loss, p:log(), torch.tensor({ { 2, 99 } }, i64), { 2 }, { 2 }))
+  end)
+
+  it("convert to another tensor's type", function()
+    local x, other = torch.ones(2), torch.zeros(1, { dtype = "float64" })
+    assert.equal("float64", x:to(other).dtype)
+    assert.is_true(x:to(x):is_same(x))
+    assert.is_false(x:to(x, { copy = true }):is_same(x))
   end)
 
   it("take an empty table at the end for no named arguments, where no list may stand", function()
@@ -270,6 +316,115 @@ describe("indexing", function()
   end)
 end)
 
+describe("indexing with masks", function()
+  -- What each dimension, or each mask for all of its dimensions, lets through: a list of tuples of positions. Neighbouring
+  -- tensors would be pairs of positions, which is not done here.
+  local function chosen(shape, spec)
+    local axes, d, taken = {}, 1, 0
+    local function mask(v) return torch.is_tensor(v) and (v.dtype == "bool" or v.dtype == "uint8") end
+    for _, v in ipairs(spec) do taken = taken + (v == "..." and 0 or mask(v) and v.ndim or 1) end
+    local function range(first, last, step)
+      local list = {}
+      for i = first, last < 0 and shape[d] + 1 + last or last, step do list[#list + 1] = { i } end
+      axes[#axes + 1], d = list, d + 1
+    end
+    for _, v in ipairs(spec) do
+      if v == "..." then
+        for _ = taken + 1, #shape do range(1, -1, 1) end
+      elseif math.type(v) then range(v % (shape[d] + 1), v, 1)
+      elseif not torch.is_tensor(v) then range(v[1] or 1, v[2] or -1, v[3] or 1)
+      elseif mask(v) then
+        axes[#axes + 1], d = v:nonzero():totable(), d + v.ndim
+      else
+        local list = {}
+        for i, at in ipairs(v:totable()) do list[i] = { at } end
+        axes[#axes + 1], d = list, d + 1
+      end
+    end
+    while d <= #shape do range(1, -1, 1) end
+    return axes
+  end
+  local function flat(shape, axes) -- element numbers, from 0
+    local out = {}
+    local function go(k, at)
+      if k > #axes then
+        local n = 0
+        for i, p in ipairs(at) do n = n * shape[i] + p - 1 end
+        out[#out + 1] = n
+        return
+      end
+      for _, tuple in ipairs(axes[k]) do
+        local longer = table.move(at, 1, #at, 1, {})
+        go(k + 1, table.move(tuple, 1, #tuple, #longer + 1, longer))
+      end
+    end
+    go(1, {})
+    return out
+  end
+
+  local m33, m34, m3 = torch.eye(3):bool(), torch.arange(12):view(3, 4):remainder(5):lt(2), torch.tensor { true, false, true }
+  local m234 = torch.arange(24):view(2, 3, 4):remainder(7):eq(0)
+  local CASES = {
+    { { 3, 3, 3 }, m33, 1 }, { { 3, 3, 3 }, 1, m33 }, { { 3, 3, 3 }, m33 }, { { 3, 3, 3 }, {}, m33 }, { { 3, 3, 3 }, "...", m33 },
+    { { 3, 3, 3 }, m33, "..." }, { { 3, 3, 3 }, m33, { 1, 2 } }, { { 3, 3, 3 }, m33, { 2 } }, { { 3, 3, 3 }, m33:byte(), -1 },
+    { { 2, 3, 4, 5 }, { 2 }, m34, { 1, -1, 2 } }, { { 2, 3, 4, 5 }, 2, m34, 5 }, { { 2, 3, 4, 5 }, "...", m34, 3 },
+    { { 2, 3, 4, 5 }, 1, m34, "..." }, { { 2, 3, 4, 5 }, m234, { 2, 4 } }, { { 2, 3, 4, 5 }, m234, "...", 4 }, { { 2, 3, 4, 5 }, {}, m34 },
+    { { 3, 2, 4, 5 }, m3, "...", { 5 } }, { { 3, 2, 4, 5 }, { 2 }, 1, torch.tensor { 4, 1 }, { 2, 3 } },
+    { { 3, 4, 2, 2 }, m34, "...", {}, 1 }, { { 2, 3, 4 }, m234 },
+  }
+  it("takes and writes what loops over the elements do", function()
+    for number, case in ipairs(CASES) do
+      local shape, spec = case[1], table.move(case, 2, #case, 1, {})
+      local size = 1
+      for _, n in ipairs(shape) do size = size * n end
+      local x = torch.arange(size):view(shape)
+      local want = flat(shape, chosen(shape, spec))
+      assert.is_true(#want > 0)
+      assert.same(want, values(x[spec]:flatten()), "case " .. number)
+      local y, marks = x:clone(), {}
+      y[spec] = -1
+      for i = 1, size do marks[i] = i - 1 end
+      for _, n in ipairs(want) do marks[n + 1] = -1 end
+      assert.same(marks, values(y:flatten()), "writing, case " .. number)
+      y[spec] = x[spec]
+      assert.is_true(y:equal(x))
+    end
+  end)
+
+  it("pairs the positions of a mask with those of a tensor beside it", function()
+    local x, at = torch.arange(72):view(3, 4, 3, 2), m34:nonzero():t()
+    local third = torch.arange(#at[1]):remainder(3) + 1
+    assert.same(values(x[{ at[1], at[2], third, 2 }]), values(x[{ m34, third, 2 }]))
+    assert.same(values(x[{ at[1], at[2], third, { 2 } }]), values(x[{ m34, third, { 2 } }]))
+  end)
+
+  it("refuses masks that do not fit", function()
+    local x = torch.zeros(3, 3)
+    assert.matches("3 indices for a tensor with 2", message(function() return x[{ m33, 1 }] end))
+    assert.matches("mask [3] at index 1 does not match the shape of the indexed tensor [2, 4] at index 2",
+      message(function() return torch.zeros(2, 4)[{ {}, m3 }] end), 1, true)
+    assert.matches("a mask without dimensions", message(function() return x[torch.tensor(true)] end))
+    assert.matches("a mask without dimensions", message(function() x[{ torch.tensor(true), 1 }] = 1 end))
+  end)
+end)
+
+describe("indexing", function()
+  it("refuses names and items that mean nothing", function()
+    local x = torch.arange(6):view(2, 3)
+    for words, spec in pairs {
+      ["slice of dimension 1 has 'first', expected {first, last, step}"] = { { first = 1 } },
+      ["slice of dimension 1 has '4', expected {first, last, step}"] = { { 1, 2, 1, 4 } },
+      ["an index of 1 items has 'dim' beside them"] = { 1, dim = 2 },
+      ["index 2 is a second \"...\""] = { "...", "..." },
+    } do
+      assert.matches(words, message(function() return x[spec] end), 1, true)
+      assert.matches(words, message(function() x[spec] = 0 end), 1, true)
+    end
+    assert.same({ { 0, 2 }, { 3, 5 } }, values(x[{ {}, { nil, nil, 2 } }]))
+    assert.same({ { 0, 1 }, { 3, 4 } }, values(x[{ {}, { [2] = 2 } }]))
+  end)
+end)
+
 describe("autograd", function()
   it("agrees with finite differences through a chain of operators", function()
     torch.manual_seed(1)
@@ -332,6 +487,24 @@ describe("autograd", function()
     assert.equal(18, torch.grad({ g[1] }, { x })[1]:item())
     local y = torch.tensor(1.0, { requires_grad = true })
     assert.is_false(torch.grad({ x ^ 2 }, { x, y }, nil, { allow_unused = true })[2])
+  end)
+
+  it("takes options under their names and in their place", function()
+    local x = torch.tensor(3.0, { requires_grad = true })
+    local y = x ^ 2
+    assert.matches("unknown option 'allow_unsed'; did you mean 'allow_unused'",
+      message(torch.grad, { y }, { x }, nil, { allow_unsed = true }))
+    assert.matches("grad_outputs has 'retain_graph', expected a list of tensors; options are the fourth argument",
+      message(torch.grad, { y }, { x }, { retain_graph = true }))
+    assert.matches("outputs has 'y'", message(torch.grad, { y, y = y }, { x }))
+    assert.matches("table expected", message(torch.grad, { y }, { x }, torch.tensor(1.0)))
+    assert.matches("5 arguments", message(torch.grad, { y }, { x }, nil, nil, {}))
+    assert.matches("more arguments", message(y.backward, y, { retain_graph = true }, torch.tensor(1.0)))
+    y:backward(nil, { retain_graph = true })
+    assert.equal(12, torch.grad({ y }, { x }, { torch.tensor(2.0) }, { retain_graph = true })[1]:item())
+    assert.matches("unknown option 'retain'", message(y.backward, y, nil, { retain = true }))
+    y:backward(torch.tensor(1.0))
+    assert.equal(12, x.grad:item())
   end)
 
   it("refuses gradients for whole numbers and of tensors without a graph", function()
@@ -404,6 +577,11 @@ describe("wrong arguments", function()
     assert.same({ 1, 1, 2, 2 }, torch.max_pool2d(torch.ones(1, 1, 4, 4), { 2, 2 }, {}).shape) -- {} is stride's default
     assert.same({ 1, 1, 2, 2 }, torch.avg_pool2d(torch.ones(1, 1, 4, 4), { 2 }).shape)
     assert.same({ 2 }, torch.ones(2, 3, 4):sum({ 2, 3 }).shape) -- int[1] is a list of any length
+  end)
+
+  it("that are numbers are told as Lua prints them", function()
+    assert.matches("argument 'size' is {20.0, 8}, expected a list of whole numbers", message(torch.zeros, { 20.0, 8 }), 1, true)
+    assert.matches("(1e+20, inf, 'x')", message(torch.max, 1e20, math.huge, "x"), 1, true)
   end)
 
   it("named inside a list are not left out", function()

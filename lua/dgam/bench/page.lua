@@ -23,35 +23,54 @@ local function row(b, r)
     r.note or "")
 end
 
---- Puts results into the page. Lines of benchmarks that were not run stay, if they are of the same kind of machine; else they
--- would be compared with what they cannot be compared with, which is an error.
--- @param path of the page, which has both marks in it
--- @param results list of results of bench.measure
-function page.update(path, results)
-  local f = assert(io.open(path, "r"))
-  local text = f:read "a"
-  f:close()
-  local from, first = text:find(BEGIN, 1, true)
+-- The page: its text, where what stands between the marks begins and ends, and the lines of its table by benchmark. A line that
+-- is not `done` anew and comes from another machine is an error: it would be compared with what it cannot be compared with.
+local function read(path, machine, done)
+  local f <close>, missing = io.open(path, "r")
+  if not f then error(missing, 0) end
+  local text, unread = f:read "a"
+  if not text then error(("%s: %s"):format(path, unread), 0) end
+  local _, first = text:find(BEGIN, 1, true)
   local last = first and text:find(END, first, true)
   if not last then error(("%s: the marks '%s' and '%s' are not in it"):format(path, BEGIN, END), 0) end
-  local rows, threads = {}, require("dgamnative.sys").threads()
-  local machine = ("Measured on: %s, %d threads."):format(record.machine(), threads)
-  local before = text:sub(first + 1, last - 1)
-  for line in before:gmatch "[^\n]+" do
+  local old, rows = text:sub(first + 1, last - 1), {}
+  for line in old:gmatch "[^\n]+" do
     local name = line:match "^| `([%w_]+)` |"
     if name then rows[name] = line end
   end
-  local done = {}
-  for _, r in ipairs(results) do done[r.name] = r end
-  local lines = { HEAD }
   for _, b in ipairs(bench.list()) do
-    if done[b.name] then rows[b.name] = row(b, done[b.name])
-    elseif rows[b.name] and not before:find(machine, 1, true) then
+    if rows[b.name] and not done[b.name] and not old:find(machine, 1, true) then
       error(("%s: its table is of another machine; run all benchmarks that are in it, %s too"):format(path, b.name), 0)
     end
-    lines[#lines + 1] = rows[b.name]
   end
-  fs.write(path, text:sub(1, from - 1) .. BEGIN .. "\n" .. machine .. "\n\n" .. table.concat(lines, "\n") .. "\n" .. text:sub(last))
+  return { text = text, first = first, last = last, rows = rows }
+end
+
+local function this_machine()
+  return ("Measured on: %s, %d threads."):format(record.machine(), require("dgamnative.sys").threads())
+end
+
+local function by_name(list)
+  local set = {}
+  for _, item in ipairs(list) do set[item.name] = item end
+  return set
+end
+
+--- Whether results of the benchmarks of `list` can be put into the page, before they are measured; an error says why not.
+function page.check(path, list)
+  fs.write(path, read(path, this_machine(), by_name(list)).text) -- as it was: the file can be written
+end
+
+--- Puts results into the page. Lines of benchmarks that were not run stay, if they are of the same kind of machine.
+-- @param path of the page, which has both marks in it
+-- @param results list of results of bench.measure
+function page.update(path, results)
+  local machine, done = this_machine(), by_name(results)
+  local old, lines = read(path, machine, done), { HEAD }
+  for _, b in ipairs(bench.list()) do
+    lines[#lines + 1] = done[b.name] and row(b, done[b.name]) or old.rows[b.name]
+  end
+  fs.write(path, old.text:sub(1, old.first) .. "\n" .. machine .. "\n\n" .. table.concat(lines, "\n") .. "\n" .. old.text:sub(old.last))
 end
 
 return page

@@ -5,6 +5,7 @@
 -- recorded for each kind, and a machine of another kind is not compared with any. What is recorded is measured on one
 -- thread and in CPU time, which other programs on the machine disturb least.
 local json = require "dkjson"
+local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local keys_of = require "dgam.keys"
 local sys = require "dgamnative.sys"
@@ -33,15 +34,30 @@ function record.machine()
     sys.cpu_level(), sys.versions().onednn:match "^%d+%.%d+" or "?")
 end
 
---- The file's table: machine -> benchmark -> list of ratios. Empty where there is no file.
+-- What is wrong with a decoded file; nil if nothing is.
+local function flaw(machines)
+  local function object(v) return type(v) == "table" and getmetatable(v).__jsontype == "object" end
+  if not object(machines) then return "no JSON object" end
+  for machine, benchmarks in pairs(machines) do
+    if not object(benchmarks) or not next(benchmarks) then return ("'%s' has no benchmarks"):format(machine) end
+    for name, ratios in pairs(benchmarks) do
+      local list = type(ratios) == "table" and not object(ratios) and #ratios > 0
+      for _, ratio in ipairs(list and ratios or {}) do list = list and type(ratio) == "number" and ratio > 0 and ratio < math.huge end
+      if not list then return ("%s of '%s' is not a list of ratios above 0"):format(name, machine) end
+    end
+  end
+end
+
+--- The file's table: machine -> benchmark -> list of ratios.
 function record.load(path)
-  local f = io.open(path, "r")
-  if not f then return {} end
-  local text = f:read "a"
-  f:close()
-  local t, _, why = json.decode(text)
-  if type(t) ~= "table" then error(("%s: not a file of recorded ratios: %s"):format(path, why or "no JSON object"), 0) end
-  return t
+  local f <close>, missing = io.open(path, "r")
+  if not f then error(missing, 0) end
+  local text, unread = f:read "a"
+  if not text then error(("%s: %s"):format(path, unread), 0) end
+  local machines, _, why = json.decode(text)
+  why = why or flaw(machines)
+  if why then error(("%s: not a file of recorded ratios: %s"):format(path, why), 0) end
+  return machines
 end
 
 --- Writes it, one line a benchmark.
@@ -110,18 +126,21 @@ local function sample(measure, name)
   return list
 end
 
---- Measures `names` and writes their ratios into the file in place of this machine's older ones.
+--- Measures `names` and writes their ratios into the file in place of this machine's older ones, each as soon as it is known.
+-- A file that is none, or cannot be written, is an error before anything is measured.
 -- @param measure function(name, options) -> result of bench.measure, in a fresh process
 -- @param say where lines of text go, a function
 function record.update(path, names, measure, say)
-  local machines, machine = record.load(path), record.machine()
-  machines[machine] = machines[machine] or {}
+  local machines, machine = lfs.attributes(path, "mode") and record.load(path) or {}, record.machine()
+  record.save(path, machines)
   say(machine)
   for _, name in ipairs(names) do
-    machines[machine][name] = sample(measure, name)
-    say(("%-24s %8.3f"):format(name, median(machines[machine][name])))
+    local ratios = sample(measure, name)
+    machines[machine] = machines[machine] or {}
+    machines[machine][name] = ratios
+    record.save(path, machines)
+    say(("%-24s %8.3f"):format(name, median(ratios)))
   end
-  record.save(path, machines)
 end
 
 --- Measures what is recorded for this machine and says what has fallen. A benchmark that seems to have is measured again,
@@ -137,16 +156,19 @@ function record.check(path, names, measure, say)
     say(("`dgamlua bench --record %s` on an idle one records them"):format(path))
     return fell
   end
+  names = names or keys_of(recorded)
+  for _, name in ipairs(names) do
+    if not recorded[name] then error(("no ratios of %s are recorded for this kind of machine"):format(name), 0) end
+  end
   say(machine)
   say(("%-24s %8s %8s %7s %8s"):format("benchmark", "recorded", "now", "change", "p"))
-  for _, name in ipairs(names or keys_of(recorded)) do
-    if not recorded[name] then error(("no ratios of %s are recorded for this kind of machine"):format(name), 0) end
+  for _, name in ipairs(names) do
     local c
     for _ = 1, ATTEMPTS do
       c = record.compare(sample(measure, name), recorded[name])
       say(("%-24s %8.3f %8.3f %6.1f%% %8.2g%s"):format(name, c.was, c.now, -100 * c.fall, c.p,
         c.fell and "  fell" or ""))
-        if not c.fell then break end
+      if not c.fell then break end
     end
     if c.fell then fell[#fell + 1] = name end
   end

@@ -95,6 +95,17 @@ local function recorded(options)
   return #fell > 0 and 1 or 0
 end
 
+-- Each of these is a whole command; what else was asked for would be ignored.
+local function alone(options)
+  for _, mode in ipairs { "list", "record", "against" } do
+    for _, other in ipairs { "record", "against", "markdown", "json", "rounds", "no_peer" } do
+      if options[mode] and options[other] and mode ~= other then
+        error(("--%s and --%s do not go together"):format(mode, (other:gsub("_", "-"))), 0)
+      end
+    end
+  end
+end
+
 local FORM = "%-24s %11s %7s %13s %7s %9s"
 
 local function row(r)
@@ -122,6 +133,7 @@ function M.run(args)
   parser:flag("--peer-peak"):hidden(true)
   local options = parser:parse(args)
   if options.here then return here(options) end
+  alone(options)
   if options.record or options.against then return recorded(options) end
 
   local list, results, status = chosen(options.name), {}, 0
@@ -129,6 +141,7 @@ function M.run(args)
     for _, b in ipairs(list) do print(("%-24s %s"):format(b.name, b.what)) end
     return 0
   end
+  if options.markdown then page.check(options.markdown, list) end
   if not options.json then print(FORM:format("benchmark", "time", "ratio", "limit", "peer", "peak")) end
   for _, b in ipairs(list) do
     local r = M.measure(b.name, { rounds = options.rounds, peer = not options.no_peer })
