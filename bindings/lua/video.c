@@ -197,7 +197,7 @@ static int video_open(lua_State *L) {
   dgam_video **v = lua_newuserdatauv(L, sizeof *v, 0);
   *v = NULL;
   luaL_setmetatable(L, VIDEO);
-  dgl_check(L, dgam_video_open(v, path, &options));
+  dgl_check_file(L, dgam_video_open(v, path, &options));
   return 1;
 }
 
@@ -218,7 +218,7 @@ static int video_info(lua_State *L) {
 /* video:count() -> frames, damage or nil */
 static int video_count(lua_State *L) {
   dgam_video *v = check_video(L);
-  dgl_check(L, dgam_video_count(v));
+  dgl_check_file(L, dgam_video_count(v));
   dgam_video_info info;
   dgam_video_get_info(v, &info);
   lua_pushinteger(L, info.frames);
@@ -274,7 +274,7 @@ static int video_frames(lua_State *L) {
   int64_t *numbers = frame_numbers(L, &info, &n);
   dgl_view out;
   dgl_newtensor(L, DGL_U8, 4, (int64_t[]){(int64_t)n, 3, info.height, info.width}, &out);
-  dgl_check(L, dgam_video_frames(v, numbers, n, out.data));
+  dgl_check_file(L, dgam_video_frames(v, numbers, n, out.data));
   return 1;
 }
 
@@ -286,7 +286,7 @@ static int video_sample(lua_State *L) {
   view_shape(&s, shape);
   dgl_view out;
   dgl_newtensor(L, DGL_U8, 5, shape, &out);
-  dgl_check(L, dgam_video_sample(v, &s, out.data));
+  dgl_check_file(L, dgam_video_sample(v, &s, out.data));
   return 1;
 }
 
@@ -424,7 +424,7 @@ static int encoder_new(lua_State *L) {
   writer *w = lua_newuserdatauv(L, sizeof *w, 0);
   *w = (writer){NULL, s.width, s.height};
   luaL_setmetatable(L, ENCODER);
-  dgl_check(L, dgam_encoder_open(&w->e, path, &s));
+  dgl_check_file(L, dgam_encoder_open(&w->e, path, &s));
   return 1;
 }
 
@@ -441,13 +441,13 @@ static int encoder_write(lua_State *L) {
     const uint8_t *from = (const uint8_t *)v.data + 3 * plane * t;
     for (size_t i = 0; i < plane; i++)
       for (size_t c = 0; c < 3; c++) rgb[3 * i + c] = from[c * plane + i];
-    dgl_check(L, dgam_encoder_rgb(w->e, rgb, 0));
+    dgl_check_file(L, dgam_encoder_rgb(w->e, rgb, 0));
   }
   return 0;
 }
 
 static int encoder_finish(lua_State *L) {
-  dgl_check(L, dgam_encoder_finish(&check_writer(L)->e));
+  dgl_check_file(L, dgam_encoder_finish(&check_writer(L)->e));
   return 0;
 }
 

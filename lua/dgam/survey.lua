@@ -18,7 +18,6 @@ local progress = require "dgam.progress"
 local stats = require "dgam.stats"
 local check = require "dgam.check"
 local video = require "dgam.video"
-local where = require "dgamnative.sys".where
 
 local survey = {}
 
@@ -174,10 +173,7 @@ function survey.measure(dataset, options)
   local function send()
     sent = sent + 1
     local ok, info = pcall(video.info, items[sent].path, o.limits)
-    if not ok then -- what a file lacks has nothing to do with the script's line
-      local place, message = where(), tostring(info)
-      return unreadable(message:sub(1, #place) == place and message:sub(#place + 1) or message)
-    end
+    if not ok then return unreadable(tostring(info)) end
     local count, interval, step, lag = plan(info.frames, o.frames, o.lag)
     pool:submit(items[sent].path, video.sampling { rule = "test", clip_len = count, interval = interval, crop = "none",
       width = info.width, height = info.height })

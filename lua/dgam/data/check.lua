@@ -103,16 +103,6 @@ local function read_all(dataset, o)
   return records
 end
 
---- Folders that the dataset's paths start from: its root, and the description's others beside that.
-local function roots_of(dataset)
-  local named, first = dataset.description.root, dataset.root or ""
-  local out = { first }
-  if type(named) ~= "table" then return out end
-  local base = first:sub(-#named[1]) == named[1] and first:sub(1, -#named[1] - 1) or "" -- where those that are relative start
-  for _, root in ipairs(named) do out[#out + 1] = root:sub(1, 1) == "/" and root or base .. root end
-  return out
-end
-
 --- The part of a path that the dataset chose: below its roots, so that where these lie and how they were typed does not count. Of a
 -- file elsewhere its own folder and name.
 local function below(roots, path)
@@ -162,7 +152,7 @@ function M.run(dataset, options)
   local order = {}
   for i, item in ipairs(dataset.items) do order[i] = { item, SPLIT_RANK[item.split] or 4, i } end
   table.sort(order, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[3] < b[3]) end)
-  local of_content, bad, roots = {}, {}, roots_of(dataset)
+  local of_content, bad, roots = {}, {}, dataset.roots
   for _, entry in ipairs(order) do
     local item = entry[1]
     local r = records[item.path]

@@ -67,8 +67,8 @@ local Dataset = {}
 Dataset.__index = Dataset
 
 local function subset(d, items, note)
-  return setmetatable({ name = note and ("%s (%s)"):format(d.name, note) or d.name, classes = d.classes, root = d.root, items = items,
-    description = d.description }, Dataset)
+  return setmetatable({ name = note and ("%s (%s)"):format(d.name, note) or d.name, classes = d.classes, root = d.root,
+    roots = d.roots, items = items, description = d.description }, Dataset)
 end
 
 function Dataset:__len() return #self.items end
@@ -798,8 +798,8 @@ local function build(description, base, options)
   end
   check_overlap(description, items)
   check_twice(description, items)
-  local dataset = setmetatable({ name = description.name, classes = classes, root = roots[1], items = items, description = description },
-    Dataset)
+  local dataset = setmetatable({ name = description.name, classes = classes, root = roots[1], roots = roots, items = items,
+    description = description }, Dataset)
   return description.finish and description.finish(dataset, own) or dataset
 end
 
