@@ -10,10 +10,13 @@ typedef struct walk {
   const dgam_input *in;
   char *why;
   size_t n;
+  int left; /* reads: a file of endless empty boxes is not followed to its end */
 } walk;
 
-static int get(const walk *w, uint64_t at, uint8_t *to, size_t n) {
-  return at <= w->in->size && n <= w->in->size - at && dgam_input_read(w->in, at, to, n) == DGAM_OK;
+enum { MOST_READS = 1 << 22 };
+
+static int get(walk *w, uint64_t at, uint8_t *to, size_t n) {
+  return w->left-- > 0 && at <= w->in->size && n <= w->in->size - at && dgam_input_read(w->in, at, to, n) == DGAM_OK;
 }
 
 static int is_cut(const walk *w, const char *part, uint64_t end) {
@@ -40,7 +43,7 @@ static uint32_t little_endian(const uint8_t *p) {
 }
 
 /* Boxes that hold frames. What follows the last one may be anything. */
-static int mp4_broken(const walk *w) {
+static int mp4_broken(walk *w) {
   uint8_t b[16];
   for (uint64_t at = 0; get(w, at, b, 8);) {
     uint64_t size = big_endian(b, 4);
@@ -53,7 +56,7 @@ static int mp4_broken(const walk *w) {
 }
 
 /* RIFF lists whose chunks are frames, sound and indexes; a list within is gone into. */
-static int movi_broken(const walk *w, uint64_t at, uint64_t end) {
+static int movi_broken(walk *w, uint64_t at, uint64_t end) {
   uint8_t b[8];
   while (end > 8 && at < end - 8) {
     if (!get(w, at, b, 8)) return 0;
@@ -64,7 +67,7 @@ static int movi_broken(const walk *w, uint64_t at, uint64_t end) {
   return 0;
 }
 
-static int avi_broken(const walk *w) {
+static int avi_broken(walk *w) {
   uint8_t b[12];
   for (uint64_t at = 0; get(w, at, b, 12);) {
     uint64_t size = little_endian(b + 4);
@@ -84,7 +87,7 @@ static int avi_broken(const walk *w) {
 
 /* A number of 1 to 8 bytes whose first tells how many: with its marking bit (an id) or without (a size). UINT64_MAX: size not
  * known. Returns its bytes, 0 if there is none. */
-static int ebml_number(const walk *w, uint64_t at, int most, uint64_t *value) {
+static int ebml_number(walk *w, uint64_t at, int most, uint64_t *value) {
   uint8_t b[8];
   int n = 1;
   if (!get(w, at, b, 1)) return 0;
@@ -97,12 +100,12 @@ static int ebml_number(const walk *w, uint64_t at, int most, uint64_t *value) {
   return n;
 }
 
-static int matroska_broken(const walk *w) {
+static int matroska_broken(walk *w) {
   enum { SEGMENT = 0x18538067, CLUSTER = 0x1f43b675 };
   uint64_t at = 0, end = 0, id, size;
   while (!end || at < end) {
     int n = ebml_number(w, at, 4, &id), m = n ? ebml_number(w, at + (uint64_t)n, 8, &size) : 0;
-    if (!m) return end ? is_gap(w, "element", at) : 0;
+    if (!m) return end && w->left > 0 ? is_gap(w, "element", at) : 0;
     at += (uint64_t)(n + m);
     if (size == UINT64_MAX || size > UINT64_MAX - at) return 0;
     if (id == SEGMENT) {
@@ -116,7 +119,7 @@ static int matroska_broken(const walk *w) {
 }
 
 int dgam_whole_file(const dgam_input *in, const char *format, char *why, size_t n) {
-  walk w = {in, why, n};
+  walk w = {in, why, n, MOST_READS};
   if (strncmp(format, "mov,", 4) == 0) return !mp4_broken(&w);
   if (strcmp(format, "avi") == 0) return !avi_broken(&w);
   if (strncmp(format, "matroska,", 9) == 0) return !matroska_broken(&w);

@@ -16,7 +16,7 @@
 --   jitter      camera units differ by up to this factor                                    1
 --   model, stages   as in dgam.camera; stages.jpeg = false: quality 100
 --   seed        noise depends on it and on the name of the file                             0
---   seconds     that one call to read a file may take, counting all its frames for one      60, as in dgam.video.open
+--   seconds     without a frame after which a file is given up                              60
 --   overwrite   true: files that exist are made again                                       false
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"

@@ -6,8 +6,7 @@ usage: dgamlua darken IN OUT [--camera brio|arducam|c920] [--lux N | --light LL|
                              [--scale N] [--jitter F] [--seed N] [--without STAGE] [--seconds N]
                              [--overwrite]
 IN is a video, a folder of pictures (OUT then a video file's name), or a folder of any of these, whose tree and names are
-kept. The pictures become --scale (2) times smaller a side. One call to read a file may take --seconds (60); all frames of
-it are counted in one, so long films need more.
+kept. The pictures become --scale (2) times smaller a side. A file is given up when no frame came out for --seconds (60).
 --without may be given several times: shot, read, pattern, quantise, black, bayer, balance, temporal, spatial, coring,
 matrix, curve, jpeg. What was used is written beside each clip as NAME.camera.txt.
 ]]
