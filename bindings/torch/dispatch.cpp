@@ -377,7 +377,7 @@ at::Tensor index_from_one(const Arg &a, const at::Tensor &t) {
   bool back = a.from1 == From1::index;
   if ((!back && a.from1 != From1::index_tensor) || !t.defined() || !at::isIntegralType(t.scalar_type(), false)) return t;
   if (!back) return t - 1; // 0 becomes -1, which libtorch reports as out of range
-  if (a.want == Want::tensors && t.scalar_type() == at::kByte) return t; // an old-style mask
+  if (a.want == Want::tensors && t.scalar_type() == at::kByte) return t.to(at::kBool); // an old-style mask; index_put_ wants bool
   TORCH_CHECK(!(t == 0).any().item<bool>(), "an index is 0; indices count from 1, or from -1 backwards");
   return t - (t > 0).to(t.scalar_type());
 }

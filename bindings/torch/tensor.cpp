@@ -1,5 +1,6 @@
 // tensor.cpp - see shim.h: handles, autograd, random state, memory.
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
@@ -76,6 +77,9 @@ struct Install {
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 2047 << 20);
     mallopt(M_TOP_PAD, 64 << 20);
+#if TORCH_VERSION_MAJOR >= 2
+    at::globalContext().setCheckSparseTensorInvariants(true); /* a position out of range would be read later; 1.13 always looks */
+#endif
   }
 } install;
 
