@@ -112,7 +112,8 @@ const IndexEntry index_arguments[] = {
     {"pooled_heads_composite", "head", From1::index_tensor},
 };
 
-// Results that are tensors of positions (a sparse tensor's crow_indices are offsets, and stay): operator, and which result (from 0). Of where, the form with a condition alone.
+// Results that are tensors of positions (a sparse tensor's crow_indices are offsets, and stay): operator, and which result
+// (from 0). Of where, the form with a condition alone.
 const std::pair<const char *, int> index_results[] = {
     {"argmax", 0},    {"argmin", 0},   {"argsort", 0}, {"argwhere", 0}, {"max", 1},    {"min", 1},
     {"topk", 1},      {"sort", 1},     {"msort", 1},   {"kthvalue", 1}, {"median", 1}, {"nanmedian", 1},

@@ -78,6 +78,7 @@ end
 check.finite = { "a finite number", function(v) return type(v) == "number" and v == v and math.abs(v) < math.huge end }
 check.positive = { "a finite number above 0", function(v) return type(v) == "number" and v > 0 and v < math.huge end }
 check.boolean = { "true or false", function(v) return type(v) == "boolean" end }
+check.func = { "a function", function(v) return type(v) == "function" end }
 check.table = { "a table", function(v) return type(v) == "table" end }
 check.text = { "text", function(v) return type(v) == "string" end }
 

@@ -23,8 +23,6 @@ local Table = require "dgam.table"
 local Experiment = {}
 Experiment.__index = Experiment
 
-local A_FUNCTION = { "a function", function(v) return type(v) == "function" end }
-
 local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
 
 -- Fields of a configuration that change how long a run takes but not what comes out; those that a variant sets count.
@@ -165,7 +163,7 @@ end
 function Experiment:trial(label, variant, f)
   check.option("trial", "label", label, check.text)
   check.option(("trial '%s'"):format(label), "variant", variant, check.table)
-  check.option(("trial '%s'"):format(label), "f", f, A_FUNCTION)
+  check.option(("trial '%s'"):format(label), "f", f, check.func)
   local list = {}
   for i, seed in ipairs(self.seeds) do
     local cfg = merged(self.config, variant, seed)

@@ -573,7 +573,7 @@ local function plain_path(path, root)
   return path
 end
 
-local a_function = check.optional { "a function", function(v) return type(v) == "function" end }
+local a_function = check.optional(check.func)
 local LIST_OPTIONS = { "file", "format", "columns", "item", "folder" }
 local LIST_KINDS = { file = check.optional(check.text), format = check.optional(check.text), folder = check.optional(check.text),
   columns = check.optional(check.table), item = a_function }

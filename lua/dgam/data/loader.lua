@@ -33,7 +33,6 @@ local FOR_MEASURING = { "views", "short" } -- train = false
 local AHEAD_BYTES = 256 << 20
 
 local ALPHA = { "the alpha of a beta distribution, or 0 for none", function(v) return v == false or check.number(0, 1e9)[2](v) end }
-local A_FUNCTION = check.optional { "a function", function(v) return type(v) == "function" end }
 local GIGABYTES = { "gigabytes, more than 0", function(v) return type(v) == "number" and v > 0 and v < 1e6 end }
 
 --- While this is a table, every loader of the process notes in it what it skips: path -> message.
@@ -153,7 +152,8 @@ function loader.new(dataset, options)
   local self = setmetatable({ dataset = dataset, batch = count(o, "batch", 1, 8), seed = o.seed,
     threads = option(o, "threads", check.whole(1, video.max_threads), 2),
     shuffle = flag(o, "shuffle", flag(o, "train", false)), drop_last = flag(o, "drop_last", false), limits = o.limits,
-    quiet = flag(o, "quiet", false), on_skip = option(o, "on_skip", A_FUNCTION), skipped = {}, n_skipped = 0, read = 0, waited = 0,
+    quiet = flag(o, "quiet", false), on_skip = option(o, "on_skip", check.optional(check.func)), skipped = {}, n_skipped = 0,
+    read = 0, waited = 0,
     mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
     enhance = type(o.enhance) == "function" and o.enhance or nil, cache = cache_of(o), cached = 0,
     draws = o.draws and count(o, "draws", 1) }, Loader)
