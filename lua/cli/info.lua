@@ -40,9 +40,9 @@ end
 
 local function field(name, value) print(("%-14s %s"):format(name, value)) end
 
-local function list_entries(entries, all)
+-- Prints the first `most` tensors; counts all.
+local function list_entries(entries, most)
   local values, size, wide = 0, 0, 10
-  local most = all and #entries or 40
   for i, e in ipairs(entries) do
     values, size = values + count(e.shape), size + count(e.shape) * SIZES[e.dtype]
     if i <= most then wide = math.max(wide, #e.name) end
@@ -51,7 +51,7 @@ local function list_entries(entries, all)
     local e = entries[i]
     print(("  %-" .. wide .. "s  %-8s  %s"):format(e.name, e.dtype, shape_text(e.shape)))
   end
-  if #entries > most then print(("  ... %d more (--all lists them)"):format(#entries - most)) end
+  if #entries > most and most > 0 then print(("  ... %d more (--all lists them)"):format(#entries - most)) end
   return values, size
 end
 
@@ -73,6 +73,24 @@ local function info_trial(path)
   end
 end
 
+-- A model that can be used as it is (models.file).
+local function info_model(about)
+  local o, input = about.options, about.input
+  field("model", ("%s, backbone %s, %s classes"):format(about.architecture, short(o.backbone), #about.classes))
+  field("gammas", ("%s (%s domain, %s, gate %s)"):format(short(o.gammas), short(o.domain),
+    o.heads == "shared" and "one head" or "a head for each", short(o.gate)))
+  field("clips", ("%d frames, every %s, %d x %d pixels; tested with %s clips x %s crops"):format(input.clip_len,
+    input.interval == 1 and "one" or ("%dth"):format(input.interval), input.size, input.size, short(input.test_clips or 1), short(input.test_crops or 1)))
+  field("classes", short(about.classes))
+  if about.dataset then field("trained on", short(about.dataset)) end
+  field("made by", ("%s, %s"):format(short(about.program), short(about.created)))
+  for _, part in ipairs { "training", "metrics" } do
+    local values = about[part] or {}
+    if next(values) then print(part) end
+    for _, k in ipairs(sorted_keys(values)) do print(("  %-24s %s"):format(k, short(values[k]))) end
+  end
+end
+
 local function info_checkpoint(path, all)
   local checkpoint = require "dgam.train.checkpoint"
   local reader <close> = checkpoint.open(path, { unknown = "skip" })
@@ -80,7 +98,12 @@ local function info_checkpoint(path, all)
   field("format", reader.format == "pth" and "PyTorch checkpoint" or reader.format)
   if prefix ~= "" then field("weights below", (prefix:gsub("/$", ""))) end
   local meta = reader.meta()
-  local values, size = list_entries(weights, all)
+  local about = require("models.file").about(meta, path)
+  if about then
+    info_model(about)
+    meta = nil
+  end
+  local values, size = list_entries(weights, all and #weights or about and 0 or 40)
   field("weights", ("%s, %s, %s"):format(plural(#weights, "tensor"), plural(values, "value"), bytes(size)))
   if #reader.entries > #weights then field("beside them", plural(#reader.entries - #weights, "tensor")) end
   if type(meta) ~= "table" then return end
@@ -110,7 +133,7 @@ local function info_h5(path, all)
     if kind == "numbers" then entries[#entries + 1] = { name = name, dtype = dtype, shape = shape }
     elseif kind == "text" then texts[#texts + 1] = { name = name, shape = shape } end
   end
-  local values, size = list_entries(entries, all)
+  local values, size = list_entries(entries, all and #entries or 40)
   for _, t in ipairs(texts) do print(("  %s  text  %s"):format(t.name, shape_text(t.shape))) end
   field("numbers", ("%s, %s, %s"):format(plural(#entries, "dataset"), plural(values, "value"), bytes(size)))
 end

@@ -15,6 +15,7 @@ local COMMANDS = {
   { "test", "run the test suite" },
   { "bench", "run the benchmarks" },
   { "verify", "compare a model with stored reference activations" },
+  { "predict", "what a kept model says of videos" },
   { "info", "say what is in a video, model or results file" },
   { "convert", "convert a checkpoint: .pth, .safetensors, .h5" },
   { "results", "table of cached trials" },

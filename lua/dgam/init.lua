@@ -18,8 +18,13 @@ for room, names in pairs(ROOMS) do
   for _, name in ipairs(names) do modules[name] = ("dgam.%s.%s"):format(room, name) end
 end
 
-return setmetatable({}, {
-  __index = function(dgam, name)
+local dgam = {}
+
+--- A model that was kept, ready to use, and what is known of it: `local model, about = dgam.load "walk.h5"`; see models/file.lua.
+function dgam.load(...) return require("models").load(...) end
+
+return setmetatable(dgam, {
+  __index = function(_, name)
     if not modules[name] then error(suggest.unknown("part of dgam", tostring(name), require("util.keys")(modules)), 2) end
     local part = require(modules[name])
     rawset(dgam, name, part)

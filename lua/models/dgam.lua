@@ -148,6 +148,12 @@ function DGAM:init(options)
   self.mean, self.std = MEAN, STD
   local heads = option("heads", "per-expert", check.one_of("per-expert", "shared"))
 
+  -- What makes the same model again (models.file). A backbone or gate of the user's cannot be written down: "own".
+  local named = options.backbone or "swin-b"
+  self.made_with = { backbone = type(named) == "table" and named._children and "own" or named, gammas = gammas, heads = heads,
+    gate = (options.gate or "paper") == "paper" and "paper" or "own", classes = classes, frames = self.frames,
+    domain = self.domain, temperature = self.temperature, dropout = check.default(options.dropout, 0.5) }
+
   local backbone = check_object("backbone", options.backbone or "swin-b")
   if type(backbone) ~= "table" or not backbone._children then backbone = swin.new(backbone) end
   check.option("dgam", "the backbone's channels", backbone.channels, check.whole(1))

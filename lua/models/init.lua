@@ -27,6 +27,10 @@ function models.load_pretrained(model, path)
   return model
 end
 
+--- Writes a trained model with all that it takes to use it, and reads one; see models/file.lua.
+function models.save(...) return require("models.file").save(...) end
+function models.load(...) return require("models.file").load(...) end
+
 return setmetatable(models, {
   __index = function(_, name)
     if not package.searchpath("models." .. name, package.path) then
