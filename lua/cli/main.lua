@@ -1,7 +1,7 @@
 --- The command line of dgamlua: which words start what. Each subcommand is a module dgam.cli.NAME with
 -- run(args) -> exit status, loaded only when it is asked for.
 local USAGE = [[
-usage: dgamlua SCRIPT [key=value ...]   run a script (looked up as given, then under lua/)
+usage: dgamlua SCRIPT [key=value ...]   run a script (looked up as given, then under lua/); - reads it from standard input
        dgamlua -e CODE                  run a line of Lua
        dgamlua COMMAND [...]
 
@@ -40,6 +40,41 @@ local function find_script(name)
   end
 end
 
+--- The names of scripts and commands that someone may have meant: those beside it, the experiments and examples.
+local function scripts_near(name)
+  local lfs = require "lfs"
+  local names, folder = {}, name:match "^(.*/)" or ""
+  for _, c in ipairs(COMMANDS) do names[#names + 1] = c[1] end
+  local function add(path, prefix)
+    if lfs.attributes(path, "mode") ~= "directory" then return end
+    for entry in lfs.dir(path) do
+      if entry:find "%.lua$" then names[#names + 1] = prefix .. entry end
+    end
+  end
+  add(folder == "" and "." or folder, folder)
+  for _, own in ipairs { "experiments/", "examples/" } do
+    add(dgamlua.root .. "/lua/" .. own, own)
+    add(dgamlua.root .. "/" .. own, own)
+  end
+  return names
+end
+
+--- "; did you mean 'experiments/ablation.lua'?", or nothing. A bare name may be that of a script in a folder.
+local function meant(name)
+  local suggest = require "util.suggest"
+  local names = scripts_near(name)
+  local near = suggest.nearest(name, names) or suggest.nearest(name .. ".lua", names)
+  if not near and not name:find "/" then
+    local by_base, bases = {}, {}
+    for _, known in ipairs(names) do
+      local base = known:match "([^/]*)%.lua$"
+      if base then by_base[base], bases[#bases + 1] = known, base end
+    end
+    near = by_base[suggest.nearest((name:gsub("%.lua$", "")), bases) or ""]
+  end
+  return near and ("; did you mean '%s'?"):format(near) or ""
+end
+
 local function has_module(name) return package.searchpath(name, package.path) ~= nil end
 
 local function usage()
@@ -55,14 +90,39 @@ local function complain(message)
   return 1
 end
 
---- The message of an error without the traceback noise of the program's own frames; DGAMLUA_TRACEBACK=1 keeps all.
+--- Whether a chunk is one of the user's: neither a file of the library, an experiment that comes with it, nor of the program.
+local function is_users(source)
+  local own = "@" .. dgamlua.root .. "/lua/"
+  if source:sub(1, #own) == own then return false end
+  return source:sub(1, 1) ~= "=" or source == "=(command line)" or source == "=stdin"
+end
+
+--- The lines of the user's own code that led to an error, innermost first, as text below its message.
+local function chain(level)
+  local lines = {}
+  for at = level + 1, math.huge do
+    local info = debug.getinfo(at, "Sln")
+    if not info then break end
+    if info.currentline > 0 and is_users(info.source) then
+      local what = info.what == "main" and "the script" or info.name and ("'%s'"):format(info.name) or "a function"
+      lines[#lines + 1] = ("  %s:%d: in %s"):format(info.short_src, info.currentline, what)
+    end
+  end
+  if #lines > 12 then lines = table.move(lines, #lines - 2, #lines, 11, table.move(lines, 1, 9, 1, { [10] = "  ..." })) end
+  return lines
+end
+
+--- An error's message, with the lines of the user's code that led to it unless it names the only one; DGAMLUA_TRACEBACK=1 shows all.
 local function handler(e)
   if type(e) ~= "string" then
-    local text = tostring(e)
-    return (getmetatable(e) or {}).__tostring and text or debug.traceback(text, 2)
+    e = (getmetatable(e) or {}).__tostring and tostring(e) or "error: " .. require("util.check").show(e)
   end
+  if e == "interrupted" then return e end
   if os.getenv("DGAMLUA_TRACEBACK") then return debug.traceback(e, 2) end
-  return e
+  local lines = chain(2)
+  local place = lines[1] and lines[1]:match "^  (.-:%d+: )"
+  if #lines == 1 and e:sub(1, #place) == place then return e end
+  return #lines > 0 and e .. "\n" .. table.concat(lines, "\n") or e
 end
 
 --- Runs f(...) to its end: prints an error as one line and returns the exit status.
@@ -72,8 +132,33 @@ local function guarded(f, ...)
   return math.type(result) == "integer" and result or 0
 end
 
+--- The comment that a script begins with, without its dashes; nil if it has none.
+local function heading(path)
+  local lines = {}
+  for line in io.lines(path) do
+    local text = line:match "^%-%-%-? ?(.*)$"
+    if not text then break end
+    lines[#lines + 1] = text
+  end
+  return #lines > 0 and table.concat(lines, "\n") or nil
+end
+
+--- Prints what a script says of itself, if it declares no settings that would answer --help (dgam.config); whether it did.
+local function helped(path, args)
+  local asked = false
+  for _, a in ipairs(args) do asked = asked or a == "--help" or a == "-h" end
+  if not asked then return false end
+  local f <close> = assert(io.open(path, "rb"))
+  if f:read "a":find "%.config%s*[{(]" then return false end
+  print(heading(path) or (path .. " has no settings and says nothing of itself"))
+  return true
+end
+
+--- @param path file; "-" for standard input
 local function run_script(path, args)
-  local chunk, err = loadfile(path)
+  if path ~= "-" and helped(path, args) then return 0 end
+  local chunk, err
+  if path == "-" then chunk, err = load(function() return io.read(65536) end, "=stdin") else chunk, err = loadfile(path) end
   if not chunk then return complain(err) end
   arg = { [0] = path, table.unpack(args) } -- luacheck: globals arg
   return guarded(function(...) chunk(...) end, table.unpack(args))
@@ -91,6 +176,8 @@ return function(argv)
       local chunk, err = load(rest[1], "=(command line)")
       if not chunk then return complain(err) end
       return guarded(function(...) chunk(...) end, table.unpack(rest, 2))
+    elseif first == "-" then
+      return run_script("-", rest)
     elseif first:match("^%-") then
       return complain(("unknown option '%s'; dgamlua --help lists what there is"):format(first))
     end
@@ -101,8 +188,8 @@ return function(argv)
     end
     local script = find_script(first)
     if script then return run_script(script, rest) end
-    return complain(("'%s' is neither a command nor a script (looked for %s and %s/lua/%s); dgamlua --help lists the commands")
-      :format(first, first, dgamlua.root, first))
+    return complain(("'%s' is neither a command nor a script (looked for %s and %s/lua/%s)%s; dgamlua --help lists the commands")
+      :format(first, first, dgamlua.root, first, meant(first)))
   end)
   if ok then return status end
   if status == "interrupted" then
