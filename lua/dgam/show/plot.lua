@@ -234,6 +234,7 @@ local KNOWN = { -- options of each kind, besides kind and box
   lines = { "series", "title", "xlabel", "ylabel", "logx", "logy", "note", "xtics", "xrange", "yrange" },
   table = { "head", "rows", "title", "note", "rules" },
   frames = { "tiles", "columns", "tile", "title", "note", "gap" },
+  matrix = { "rows", "columns", "values", "title", "xlabel", "ylabel", "note", "format" },
 }
 
 local function y_title(page, panel, box, top, bottom)
@@ -401,10 +402,57 @@ function kinds.lines(page, p, box)
   page:say("plot " .. table.concat(curves, ", \\\n  "))
 end
 
+-- From white to the first colour of plot.COLOURS, evenly in light: 0 to 1.
+local function shade(share)
+  local function mixed(full) return math.floor(255 + (full - 255) * math.max(0, math.min(1, share)) + 0.5) end
+  return ("#%02x%02x%02x"):format(mixed(0x00), mixed(0x72), mixed(0xB2))
+end
+
 -- A panel that is only labels and strokes still needs something to plot.
 local function nothing(page)
   page:area(0, 0, page.width, page.height)
   page:say "set xrange [0:1]\nset yrange [0:1]\nunset border\nunset tics\nset key off\nplot NaN"
+end
+
+-- Cells coloured by their value, rows from the top; the darkest is the largest value there is. Numbers where they fit.
+function kinds.matrix(page, p, box)
+  local n, m = #p.rows, #p.columns
+  if n == 0 or m == 0 then error("plot.matrix: there is nothing to draw, expected rows and columns", 0) end
+  local top, bottom = page:header(p, box, {}), page:footer(p, box)
+  local side, under, most = 0, 0, 0
+  for _, label in ipairs(p.rows) do side = math.max(side, plot.text_width(label, SMALL)) end
+  for _, row in ipairs(p.values) do
+    for _, v in ipairs(row) do
+      if is_finite(v) then most = math.max(most, v) end
+    end
+  end
+  side = math.min(side, box[3] * 0.3) + 12 + (p.ylabel and 20 or 0)
+  local left, right = box[1] + 8 + side, box[1] + box[3] - 8
+  local w = (right - left) / m
+  for _, label in ipairs(p.columns) do under = math.max(under, #plot.wrapped(label, w - 2, 2, 10)) end
+  bottom = bottom - 13 * under - 8 - (p.xlabel and 18 or 0)
+  local h, format = (bottom - top) / n, p.format or "%.0f"
+  y_title(page, p, box, top, bottom)
+  for i, label in ipairs(p.rows) do
+    page:text(plot.fitted(label, side - 10, SMALL), left - 6, top + (i - 0.5) * h, { align = "right", size = SMALL })
+    for k = 1, m do
+      local v = p.values[i][k]
+      if v and is_finite(v) then
+        local share, text = most > 0 and v / most or 0, format:format(v)
+        page:rectangle(left + (k - 1) * w + 0.5, top + (i - 1) * h + 0.5, w - 1, h - 1, shade(share))
+        if plot.text_width(text, 10) <= w - 4 and h >= 12 then
+          page:text(text, left + (k - 0.5) * w, top + (i - 0.5) * h, { align = "center", size = 10, colour = share > 0.55 and "#ffffff" or INK })
+        end
+      end
+    end
+  end
+  for k, label in ipairs(p.columns) do
+    for i, line in ipairs(plot.wrapped(label, w - 2, 2, 10)) do
+      page:text(line, left + (k - 0.5) * w, bottom + 13 * i - 2, { align = "center", size = 10 })
+    end
+  end
+  if p.xlabel then page:text(p.xlabel, (left + right) / 2, bottom + 13 * under + 14, { align = "center" }) end
+  nothing(page)
 end
 
 --- Widths of the columns of a table panel, and the height it takes: for laying out a page.
@@ -560,6 +608,7 @@ end
 --   lines   series = list of { name, x = (default 1..n), y, colour, dash }, title, xlabel, ylabel, note, logx, logy, xrange, yrange,
 --           xtics = list of { position, label }
 --   table   head = cells, rows = lists of cells, title, note, rules = rows that a line follows; see plot.table_size
+--   matrix  rows, columns = labels, values = a list of numbers a row (NaN: no cell), title, xlabel, ylabel, note, format of the numbers
 --   frames  tiles = list of { width, height, rgb = bytes [H,W,3], above, left, below = lines of text, marks = list of { x, y, w, h
 --           } (an ellipse, in shares of the frame) }, columns, tile = most pixels of a tile, title, note; see plot.frames_size
 function plot.page(options)
@@ -587,6 +636,12 @@ end
 function plot.across(options)
   local bars = #options.groups * (options.stacked and 1 or #options.series)
   return single("across", options, 720, 120 + math.max(22 * #options.groups, 14 * bars))
+end
+
+--- Cells coloured by their value. Options as of a panel, and file.
+function plot.matrix(options)
+  local width = math.min(1200, math.max(420, 180 + 46 * #options.columns))
+  return single("matrix", options, width, math.min(1000, 110 + math.max(120, 28 * #options.rows)))
 end
 
 --- Lines over x. Options as of a panel, and file.

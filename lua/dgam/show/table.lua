@@ -148,10 +148,13 @@ function Table:chart(base, options)
   options = options or {}
   local series = {}
   for _, c in ipairs(options.columns or self.columns) do
-    local s = { name = Table.title(c), values = {}, errors = {} }
+    local s = { name = Table.title(c), values = {}, low = {}, high = {} }
+    local percent = c:match "^%a+_?top%d" or c:match "^top%d" or c:match "mean_class"
     for r in ipairs(self.rows) do
       local mean, half = self:cell(r, c)
-      s.values[r], s.errors[r] = mean or 0 / 0, half or 0
+      s.values[r] = mean or 0 / 0
+      s.low[r], s.high[r] = s.values[r] - (half or 0), s.values[r] + (half or 0)
+      if percent then s.low[r], s.high[r] = math.max(0, s.low[r]), math.min(100, s.high[r]) end -- a share ends there
     end
     series[#series + 1] = s
   end
