@@ -25,14 +25,14 @@ static int fs_sha256(lua_State *L) {
 
 static int fs_sha256_file(lua_State *L) {
   unsigned char digest[32];
-  dgl_check_file(L, dgam_sha256_file(luaL_checkstring(L, 1), digest));
+  dgl_check_file(L, dgam_sha256_file(dgl_checkname(L, 1, "the path"), digest));
   return push_digest(L, digest);
 }
 
 static int fs_write(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  dgl_check_file(L, dgam_file_write(luaL_checkstring(L, 1), text, n));
+  dgl_check_file(L, dgam_file_write(dgl_checkname(L, 1, "the path"), text, n));
   return 0;
 }
 
