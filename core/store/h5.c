@@ -95,7 +95,7 @@ static dgam_status new_handle(const char *path, dgam_h5 **out) {
   }
   f->file = -1;
   f->inside = own_links(H5P_DATASET_ACCESS);
-  f->output.fd = -1;
+  f->output = DGAM_OUTPUT_NONE;
   f->sink = (dgam_h5_sink){.fd = -1};
   *out = f;
   return DGAM_OK;
