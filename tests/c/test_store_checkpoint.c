@@ -152,6 +152,17 @@ static void safetensors_round_trip(void **state) {
   }
   infos[2].name = "a";
   assert_fails(dgam_safetensors_write(path, 3, infos, data, 0, NULL), DGAM_EINVAL, "twice");
+  static const char *const not_utf8[] = {"\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "ab\xc3"};
+  for (size_t i = 0; i < sizeof not_utf8 / sizeof *not_utf8; i++) {
+    infos[2].name = not_utf8[i];
+    assert_fails(dgam_safetensors_write(path, 3, infos, data, 0, NULL), DGAM_EINVAL, "not UTF-8");
+    assert_fails(dgam_safetensors_write(path, 0, NULL, NULL, 1, &(dgam_text_pair){"note", not_utf8[i]}), DGAM_EINVAL, "note");
+  }
+  char *much = malloc(100000001);
+  memset(much, 'm', 100000000);
+  much[100000000] = 0;
+  assert_fails(dgam_safetensors_write(path, 0, NULL, NULL, 1, &(dgam_text_pair){"note", much}), DGAM_EINVAL, "room for");
+  free(much);
   infos[2].name = "__metadata__";
   assert_fails(dgam_safetensors_write(path, 3, infos, data, 0, NULL), DGAM_EINVAL, "__metadata__");
   infos[2].count = 1, infos[2].name = "empty";
@@ -206,6 +217,8 @@ static void bad_headers_are_refused(void **state) {
        "abcd", "twice"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", "a", "too long"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", "a", "data_offsets"},
+      {"{\"a\":{\"dtype\":\"U8\",\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "a", "a second dtype"},
+      {"{\"a\":{\"shape\":[2],\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "a", "a second shape"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}}", "a", "whole number"},
       {"{\"a\\ud83d\":{}}", "", "\\u"},
       {"{\"a", "", "without an end"},
