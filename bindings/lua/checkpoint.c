@@ -14,7 +14,7 @@
 
 #define READER "dgam.checkpoint"
 
-enum { MAX_DEPTH = 64, MAX_STEPS = 1 << 18 };
+enum { MAX_DEPTH = 64, MAX_STEPS = 1 << 18, SHARED_STEPS = 4 }; /* as the reader's own walk, see core/store/pth.c */
 
 typedef struct reader {
   dgam_pth *pth; /* one of the two; both NULL: closed */
@@ -35,14 +35,14 @@ static reader *check_reader(lua_State *L) {
 }
 
 static int open_pth(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = dgl_checkname(L, 1, "the path");
   int flags = lua_toboolean(L, 2) ? DGAM_PTH_SKIP_UNKNOWN : 0;
   dgl_check_file(L, dgam_pth_open(path, flags, &new_reader(L)->pth));
   return 1;
 }
 
 static int open_safetensors(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = dgl_checkname(L, 1, "the path");
   dgl_check_file(L, dgam_safetensors_open(path, &new_reader(L)->safe));
   return 1;
 }
@@ -101,9 +101,9 @@ static int reader_read(lua_State *L) {
 /* --- what is beside the tensors --- */
 
 /* Pushes a value, nil for what has no plain form (tensors among them). *steps counts down. */
-static void push_plain(lua_State *L, const dgam_pickle_value *v, int depth, int *steps) {
-  if (depth == MAX_DEPTH || --*steps < 0)
-    dgl_error(L, "the checkpoint holds more nested values than a checkpoint should");
+static void push_plain(lua_State *L, const dgam_pickle_value *v, int depth, size_t *steps) {
+  if (depth > MAX_DEPTH) dgl_error(L, "the checkpoint is nested more than %d levels deep", MAX_DEPTH);
+  if ((*steps)-- == 0) dgl_error(L, "the checkpoint has containers in containers without end");
   luaL_checkstack(L, 6, "nested values");
   switch (v->kind) {
     case DGAM_PICKLE_BOOL:
@@ -148,7 +148,7 @@ static void push_plain(lua_State *L, const dgam_pickle_value *v, int depth, int 
 static int reader_plain(lua_State *L) {
   const reader *r = check_reader(L);
   if (r->pth) {
-    int steps = MAX_STEPS;
+    size_t steps = MAX_STEPS + SHARED_STEPS * dgam_pth_items(r->pth);
     push_plain(L, dgam_pth_root(r->pth), 0, &steps);
     return 1;
   }
@@ -165,10 +165,7 @@ static int reader_plain(lua_State *L) {
 
 static const char *check_text(lua_State *L, int idx, const char *what) {
   if (lua_type(L, idx) != LUA_TSTRING) dgl_error(L, "%s is a %s, expected text", what, luaL_typename(L, idx));
-  size_t n;
-  const char *s = lua_tolstring(L, idx, &n);
-  if (strlen(s) != n) dgl_error(L, "%s has a zero byte in it", what);
-  return s;
+  return dgl_checkname(L, idx, what);
 }
 
 static int by_key(const void *a, const void *b) {
@@ -176,7 +173,7 @@ static int by_key(const void *a, const void *b) {
 }
 
 static int write_safetensors(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = dgl_checkname(L, 1, "the path");
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_checktype(L, 3, LUA_TTABLE);
   luaL_checktype(L, 4, LUA_TTABLE);

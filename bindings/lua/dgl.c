@@ -74,6 +74,13 @@ static const dgl_tensor_api *api(lua_State *L, int load) {
   return a;
 }
 
+const char *dgl_checkname(lua_State *L, int idx, const char *what) {
+  size_t n;
+  const char *s = luaL_checklstring(L, idx, &n);
+  if (strlen(s) != n) dgl_error(L, "%s '%s\\0...' has a zero byte in it, expected one without", what, s);
+  return s;
+}
+
 int dgl_testtensor(lua_State *L, int idx, dgl_view *out) {
   const dgl_tensor_api *a = api(L, 0); /* no tensor exists before torch is loaded */
   if (!a || !a->test(L, idx)) return 0;

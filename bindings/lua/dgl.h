@@ -73,6 +73,10 @@ void dgl_check_file(lua_State *L, dgam_status s);
 /* Argument idx as a tensor of `dtype` (or DGL_ANY) with `ndim` dimensions (or -1), called `what` in errors. */
 void dgl_checktensor(lua_State *L, int idx, dgl_dtype dtype, int ndim, const char *what, dgl_view *out);
 
+/* Argument idx as text that C can take whole: a path, a name. An error, which calls it `what`, if it is no text or has a zero
+ * byte in it. */
+const char *dgl_checkname(lua_State *L, int idx, const char *what);
+
 /* 1 and *out filled if argument idx is a tensor, 0 otherwise. */
 int dgl_testtensor(lua_State *L, int idx, dgl_view *out);
 

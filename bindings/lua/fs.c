@@ -3,6 +3,8 @@
  *   sha256(text)        64 hexadecimal digits
  *   sha256_file(path)   the same of a file's contents
  *   write(path, text)   replaces the file as a whole: temporary name, fsync, rename, fsync of the folder
+ *   check(path)         an error if no file can be written there
+ *   clean(folder)       removes the temporary files in it that no process writes any more
  * (core/store/file.h)
  */
 #include "lua/dgl.h"
@@ -19,25 +21,37 @@ static int fs_sha256(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 1, &n);
   unsigned char digest[32];
-  dgam_sha256(text, n, digest);
+  dgl_check(L, dgam_sha256(text, n, digest));
   return push_digest(L, digest);
 }
 
 static int fs_sha256_file(lua_State *L) {
   unsigned char digest[32];
-  dgl_check_file(L, dgam_sha256_file(luaL_checkstring(L, 1), digest));
+  dgl_check_file(L, dgam_sha256_file(dgl_checkname(L, 1, "the path"), digest));
   return push_digest(L, digest);
 }
 
 static int fs_write(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  dgl_check_file(L, dgam_file_write(luaL_checkstring(L, 1), text, n));
+  dgl_check_file(L, dgam_file_write(dgl_checkname(L, 1, "the path"), text, n));
   return 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"sha256", fs_sha256}, {"sha256_file", fs_sha256_file}, {"write", fs_write}, {NULL, NULL}};
+static int fs_check(lua_State *L) {
+  dgam_output out;
+  dgl_check_file(L, dgam_output_begin(&out, dgl_checkname(L, 1, "the path")));
+  dgam_output_abort(&out);
+  return 0;
+}
+
+static int fs_clean(lua_State *L) {
+  dgam_output_clean(dgl_checkname(L, 1, "the path"));
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"sha256", fs_sha256}, {"sha256_file", fs_sha256_file}, {"write", fs_write},
+                                     {"check", fs_check},   {"clean", fs_clean},             {NULL, NULL}};
 
 DGL_EXPORT int luaopen_dgamnative_fs(lua_State *L);
 int luaopen_dgamnative_fs(lua_State *L) {

@@ -4,6 +4,7 @@
  *   open(path) create(path) update(path) -> handle
  *   h:path() h:commit() h:close()
  *   h:stat(name) -> "none" | "group" | "text" | "other", or "numbers"; then dtype (numbers) and shape
+ *   h:id(name) -> text, the same for an object however it is reached
  *   h:list(group) h:attrs(object) -> list of names       h:make_group(name)
  *   h:read(name [, dtype [, start, count]]) -> tensor     start from 0
  *   h:numbers(name [, start, count]) -> flat list         integers and bools as they are, all else as floats
@@ -39,7 +40,7 @@ static dgam_h5 *check_file(lua_State *L) {
 }
 
 static int open_with(lua_State *L, dgam_status (*opener)(const char *, dgam_h5 **)) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = dgl_checkname(L, 1, "the path");
   handle *h = lua_newuserdatauv(L, sizeof *h, 0);
   h->f = NULL;
   luaL_setmetatable(L, HANDLE);
@@ -168,7 +169,7 @@ static int h5_stat(lua_State *L) {
                                       [DGAM_H5_TEXT] = "text",
                                       [DGAM_H5_OTHER] = "other"};
   dgam_h5_info info;
-  dgl_check_file(L, dgam_h5_stat(check_file(L), luaL_checkstring(L, 2), &info));
+  dgl_check_file(L, dgam_h5_stat(check_file(L), dgl_checkname(L, 2, "the name"), &info));
   lua_pushstring(L, kinds[info.kind]);
   if (info.kind != DGAM_H5_NUMBERS && info.kind != DGAM_H5_TEXT) return 1;
   if (info.kind == DGAM_H5_NUMBERS)
@@ -185,6 +186,13 @@ static int h5_stat(lua_State *L) {
   return 4;
 }
 
+static int h5_id(lua_State *L) {
+  dgam_h5_info info;
+  dgl_check_file(L, dgam_h5_stat(check_file(L), dgl_checkname(L, 2, "the name"), &info));
+  lua_pushlstring(L, (const char *)info.id, sizeof info.id);
+  return 1;
+}
+
 static int h5_check_size(lua_State *L) {
   double bytes = luaL_checknumber(L, 3);
   dgl_check_file(
@@ -194,7 +202,7 @@ static int h5_check_size(lua_State *L) {
 
 static int list_with(lua_State *L, dgam_status (*list)(dgam_h5 *, const char *, dgam_h5_texts *)) {
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_optstring(L, 2, "");
+  const char *name = lua_isnoneornil(L, 2) ? "" : dgl_checkname(L, 2, "the name");
   dgam_h5_texts *t = new_texts(L);
   dgl_check_file(L, list(f, name, t));
   push_texts(L, t);
@@ -212,7 +220,7 @@ static int h5_texts(lua_State *L) {
 }
 
 static int h5_make_group(lua_State *L) {
-  dgl_check_file(L, dgam_h5_make_group(check_file(L), luaL_checkstring(L, 2)));
+  dgl_check_file(L, dgam_h5_make_group(check_file(L), dgl_checkname(L, 2, "the name")));
   return 0;
 }
 
@@ -239,7 +247,7 @@ static dgam_tensor_info check_numbers(lua_State *L, dgam_h5 *f, const char *name
 static int h5_read(lua_State *L) {
   size_t start[DGAM_MAXDIM], count[DGAM_MAXDIM];
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   dgam_tensor_info array = check_numbers(L, f, name);
   dgam_dtype dtype = lua_isnoneornil(L, 3) ? array.dtype : check_dtype(L, 3);
   int slab = check_slab(L, 4, name, array.ndim, start, count);
@@ -261,7 +269,7 @@ static int h5_read(lua_State *L) {
 static int h5_numbers(lua_State *L) {
   size_t start[DGAM_MAXDIM], count[DGAM_MAXDIM];
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   dgam_tensor_info array = check_numbers(L, f, name);
   int slab = check_slab(L, 3, name, array.ndim, start, count);
   size_t n = slab ? product(count, array.ndim) : array.count;
@@ -289,7 +297,7 @@ static int h5_numbers(lua_State *L) {
 
 static int h5_write(lua_State *L) {
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   dgl_view v;
   size_t shape[DGAM_MAXDIM] = {0};
   dgl_checktensor(L, 3, DGL_ANY, -1, name, &v);
@@ -301,7 +309,7 @@ static int h5_write(lua_State *L) {
 
 static int h5_write_slab(lua_State *L) {
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   dgl_view v;
   size_t start[DGAM_MAXDIM], count[DGAM_MAXDIM] = {0};
   dgl_checktensor(L, 3, DGL_ANY, -1, name, &v);
@@ -316,7 +324,7 @@ static int h5_write_slab(lua_State *L) {
 static int h5_make(lua_State *L) {
   size_t shape[DGAM_MAXDIM] = {0};
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   dgam_dtype dtype = check_dtype(L, 3);
   int ndim = check_sizes(L, 4, shape, "shape");
   dgam_h5_options options = options_at(L, 5);
@@ -370,7 +378,7 @@ static const char **check_texts(lua_State *L, int idx, const char *name, size_t 
 static int h5_write_numbers(lua_State *L) {
   size_t shape[DGAM_MAXDIM] = {0}, n;
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   dgam_dtype dtype = check_dtype(L, 3);
   int ndim = check_sizes(L, 5, shape, "shape");
   dgam_h5_options options = options_at(L, 6);
@@ -384,7 +392,7 @@ static int h5_write_numbers(lua_State *L) {
 static int h5_write_texts(lua_State *L) {
   size_t n;
   dgam_h5 *f = check_file(L);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = dgl_checkname(L, 2, "the name");
   const char **texts = check_texts(L, 3, name, &n);
   dgl_check_file(L, dgam_h5_write_texts(f, name, (int)luaL_checkinteger(L, 4), n, texts));
   return 0;
@@ -413,7 +421,7 @@ static void push_element(lua_State *L, const dgam_h5_value *v, size_t i) {
 
 static int h5_attr(lua_State *L) {
   dgam_h5 *f = check_file(L);
-  const char *object = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
+  const char *object = dgl_checkname(L, 2, "the name"), *name = dgl_checkname(L, 3, "the attribute");
   dgam_h5_value *v = new_value(L);
   dgl_check_file(L, dgam_h5_read_attr(f, object, name, v));
   if (v->kind == DGAM_H5_NOTHING || v->ndim == 0) {
@@ -450,7 +458,7 @@ static dgam_dtype list_dtype(lua_State *L, int idx, int *is_text) {
 
 static int h5_set_attr(lua_State *L) {
   dgam_h5 *f = check_file(L);
-  const char *object = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
+  const char *object = dgl_checkname(L, 2, "the name"), *name = dgl_checkname(L, 3, "the attribute");
   luaL_checkany(L, 4);
   int is_text, ndim = lua_istable(L, 4);
   size_t n;
@@ -478,6 +486,7 @@ static const luaL_Reg methods[] = {
     {"commit", h5_commit},
     {"close", h5_close},
     {"stat", h5_stat},
+    {"id", h5_id},
     {"check_size", h5_check_size},
     {"list", h5_list},
     {"attrs", h5_attrs},

@@ -2,13 +2,18 @@
 #define _GNU_SOURCE /* asprintf */
 #include "store/file.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- reading --- */
@@ -68,33 +73,50 @@ void dgam_input_close(dgam_input *in) {
 static void output_free(dgam_output *out) {
   free(out->path);
   free(out->temp);
-  *out = (dgam_output){.fd = -1};
+  *out = DGAM_OUTPUT_NONE;
+}
+
+static void host_name(char host[64]) {
+  memset(host, 0, 64);
+  if (gethostname(host, 63) != 0) strcpy(host, "host");
+}
+
+/* Creates and locks out->temp. 1 if another process took it for one that nobody writes, in the moment before the lock. A file
+ * system without locks is fine: nothing is cleaned there. */
+static int create_locked(dgam_output *out) {
+  struct stat st;
+  out->fd = open(out->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (out->fd < 0) return 0;
+  int taken = flock(out->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (!taken) taken = fstat(out->fd, &st) == 0 && st.st_nlink == 0;
+  if (taken) close(out->fd);
+  return taken;
 }
 
 dgam_status dgam_output_begin(dgam_output *out, const char *path) {
   static _Atomic unsigned serial;
-  *out = (dgam_output){.fd = -1};
+  *out = DGAM_OUTPUT_NONE;
   struct stat st;
-  int exists = stat(path, &st) == 0;
+  int exists = stat(path, &st) == 0, taken = 1;
   if (exists && !S_ISREG(st.st_mode))
     return dgam_fail(DGAM_EIO, "cannot write '%s': it exists and is not a regular file", path);
   out->path = exists ? realpath(path, NULL) : strdup(path); /* realpath: a link stays, what it points to is replaced */
-  char host[64] = "host";
-  gethostname(host, sizeof host - 1);
-  if (out->path) {
-    const char *slash = strrchr(out->path, '/');
-    int folder = slash ? (int)(slash - out->path) + 1 : 0;
-    if (asprintf(&out->temp, "%.*s.%.100s.%s.%ld.%u.tmp", folder, out->path, out->path + folder, host, (long)getpid(),
-                 atomic_fetch_add(&serial, 1)) < 0)
+  const char *slash = out->path ? strrchr(out->path, '/') : NULL;
+  int folder = slash ? (int)(slash - out->path) + 1 : 0, reason = 0;
+  char host[64];
+  host_name(host);
+  while (taken) {
+    free(out->temp);
+    if (!out->path || asprintf(&out->temp, "%.*s.%.100s.%s.%ld.%u.tmp", folder, out->path, out->path + folder, host,
+                               (long)getpid(), atomic_fetch_add(&serial, 1)) < 0) {
       out->temp = NULL;
+      output_free(out);
+      return dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path);
+    }
+    taken = create_locked(out);
+    reason = errno;
   }
-  if (!out->path || !out->temp) {
-    output_free(out);
-    return dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path);
-  }
-  out->fd = open(out->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (out->fd < 0) {
-    int reason = errno;
     output_free(out);
     return dgam_fail(DGAM_EIO, "cannot write '%s': %s", path, strerror(reason));
   }
@@ -129,13 +151,15 @@ static int sync_folder(const char *path) {
 }
 
 dgam_status dgam_output_commit(dgam_output *out) {
+  int lock = dup(out->fd); /* keeps the lock until the file has its name */
   int bad = !out->lazy && fsync(out->fd) != 0, reason = errno;
   if (close(out->fd) != 0 && !bad) bad = 1, reason = errno;
   out->fd = -1;
   if (!bad && rename(out->temp, out->path) != 0) bad = 1, reason = errno;
+  if (bad) unlink(out->temp);
+  if (lock >= 0) close(lock);
   dgam_status s = DGAM_OK;
   if (bad) {
-    unlink(out->temp);
     s = dgam_fail(DGAM_EIO, "cannot write '%s': %s", out->path, strerror(reason));
   } else if (!out->lazy && sync_folder(out->path) != 0) {
     s = dgam_fail(DGAM_EIO, "'%s' is written, but its folder cannot be synced: %s", out->path, strerror(errno));
@@ -145,9 +169,54 @@ dgam_status dgam_output_commit(dgam_output *out) {
 }
 
 void dgam_output_abort(dgam_output *out) {
-  if (out->fd >= 0) close(out->fd);
   if (out->temp) unlink(out->temp);
+  if (out->fd >= 0) close(out->fd);
   output_free(out);
+}
+
+/* --- what dead processes left --- */
+
+/* Goes back from *end over digits and the dot before them; 0 if there are none. */
+static int number_before(const char *name, size_t *end) {
+  size_t at = *end;
+  while (at && isdigit((unsigned char)name[at - 1])) at--;
+  if (at == *end || at == 0 || name[at - 1] != '.') return 0;
+  *end = at - 1;
+  return 1;
+}
+
+/* Whether a file is called .NAME.HOST.PID.N.tmp; *ours: with this host's name. */
+static int is_temporary(const char *name, const char *host, int *ours) {
+  size_t n = strlen(name), h = strlen(host);
+  if (n < 5 || name[0] != '.' || strcmp(name + n - 4, ".tmp") != 0) return 0;
+  n -= 4;
+  if (!number_before(name, &n) || !number_before(name, &n)) return 0;
+  *ours = n > h + 1 && name[n - h - 1] == '.' && memcmp(name + n - h, host, h) == 0;
+  return 1;
+}
+
+static void remove_unless_locked(int folder, const char *name, int ours) {
+  enum { A_DAY = 24 * 3600 };
+  struct stat st, again;
+  int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (ours || time(NULL) - st.st_mtime > A_DAY) &&
+      flock(fd, LOCK_EX | LOCK_NB) == 0 && fstatat(folder, name, &again, AT_SYMLINK_NOFOLLOW) == 0 &&
+      again.st_ino == st.st_ino)
+    (void)unlinkat(folder, name, 0);
+  close(fd);
+}
+
+void dgam_output_clean(const char *folder) {
+  char host[64];
+  host_name(host);
+  DIR *d = opendir(folder);
+  if (!d) return;
+  for (struct dirent *e; (e = readdir(d));) {
+    int ours;
+    if (is_temporary(e->d_name, host, &ours)) remove_unless_locked(dirfd(d), e->d_name, ours);
+  }
+  closedir(d);
 }
 
 dgam_status dgam_file_write(const char *path, const void *data, size_t n) {
@@ -161,93 +230,34 @@ dgam_status dgam_file_write(const char *path, const void *data, size_t n) {
 
 /* --- SHA-256 --- */
 
-typedef struct sha256 {
-  uint32_t h[8];
-  unsigned char block[64];
-  size_t used;    /* bytes waiting in block */
-  uint64_t total; /* bytes seen */
-} sha256;
-
-static const uint32_t sha_k[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
-static uint32_t ror(uint32_t x, int n) {
-  return x >> n | x << (32 - n);
+static dgam_status sha_failed(void) {
+  return dgam_fail(DGAM_EINTERNAL, "OpenSSL cannot compute SHA-256 here");
 }
 
-static void sha_block(sha256 *s, const unsigned char *p) {
-  uint32_t w[64], v[8];
-  for (int i = 0; i < 16; i++)
-    w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
-  for (int i = 16; i < 64; i++) {
-    uint32_t a = w[i - 15], b = w[i - 2];
-    w[i] = w[i - 16] + w[i - 7] + (ror(a, 7) ^ ror(a, 18) ^ a >> 3) + (ror(b, 17) ^ ror(b, 19) ^ b >> 10);
+dgam_status dgam_sha256(const void *data, size_t n, unsigned char digest[32]) {
+  return EVP_Digest(n ? data : "", n, digest, NULL, EVP_sha256(), NULL) ? DGAM_OK : sha_failed();
+}
+
+static dgam_status hash_pieces(EVP_MD_CTX *context, const dgam_input *in, unsigned char digest[32]) {
+  enum { PIECE = 1 << 16 };
+  unsigned char piece[PIECE];
+  if (!context || !EVP_DigestInit_ex(context, EVP_sha256(), NULL)) return sha_failed();
+  for (uint64_t at = 0; at < in->size; at += PIECE) {
+    size_t n = in->size - at < PIECE ? (size_t)(in->size - at) : PIECE;
+    DGAM_TRY(dgam_input_read(in, at, piece, n));
+    if (!EVP_DigestUpdate(context, piece, n)) return sha_failed();
   }
-  memcpy(v, s->h, sizeof v);
-  for (int i = 0; i < 64; i++) {
-    uint32_t t =
-        v[7] + (ror(v[4], 6) ^ ror(v[4], 11) ^ ror(v[4], 25)) + ((v[4] & v[5]) ^ (~v[4] & v[6])) + sha_k[i] + w[i];
-    uint32_t u = (ror(v[0], 2) ^ ror(v[0], 13) ^ ror(v[0], 22)) + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-    memmove(v + 1, v, 7 * sizeof *v);
-    v[4] += t;
-    v[0] = t + u;
-  }
-  for (int i = 0; i < 8; i++) s->h[i] += v[i];
-}
-
-static void sha_begin(sha256 *s) {
-  *s = (sha256){.h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
-}
-
-static void sha_update(sha256 *s, const unsigned char *p, size_t n) {
-  s->total += n;
-  while (n) {
-    size_t take = 64 - s->used < n ? 64 - s->used : n;
-    memcpy(s->block + s->used, p, take);
-    s->used += take, p += take, n -= take;
-    if (s->used == 64) sha_block(s, s->block), s->used = 0;
-  }
-}
-
-static void sha_end(sha256 *s, unsigned char digest[32]) {
-  uint64_t bits = s->total * 8;
-  unsigned char pad[72] = {0x80};
-  size_t n = (s->used < 56 ? 56 : 120) - s->used;
-  for (int i = 0; i < 8; i++) pad[n + (size_t)i] = (unsigned char)(bits >> (56 - 8 * i));
-  sha_update(s, pad, n + 8);
-  for (int i = 0; i < 32; i++) digest[i] = (unsigned char)(s->h[i / 4] >> (24 - 8 * (i % 4)));
-}
-
-void dgam_sha256(const void *data, size_t n, unsigned char digest[32]) {
-  sha256 s;
-  sha_begin(&s);
-  if (n) sha_update(&s, data, n);
-  sha_end(&s, digest);
+  return EVP_DigestFinal_ex(context, digest, NULL) ? DGAM_OK : sha_failed();
 }
 
 dgam_status dgam_sha256_file(const char *path, unsigned char digest[32]) {
-  enum { PIECE = 1 << 16 };
-  unsigned char piece[PIECE];
   dgam_input in;
   DGAM_TRY(dgam_input_open(&in, path));
-  sha256 s;
-  sha_begin(&s);
-  dgam_status status = DGAM_OK;
-  for (uint64_t at = 0; at < in.size && status == DGAM_OK; at += PIECE) {
-    size_t n = in.size - at < PIECE ? (size_t)(in.size - at) : PIECE;
-    status = dgam_input_read(&in, at, piece, n);
-    if (status == DGAM_OK) sha_update(&s, piece, n);
-  }
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  dgam_status s = hash_pieces(context, &in, digest);
+  EVP_MD_CTX_free(context);
   dgam_input_close(&in);
-  if (status == DGAM_OK) sha_end(&s, digest);
-  return status;
+  return s;
 }
 
 void dgam_sha256_text(const unsigned char digest[32], char text[65]) {

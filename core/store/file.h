@@ -3,7 +3,10 @@
  * Reading: a dgam_input is a file or a block of memory that is read at any offset, always within bounds.
  * Writing: a dgam_output is a temporary file beside the target. Commit makes it durable (fsync), gives it the target's
  * name in one step (rename) and makes the name durable (fsync of the folder); a crash at any moment leaves the old
- * file or the new one, whole. Temporary files are called .NAME.HOST.PID.N.tmp.
+ * file or the new one, whole. Whatever the project writes as a whole is written so.
+ *
+ * Temporary files are called .NAME.HOST.PID.N.tmp and are locked (flock) while they are written. The system takes the lock
+ * away when the process dies, however it dies, so that dgam_output_clean knows what nobody writes any more.
  */
 #ifndef DGAM_STORE_FILE_H
 #define DGAM_STORE_FILE_H
@@ -42,6 +45,9 @@ typedef struct dgam_output {
   int lazy;   /* set after begin: commit does not sync, for a file that can be made again */
 } dgam_output;
 
+/* All zero but fd: abort may be called on it. */
+#define DGAM_OUTPUT_NONE ((dgam_output){.fd = -1})
+
 /* Creates the temporary file, open for reading and writing. DGAM_EIO names the path: no folder, no permission, target
  * is not a regular file. The folder must exist. */
 DGAM_API dgam_status dgam_output_begin(dgam_output *out, const char *path);
@@ -56,11 +62,15 @@ DGAM_API dgam_status dgam_output_commit(dgam_output *out);
 /* Removes the temporary file and frees the struct. The thread's error message stays as it was. */
 DGAM_API void dgam_output_abort(dgam_output *out);
 
+/* Removes the temporary files in a folder that no process writes any more: those of this machine at once, those of others,
+ * whose locks may not show here, after a day. What cannot be removed stays; a folder that is missing is fine. */
+DGAM_API void dgam_output_clean(const char *folder);
+
 /* begin, write, commit. */
 DGAM_API dgam_status dgam_file_write(const char *path, const void *data, size_t n);
 
-/* SHA-256 (FIPS 180-4). The digest is 32 bytes; the text form 64 lower-case hex digits and a zero. */
-DGAM_API void dgam_sha256(const void *data, size_t n, unsigned char digest[32]);
+/* SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto. The digest is 32 bytes; the text form 64 lower-case hex digits and a zero. */
+DGAM_API dgam_status dgam_sha256(const void *data, size_t n, unsigned char digest[32]);
 DGAM_API dgam_status dgam_sha256_file(const char *path, unsigned char digest[32]);
 DGAM_API void dgam_sha256_text(const unsigned char digest[32], char text[65]);
 

@@ -95,7 +95,7 @@ static dgam_status new_handle(const char *path, dgam_h5 **out) {
   }
   f->file = -1;
   f->inside = own_links(H5P_DATASET_ACCESS);
-  f->output.fd = -1;
+  f->output = DGAM_OUTPUT_NONE;
   f->sink = (dgam_h5_sink){.fd = -1};
   *out = f;
   return DGAM_OK;
@@ -390,6 +390,20 @@ static dgam_status describe(const dgam_h5 *f, const char *name, hid_t type, hid_
   return s;
 }
 
+/* Where in the file an open object is. */
+static herr_t identify(hid_t object, unsigned char id[16]) {
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info2_t info;
+  herr_t e = H5Oget_info3(object, &info, H5O_INFO_BASIC);
+  if (e >= 0) memcpy(id, &info.token, sizeof info.token);
+#else
+  H5O_info_t info;
+  herr_t e = H5Oget_info2(object, &info, H5O_INFO_BASIC);
+  if (e >= 0) memcpy(id, &info.addr, sizeof info.addr);
+#endif
+  return e;
+}
+
 dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
   quiet();
   *out = (dgam_h5_info){.kind = DGAM_H5_NONE, .array.dtype = DGAM_NODTYPE};
@@ -404,6 +418,7 @@ dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out) {
     s = describe(f, name, H5Dget_type(object), H5Dget_space(object), out);
   else
     out->kind = DGAM_H5_OTHER;
+  if (s == DGAM_OK && identify(object, out->id) < 0) s = fail(f, DGAM_EFORMAT, name, "cannot tell where it is:");
   H5Oclose(object);
   return s;
 }

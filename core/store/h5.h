@@ -49,6 +49,7 @@ typedef enum dgam_h5_kind { DGAM_H5_NONE, DGAM_H5_GROUP, DGAM_H5_NUMBERS, DGAM_H
 typedef struct dgam_h5_info {
   dgam_h5_kind kind;      /* NONE: there is no such object; OTHER: neither group, numbers nor text */
   dgam_tensor_info array; /* NUMBERS and TEXT: shape (TEXT: no dtype); name is not set */
+  unsigned char id[16];   /* all but NONE: the same for an object however it is reached, so that a loop of links shows */
 } dgam_h5_info;
 
 DGAM_API dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out);

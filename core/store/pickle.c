@@ -10,8 +10,8 @@ typedef dgam_pickle_value value;
 enum {
   BUFFER = 1 << 16,      /* bytes read at a time */
   BLOCK = 1 << 16,       /* bytes allocated at a time for values */
-  MAX_VALUES = 1 << 22,  /* a real checkpoint has some ten thousand */
-  MAX_ITEMS = 1 << 24,   /* in all containers together; a few bytes can ask for many copies of a long list */
+  MAX_VALUES = 1 << 22,  /* and one more for every two bytes: a real checkpoint has some ten thousand and its curves */
+  MAX_ITEMS = 1 << 24,   /* in all containers together, and two more for every byte: a few can ask for many copies */
   EXPANDED_MAX = 1 << 24 /* elements that a tensor may have beyond those of its storage (stride 0) */
 };
 
@@ -30,6 +30,8 @@ struct dgam_pickle {
   value **arrays; /* the containers whose item arrays are to be freed, linked through their order of creation */
   size_t narrays, arrays_cap;
   size_t nvalues, nitems;
+  const dgam_pickle_storage **storages;
+  size_t nstorages, storages_cap;
   /* the machine */
   const dgam_input *in;
   uint64_t start, pos, end; /* pos: next byte to put into the buffer */
@@ -61,23 +63,32 @@ static void *take(dgam_pickle *p, size_t n) {
   return at;
 }
 
+/* Its items, once it has some, are freed with the pickle. */
+static dgam_status register_container(dgam_pickle *p, value *v) {
+  if (dgam_grow(&p->arrays, p->narrays, &p->arrays_cap, sizeof *p->arrays)) return no_memory(p);
+  p->arrays[p->narrays++] = v;
+  return DGAM_OK;
+}
+
 static dgam_status make(dgam_pickle *p, dgam_pickle_kind kind, value **out) {
-  if (++p->nvalues > MAX_VALUES)
-    return dgam_fail(DGAM_EFORMAT, "the pickle of '%s' has more than %d values", p->in->name, MAX_VALUES);
+  uint64_t most = MAX_VALUES + (p->end - p->start) / 2;
+  if (++p->nvalues > most)
+    return dgam_fail(DGAM_EFORMAT, "the pickle of '%s' has more than %llu values, the limit for its %llu bytes",
+                     p->in->name, (unsigned long long)most, (unsigned long long)(p->end - p->start));
   value *v = take(p, sizeof *v);
   if (!v) return no_memory(p);
   *v = (value){.kind = kind};
-  if (kind == DGAM_PICKLE_TUPLE || kind == DGAM_PICKLE_LIST || kind == DGAM_PICKLE_DICT) {
-    if (dgam_grow(&p->arrays, p->narrays, &p->arrays_cap, sizeof *p->arrays)) return no_memory(p);
-    p->arrays[p->narrays++] = v;
-  }
+  if (kind == DGAM_PICKLE_TUPLE || kind == DGAM_PICKLE_LIST || kind == DGAM_PICKLE_DICT)
+    DGAM_TRY(register_container(p, v));
   *out = v;
   return DGAM_OK;
 }
 
 static dgam_status append(dgam_pickle *p, value *seq, value *item) {
-  if (++p->nitems > MAX_ITEMS)
-    return dgam_fail(DGAM_EFORMAT, "the pickle of '%s' has more than %d items", p->in->name, MAX_ITEMS);
+  uint64_t most = MAX_ITEMS + 2 * (p->end - p->start);
+  if (++p->nitems > most)
+    return dgam_fail(DGAM_EFORMAT, "the pickle of '%s' has more than %llu items, the limit for its %llu bytes",
+                     p->in->name, (unsigned long long)most, (unsigned long long)(p->end - p->start));
   if (dgam_grow(&seq->u.seq.items, seq->u.seq.n, &seq->u.seq.cap, sizeof item)) return no_memory(p);
   seq->u.seq.items[seq->u.seq.n++] = item;
   return DGAM_OK;
@@ -324,7 +335,8 @@ static dgam_status push_global(dgam_pickle *p, const char *module, const char *n
   if (p->skip_unknown) return push_new(p, DGAM_PICKLE_OPAQUE, &v);
   full[m] = '.';
   return dgam_fail(DGAM_EFORMAT,
-                   "'%s' refused: its pickle names '%s', which is no part of a tensor; running it could do anything",
+                   "'%s' refused: its pickle names '%s', which is no part of a tensor; running it could do anything. "
+                   "--skip-unknown (in Lua unknown = \"skip\") reads what is beside it and runs nothing",
                    p->in->name, full);
 }
 
@@ -405,7 +417,11 @@ static dgam_status build_dict(dgam_pickle *p, const value *args, value **out) {
 
 /* What a call would give. */
 static dgam_status reduce(dgam_pickle *p, const value *callee, const value *args, value **out) {
-  if (callee->kind == DGAM_PICKLE_OPAQUE) return make(p, DGAM_PICKLE_OPAQUE, out);
+  if (callee->kind == DGAM_PICKLE_OPAQUE) {
+    DGAM_TRY(make(p, DGAM_PICKLE_OPAQUE, out));
+    (*out)->global = 1;
+    return DGAM_OK;
+  }
   if (callee->kind != DGAM_PICKLE_GLOBAL) return bad(p, "a call of something that is no function");
   if (args->kind != DGAM_PICKLE_TUPLE) return bad(p, "a call without arguments");
   const value *first = args->u.seq.n ? args->u.seq.items[0] : NULL;
@@ -438,15 +454,12 @@ static dgam_status reduce(dgam_pickle *p, const value *callee, const value *args
   }
 }
 
-/* ("storage", type, key, location, numel[, view]): the only persistent ids there are. */
-static dgam_status persistent(dgam_pickle *p) {
-  value *id = NULL, *v = NULL;
-  DGAM_TRY(pop(p, &id));
-  const value *word = argument(id, 0, DGAM_PICKLE_STRING), *type = argument(id, 1, DGAM_PICKLE_GLOBAL);
-  const value *key = argument(id, 2, DGAM_PICKLE_STRING), *numel = argument(id, 4, DGAM_PICKLE_INT);
-  if (!word || strcmp(word->u.text.s, "storage") != 0 || !type || !key || !numel || numel->u.i < 0)
+/* The storage of ("storage", type, key, location, numel[, view]). */
+static dgam_status make_storage(dgam_pickle *p, const value *id, dgam_pickle_storage **out) {
+  const value *type = argument(id, 1, DGAM_PICKLE_GLOBAL), *key = argument(id, 2, DGAM_PICKLE_STRING);
+  const value *numel = argument(id, 4, DGAM_PICKLE_INT);
+  if (!type || !key || !numel || numel->u.i < 0 || globals[type->global].what != G_STORAGE)
     return bad(p, "a storage without type, key and size");
-  if (globals[type->global].what != G_STORAGE) return bad(p, "a storage without type, key and size");
   dgam_pickle_storage *s = take(p, sizeof *s);
   if (!s) return no_memory(p);
   uint64_t n = (uint64_t)numel->u.i;
@@ -460,6 +473,22 @@ static dgam_status persistent(dgam_pickle *p) {
     s->view_offset = (uint64_t)offset->u.i;
     s->view_numel = (uint64_t)size->u.i;
   }
+  *out = s;
+  return DGAM_OK;
+}
+
+/* What a persistent id stands for: a storage, or, in the legacy format, ("module", class, file, source) for the class of
+ * an object, to warn of a source that changed since. There are no others. */
+static dgam_status persistent(dgam_pickle *p) {
+  value *id = NULL, *v = NULL;
+  DGAM_TRY(pop(p, &id));
+  const value *word = argument(id, 0, DGAM_PICKLE_STRING);
+  if (word && strcmp(word->u.text.s, "module") == 0 && id->u.seq.n > 1) return push(p, id->u.seq.items[1]);
+  if (!word || strcmp(word->u.text.s, "storage") != 0) return bad(p, "a persistent id that is no storage");
+  dgam_pickle_storage *s = NULL;
+  DGAM_TRY(make_storage(p, id, &s));
+  if (dgam_grow(&p->storages, p->nstorages, &p->storages_cap, sizeof *p->storages)) return no_memory(p);
+  p->storages[p->nstorages++] = s;
   DGAM_TRY(push_new(p, DGAM_PICKLE_STORAGE, &v));
   v->u.storage = s;
   return DGAM_OK;
@@ -473,8 +502,13 @@ static dgam_status add_items(dgam_pickle *p, size_t from, size_t step, const cha
   p->stack.n = from;
   value *container = NULL;
   DGAM_TRY(top(p, &container));
-  int fits = step == 2 ? container->kind == DGAM_PICKLE_DICT : container->kind == DGAM_PICKLE_LIST;
+  dgam_pickle_kind kind = step == 2 ? DGAM_PICKLE_DICT : DGAM_PICKLE_LIST;
+  if (container->kind == DGAM_PICKLE_OPAQUE && container->global) { /* an instance of a subclass of dict or list */
+    DGAM_TRY(register_container(p, container));
+    container->kind = kind;
+  }
   if (container->kind == DGAM_PICKLE_OPAQUE) return DGAM_OK;
+  int fits = container->kind == kind;
   if (!fits || (to - from) % step) return bad(p, what);
   for (size_t i = from; i < to; i++) DGAM_TRY(append(p, container, p->stack.items[i]));
   return DGAM_OK;
@@ -695,10 +729,20 @@ void dgam_pickle_free(dgam_pickle *p) {
     free(b);
   }
   free(p->arrays);
+  free(p->storages);
   free(p->stack.items);
   free(p->memo.items);
   free(p->marks);
   free(p);
+}
+
+size_t dgam_pickle_items(const dgam_pickle *p) {
+  return p->nitems;
+}
+
+const dgam_pickle_storage *const *dgam_pickle_storages(const dgam_pickle *p, size_t *n) {
+  *n = p->nstorages;
+  return p->storages;
 }
 
 const dgam_pickle_value *dgam_pickle_get(const dgam_pickle_value *v, const char *key) {

@@ -3,8 +3,12 @@
  * A pickle is a program for a stack machine that may call any Python function. This machine knows containers, numbers,
  * strings, and what a tensor is made of (collections.OrderedDict, torch._utils._rebuild_tensor_v2, _rebuild_parameter,
  * storage types, torch.Size, dtype and device); it never looks anything up and calls nothing. A pickle that names any
- * other global is refused with that name, or, if asked, gets an inert placeholder in its place. numpy's scalars and
- * arrays always become placeholders: training logs hold them and weights do not need them.
+ * other global is refused with that name, or, if asked, gets an inert placeholder in its place. A placeholder that is
+ * given items, as an instance of a subclass of dict or list is, becomes a dictionary or a list of them. numpy's scalars
+ * and arrays always become placeholders: training logs hold them and weights do not need them.
+ *
+ * How many values a pickle may have follows from its length, so that neither a long list of numbers is refused nor a few
+ * bytes can ask for all memory.
  *
  * All values of one pickle live until dgam_pickle_free. Containers may be shared and even hold themselves: whoever
  * walks them limits depth and number of steps.
@@ -75,7 +79,7 @@ struct dgam_pickle_value {
     const dgam_pickle_storage *storage;
     const dgam_pickle_tensor *tensor;
   } u;
-  int global; /* GLOBAL: which one */
+  int global; /* GLOBAL: which one; OPAQUE: whether a call made it */
 };
 
 typedef struct dgam_pickle dgam_pickle;
@@ -88,6 +92,12 @@ DGAM_API dgam_status dgam_pickle_read(const dgam_input *in, uint64_t *at, uint64
                                       dgam_pickle **out, const dgam_pickle_value **root);
 
 DGAM_API void dgam_pickle_free(dgam_pickle *p); /* NULL is fine */
+
+/* Number of items in all its containers together: what a walk that visits everything once takes. */
+DGAM_API size_t dgam_pickle_items(const dgam_pickle *p);
+
+/* Every storage that the pickle names, also those of tensors inside of placeholders; one may be there several times. */
+DGAM_API const dgam_pickle_storage *const *dgam_pickle_storages(const dgam_pickle *p, size_t *n);
 
 /* The value of a string key in a dictionary; NULL if there is none or v is no dictionary. */
 DGAM_API const dgam_pickle_value *dgam_pickle_get(const dgam_pickle_value *v, const char *key);

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
+#include "store/grow.h"
 #include "store/zip.h"
 
 enum {
   MAX_DEPTH = 64,
-  MAX_STEPS = 1 << 18,
+  MAX_STEPS = 1 << 18,      /* of the walk through the containers, and SHARED_STEPS for every item in one: */
+  SHARED_STEPS = 4,         /* containers may be in several others */
+  MAX_TENSORS = 1 << 18,    /* a real checkpoint has some thousand */
   MAX_PATH = 1024,
   SHARED_MAX = 64,          /* tensors that may look into the same bytes: layers with common weights */
   EXPANDED_BYTES = 64 << 20 /* beyond that, for tensors of stride 0 */
@@ -38,57 +40,133 @@ struct dgam_pth {
   const dgam_pickle_value *root;
   entry *entries;
   size_t count, cap;
-  int steps;      /* of the walk through the values */
+  int flags;
   uint64_t bytes; /* of all entries */
 };
 
 /* --- the list of tensors --- */
 
-static dgam_status add_entry(dgam_pth *p, const char *path, const dgam_pickle_tensor *t) {
+/* Where the walk through the containers is. */
+typedef struct place {
+  char name[MAX_PATH]; /* "state_dict/a", and as Python would write it: "['state_dict']['a']" */
+  char python[2 * MAX_PATH];
+  size_t n, m;         /* their lengths */
+  const char *fault;   /* why a tensor here has no name; NULL: it has one */
+  uint64_t steps;      /* so far */
+  const char *wanted;  /* NULL: tensors are added to the list. Else `found` gets the places of the two first of this name */
+  char found[2][2 * MAX_PATH];
+  int nfound;
+} place;
+
+static dgam_status add_entry(dgam_pth *p, const char *name, const dgam_pickle_tensor *t) {
   uint64_t most = p->in.size * SHARED_MAX + EXPANDED_BYTES; /* so that a small file cannot ask for all memory */
   if (__builtin_add_overflow(p->bytes, t->count * dgam_dtype_size(t->storage->dtype), &p->bytes) || p->bytes > most)
     return dgam_fail(DGAM_EFORMAT, "'%s' has tensors of more than %llu bytes together, the limit for a file of %llu",
                      p->in.name, (unsigned long long)most, (unsigned long long)p->in.size);
-  if (p->count == p->cap) {
-    size_t cap = p->cap ? p->cap * 2 : 64;
-    entry *bigger = realloc(p->entries, cap * sizeof *bigger);
-    if (!bigger) return dgam_fail(DGAM_ENOMEM, "no memory for the tensors of '%s'", p->in.name);
-    p->entries = bigger, p->cap = cap;
-  }
-  char *name = strdup(*path ? path : "tensor");
-  if (!name) return dgam_fail(DGAM_ENOMEM, "no memory for the tensors of '%s'", p->in.name);
+  if (p->count == MAX_TENSORS)
+    return dgam_fail(DGAM_EFORMAT, "'%s' has more than %d tensors", p->in.name, MAX_TENSORS);
+  if (dgam_grow(&p->entries, p->count, &p->cap, sizeof *p->entries))
+    return dgam_fail(DGAM_ENOMEM, "no memory for the tensors of '%s'", p->in.name);
+  char *copy = strdup(*name ? name : "tensor");
+  if (!copy) return dgam_fail(DGAM_ENOMEM, "no memory for the tensors of '%s'", p->in.name);
   entry *e = &p->entries[p->count++];
-  *e = (entry){.info = {.name = name, .dtype = t->storage->dtype, .ndim = t->ndim, .count = t->count}, .tensor = t};
+  *e = (entry){.info = {.name = copy, .dtype = t->storage->dtype, .ndim = t->ndim, .count = t->count}, .tensor = t};
   memcpy(e->info.shape, t->shape, sizeof t->shape);
   return DGAM_OK;
 }
 
-/* Lists the tensors below v. `path` holds its name, `n` bytes long, and has room for MAX_PATH. */
-static dgam_status list_tensors(dgam_pth *p, const dgam_pickle_value *v, char *path, size_t n, int depth) {
-  if (v->kind == DGAM_PICKLE_TENSOR) return add_entry(p, path, v->u.tensor);
+/* A tensor at this place: into the list, or, for a message, its place noted. */
+static dgam_status visit_tensor(dgam_pth *p, place *at, const dgam_pickle_tensor *t) {
+  if (at->wanted) {
+    if (at->nfound < 2 && !at->fault && strcmp(at->name, at->wanted) == 0)
+      memcpy(at->found[at->nfound++], at->python, at->m + 1);
+    return DGAM_OK;
+  }
+  if (!at->fault) return add_entry(p, at->name, t);
+  if (p->flags & DGAM_PTH_SKIP_UNKNOWN) return DGAM_OK;
+  return dgam_fail(DGAM_EUNSUPPORTED,
+                   "'%s' has a tensor at %.256s..., whose name %s; --skip-unknown (in Lua unknown = \"skip\") leaves it out",
+                   p->in.name, at->m ? at->python : "its root", at->fault);
+}
+
+/* Goes on to the item with this key, or, without one, to item i of a list. */
+static void enter(place *at, const dgam_pickle_value *key, size_t i) {
+  char text[MAX_PATH];
+  const char *name = text;
+  int is_text = key && key->kind == DGAM_PICKLE_STRING;
+  if (at->fault) return;
+  if (is_text)
+    name = key->u.text.s;
+  else if (key && key->kind != DGAM_PICKLE_INT)
+    at->fault = "has a part that is neither text nor a whole number";
+  else if (key)
+    snprintf(text, sizeof text, "%lld", (long long)key->u.i);
+  else
+    snprintf(text, sizeof text, "%zu", i);
+  if (is_text && strlen(name) != key->u.text.n) at->fault = "has a zero byte in it";
+  if (at->fault) return;
+  size_t n = strlen(name);
+  if (n + 1 >= MAX_PATH - at->n) {
+    at->fault = "is too long";
+    return;
+  }
+  at->n += (size_t)snprintf(at->name + at->n, MAX_PATH - at->n, "%s%s", at->n ? "/" : "", name);
+  int used = snprintf(at->python + at->m, sizeof at->python - at->m, is_text ? "['%s']" : "[%s]", name);
+  at->m += (size_t)used < sizeof at->python - at->m ? (size_t)used : sizeof at->python - at->m - 1;
+}
+
+static dgam_status walk(dgam_pth *p, const dgam_pickle_value *v, place *at, int depth) {
+  if (v->kind == DGAM_PICKLE_TENSOR) return visit_tensor(p, at, v->u.tensor);
   if (v->kind != DGAM_PICKLE_DICT && v->kind != DGAM_PICKLE_LIST && v->kind != DGAM_PICKLE_TUPLE) return DGAM_OK;
   if (depth == MAX_DEPTH)
     return dgam_fail(DGAM_EFORMAT, "'%s' is nested more than %d levels deep", p->in.name, MAX_DEPTH);
-  size_t each = v->kind == DGAM_PICKLE_DICT ? 2 : 1;
-  for (size_t i = 0; i < v->u.seq.n; i += each) {
-    if (++p->steps > MAX_STEPS)
-      return dgam_fail(DGAM_EFORMAT, "'%s' has more than %d values in its containers", p->in.name, MAX_STEPS);
-    const dgam_pickle_value *key = v->u.seq.items[i], *item = v->u.seq.items[i + each - 1];
-    int used;
-    if (each == 1)
-      used = snprintf(path + n, MAX_PATH - n, "%s%zu", n ? "/" : "", i);
-    else if (key->kind == DGAM_PICKLE_INT)
-      used = snprintf(path + n, MAX_PATH - n, "%s%lld", n ? "/" : "", (long long)key->u.i);
-    else if (key->kind == DGAM_PICKLE_STRING)
-      used = snprintf(path + n, MAX_PATH - n, "%s%s", n ? "/" : "", key->u.text.s);
-    else
-      continue; /* no name: nothing that a state dict has */
-    if (used < 0 || (size_t)used >= MAX_PATH - n)
-      return dgam_fail(DGAM_EFORMAT, "'%s' has a tensor whose name is longer than %d bytes", p->in.name, MAX_PATH);
-    DGAM_TRY(list_tensors(p, item, path, n + (size_t)used, depth + 1));
-    path[n] = 0;
+  size_t each = v->kind == DGAM_PICKLE_DICT ? 2 : 1, n = at->n, m = at->m;
+  const char *fault = at->fault;
+  for (size_t i = 0; i + each <= v->u.seq.n; i += each) {
+    if (++at->steps > MAX_STEPS + SHARED_STEPS * (uint64_t)dgam_pickle_items(p->pickle))
+      return dgam_fail(DGAM_EFORMAT, "'%s' has containers in containers without end", p->in.name);
+    if (at->steps % (1 << 20) == 0 && dgam_interrupted()) return dgam_fail_interrupted();
+    const dgam_pickle_value *item = v->u.seq.items[i + each - 1];
+    if (item->kind != DGAM_PICKLE_TENSOR && item->kind != DGAM_PICKLE_DICT && item->kind != DGAM_PICKLE_LIST &&
+        item->kind != DGAM_PICKLE_TUPLE)
+      continue; /* nothing that could hold a tensor: numbers, most of the time */
+    enter(at, each == 2 ? v->u.seq.items[i] : NULL, i);
+    DGAM_TRY(walk(p, item, at, depth + 1));
+    at->name[at->n = n] = 0;
+    at->python[at->m = m] = 0;
+    at->fault = fault;
   }
   return DGAM_OK;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Two places can have one name: ['a/b'] and ['a']['b'], or [1] and ['1']. */
+static dgam_status check_names(dgam_pth *p, place *at) {
+  const char **names = malloc((p->count + 1) * sizeof *names);
+  if (!names) return dgam_fail(DGAM_ENOMEM, "no memory for the tensors of '%s'", p->in.name);
+  for (size_t i = 0; i < p->count; i++) names[i] = p->entries[i].info.name;
+  qsort(names, p->count, sizeof *names, by_name);
+  const char *twice = NULL;
+  for (size_t i = 1; i < p->count && !twice; i++)
+    if (strcmp(names[i - 1], names[i]) == 0) twice = names[i];
+  free(names);
+  if (!twice) return DGAM_OK;
+  *at = (place){.wanted = twice};
+  DGAM_TRY(walk(p, p->root, at, 0));
+  return dgam_fail(DGAM_EFORMAT, "'%s' has two tensors called '%.128s': %.256s and %.256s; expected different names",
+                   p->in.name, twice, at->found[0], at->found[1]);
+}
+
+static dgam_status list_tensors(dgam_pth *p) {
+  place *at = calloc(1, sizeof *at);
+  if (!at) return dgam_fail(DGAM_ENOMEM, "no memory to open '%s'", p->in.name);
+  dgam_status s = walk(p, p->root, at, 0);
+  if (s == DGAM_OK) s = check_names(p, at);
+  free(at);
+  return s;
 }
 
 /* --- where a storage is --- */
@@ -97,16 +175,15 @@ static int by_key(const void *a, const void *b) {
   return strcmp(((const legacy_storage *)a)->key, ((const legacy_storage *)b)->key);
 }
 
-/* p->storages: one for each key that a tensor uses, sorted, with its element type; where it is comes later. */
+/* p->storages: one for each key in the pickle, sorted, with its element type; where it is comes later. */
 static dgam_status list_storages(dgam_pth *p) {
-  p->storages = calloc(p->count + 1, sizeof *p->storages);
+  size_t n;
+  const dgam_pickle_storage *const *all = dgam_pickle_storages(p->pickle, &n);
+  p->storages = calloc(n + 1, sizeof *p->storages);
   if (!p->storages) return dgam_fail(DGAM_ENOMEM, "no memory to open '%s'", p->in.name);
-  for (size_t i = 0; i < p->count; i++) {
-    const dgam_pickle_storage *s = p->entries[i].tensor->storage;
-    p->storages[i] = (legacy_storage){.key = s->key, .dtype = s->dtype};
-  }
-  qsort(p->storages, p->count, sizeof *p->storages, by_key);
-  for (size_t i = 0; i < p->count; i++)
+  for (size_t i = 0; i < n; i++) p->storages[i] = (legacy_storage){.key = all[i]->key, .dtype = all[i]->dtype};
+  qsort(p->storages, n, sizeof *p->storages, by_key);
+  for (size_t i = 0; i < n; i++)
     if (!p->nstorages || strcmp(p->storages[p->nstorages - 1].key, p->storages[i].key) != 0)
       p->storages[p->nstorages++] = p->storages[i];
   return DGAM_OK;
@@ -152,7 +229,7 @@ static dgam_status check_storages(const dgam_pth *p) {
 
 /* --- formats --- */
 
-static dgam_status open_zip(dgam_pth *p, int flags) {
+static dgam_status open_zip(dgam_pth *p) {
   DGAM_TRY(dgam_zip_open(&p->in, &p->zip));
   const dgam_zip_entry *pickle = NULL;
   for (size_t i = 0; i < p->zip.count && !pickle; i++) {
@@ -174,7 +251,7 @@ static dgam_status open_zip(dgam_pth *p, int flags) {
   if (strcmp(order, "big") == 0)
     return dgam_fail(DGAM_EUNSUPPORTED, "'%s' was written on a big-endian machine", p->in.name);
   uint64_t at = pickle->offset;
-  return dgam_pickle_read(&p->in, &at, pickle->offset + pickle->size, flags & DGAM_PTH_SKIP_UNKNOWN, &p->pickle,
+  return dgam_pickle_read(&p->in, &at, pickle->offset + pickle->size, p->flags & DGAM_PTH_SKIP_UNKNOWN, &p->pickle,
                           &p->root);
 }
 
@@ -189,8 +266,8 @@ static dgam_status read_legacy_storages(dgam_pth *p, uint64_t at) {
   for (size_t i = 0; i < n && s == DGAM_OK; i++) {
     const dgam_pickle_value *key = keys->u.seq.items[i];
     legacy_storage *storage = key->kind == DGAM_PICKLE_STRING ? legacy_find(p, key->u.text.s) : NULL;
-    if (!storage) { /* without a tensor its length in bytes is not known, nor where the next one begins */
-      s = dgam_fail(DGAM_EFORMAT, "'%s' is damaged: storage %zu of %zu belongs to no tensor", p->in.name, i + 1, n);
+    if (!storage) { /* its element size is not known, nor where the next one begins */
+      s = dgam_fail(DGAM_EFORMAT, "'%s' is damaged: storage %zu of %zu is not in its pickle", p->in.name, i + 1, n);
       break;
     }
     unsigned char b[8];
@@ -214,7 +291,7 @@ static dgam_status read_legacy_storages(dgam_pth *p, uint64_t at) {
 }
 
 /* Three pickles (magic number, version, what the machine was), then the object, then the storages. */
-static dgam_status open_legacy(dgam_pth *p, int flags, uint64_t *at) {
+static dgam_status open_legacy(dgam_pth *p, uint64_t *at) {
   static const unsigned char magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
   dgam_pickle *head;
   const dgam_pickle_value *v;
@@ -236,12 +313,11 @@ static dgam_status open_legacy(dgam_pth *p, int flags, uint64_t *at) {
   int big = little && little->kind == DGAM_PICKLE_BOOL && !little->u.i;
   dgam_pickle_free(head);
   if (big) return dgam_fail(DGAM_EUNSUPPORTED, "'%s' was written on a big-endian machine", p->in.name);
-  return dgam_pickle_read(&p->in, at, p->in.size, flags & DGAM_PTH_SKIP_UNKNOWN, &p->pickle, &p->root);
+  return dgam_pickle_read(&p->in, at, p->in.size, p->flags & DGAM_PTH_SKIP_UNKNOWN, &p->pickle, &p->root);
 }
 
-static dgam_status open_any(dgam_pth *p, int flags) {
+static dgam_status open_any(dgam_pth *p) {
   unsigned char head[4] = {0};
-  char path[MAX_PATH] = "";
   uint64_t at = 0;
   if (p->in.size == 0) return dgam_fail(DGAM_EFORMAT, "'%s' is empty, a checkpoint of torch.save expected", p->in.name);
   DGAM_TRY(dgam_input_read(&p->in, 0, head, p->in.size < 4 ? (size_t)p->in.size : 4));
@@ -249,8 +325,8 @@ static dgam_status open_any(dgam_pth *p, int flags) {
   if (!is_zip && head[0] != 0x80)
     return dgam_fail(DGAM_EFORMAT, "'%s' is no checkpoint of torch.save: it begins with bytes %02x %02x %02x %02x",
                      p->in.name, head[0], head[1], head[2], head[3]);
-  DGAM_TRY(is_zip ? open_zip(p, flags) : open_legacy(p, flags, &at));
-  DGAM_TRY(list_tensors(p, p->root, path, 0, 0));
+  DGAM_TRY(is_zip ? open_zip(p) : open_legacy(p, &at));
+  DGAM_TRY(list_tensors(p));
   if (!is_zip) {
     DGAM_TRY(list_storages(p));
     DGAM_TRY(read_legacy_storages(p, at));
@@ -259,7 +335,8 @@ static dgam_status open_any(dgam_pth *p, int flags) {
 }
 
 static dgam_status finish_open(dgam_pth *p, dgam_status s, int flags, dgam_pth **out) {
-  if (s == DGAM_OK) s = open_any(p, flags);
+  p->flags = flags;
+  if (s == DGAM_OK) s = open_any(p);
   if (s == DGAM_OK)
     *out = p;
   else
@@ -287,6 +364,9 @@ const dgam_tensor_info *dgam_pth_info(const dgam_pth *p, size_t i) {
 }
 const dgam_pickle_value *dgam_pth_root(const dgam_pth *p) {
   return p->root;
+}
+size_t dgam_pth_items(const dgam_pth *p) {
+  return dgam_pickle_items(p->pickle);
 }
 
 /* --- reading --- */

@@ -197,8 +197,9 @@ static dgam_status tensor_field(scanner *s, char *key, void *ctx) {
   fields *f = ctx;
   uint64_t n[DGAM_MAXDIM];
   int count;
-  if (strcmp(key, "dtype") == 0) return string(s, &f->dtype);
+  if (strcmp(key, "dtype") == 0) return f->dtype ? bad(s, "a second dtype") : string(s, &f->dtype);
   if (strcmp(key, "shape") == 0) {
+    if (f->has_shape) return bad(s, "a second shape");
     DGAM_TRY(integers(s, n, DGAM_MAXDIM, &count));
     for (int d = 0; d < count; d++) f->e.info.shape[d] = (size_t)n[d];
     f->e.info.ndim = count;
@@ -206,6 +207,7 @@ static dgam_status tensor_field(scanner *s, char *key, void *ctx) {
     return DGAM_OK;
   }
   if (strcmp(key, "data_offsets") == 0) {
+    if (f->has_offsets) return bad(s, "second data_offsets");
     DGAM_TRY(integers(s, n, 2, &count));
     if (count != 2) return bad(s, "two offsets expected");
     f->e.begin = n[0], f->e.end = n[1];
@@ -388,15 +390,16 @@ static void add_plain(text *t, const char *s) {
 
 static void add_string(text *t, const char *s) {
   add(t, "\"", 1);
-  for (; *s; s++) {
+  while (*s) {
+    size_t plain = 0;
+    while ((unsigned char)s[plain] >= 0x20 && s[plain] != '"' && s[plain] != '\\') plain++;
+    add(t, s, plain);
+    s += plain;
+    if (!*s) break;
     char escape[8];
-    if (*s == '"' || *s == '\\')
-      snprintf(escape, sizeof escape, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20)
-      snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*s);
-    else
-      snprintf(escape, sizeof escape, "%c", *s);
+    snprintf(escape, sizeof escape, (unsigned char)*s < 0x20 ? "\\u%04x" : "\\%c", (unsigned)*s);
     add_plain(t, escape);
+    s++;
   }
   add(t, "\"", 1);
 }
@@ -442,6 +445,24 @@ static void add_header(text *t, size_t n, const dgam_tensor_info *const *order, 
   while (t->n % 8 && !t->failed) add_plain(t, " "); /* the data begins at a multiple of 8 */
 }
 
+/* Whether a text is UTF-8, as RFC 3629 has it: no longer forms than needed, no surrogates, nothing above 0x10ffff. */
+static int is_utf8(const char *what) {
+  const unsigned char *s = (const unsigned char *)what;
+  while (*s) {
+    int more = *s < 0x80 ? 0 : *s >= 0xc2 && *s < 0xe0 ? 1 : *s >= 0xe0 && *s < 0xf0 ? 2 : *s >= 0xf0 && *s < 0xf5 ? 3 : -1;
+    if (more < 0) return 0;
+    unsigned char low = *s == 0xe0 ? 0xa0 : *s == 0xf0 ? 0x90 : 0x80, high = *s == 0xed ? 0x9f : *s == 0xf4 ? 0x8f : 0xbf;
+    for (s++; more > 0; more--, s++, low = 0x80, high = 0xbf)
+      if (*s < low || *s > high) return 0;
+  }
+  return 1;
+}
+
+static dgam_status check_utf8(const char *path, const char *what, const char *name, const char *content) {
+  if (is_utf8(content)) return DGAM_OK;
+  return dgam_fail(DGAM_EINVAL, "cannot write '%s': %s '%.128s' is not UTF-8, which its header must be", path, what, name);
+}
+
 static int by_width(const void *a, const void *b) {
   const dgam_tensor_info *x = *(const dgam_tensor_info *const *)a, *y = *(const dgam_tensor_info *const *)b;
   size_t wide_x = dgam_dtype_size(x->dtype), wide_y = dgam_dtype_size(y->dtype);
@@ -461,6 +482,7 @@ static dgam_status check_infos(const char *path, size_t n, const dgam_tensor_inf
       return dgam_fail(DGAM_EINVAL, "cannot write '%s': tensor '%s' has type %s, shape %s and %zu elements", path,
                        t->name, dgam_dtype_name(t->dtype),
                        dgam_shape_text(t->ndim <= DGAM_MAXDIM ? t->ndim : 0, t->shape, shape, sizeof shape), t->count);
+    DGAM_TRY(check_utf8(path, "the name", t->name, t->name));
     names[i] = t->name;
   }
   const char *again = twice(n, names);
@@ -494,12 +516,21 @@ dgam_status dgam_safetensors_write(const char *path, size_t n, const dgam_tensor
   text header = {0};
   dgam_status s =
       names && order ? check_infos(path, n, infos, names) : dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path);
+  for (size_t i = 0; i < npairs && s == DGAM_OK; i++) {
+    s = check_utf8(path, "the metadata's name", metadata[i].key, metadata[i].key);
+    if (s == DGAM_OK) s = check_utf8(path, "the metadata", metadata[i].key, metadata[i].value);
+  }
   if (s == DGAM_OK) {
     for (size_t i = 0; i < n; i++) order[i] = &infos[i];
-    qsort(order, n, sizeof *order, by_width);
+    if (n) qsort(order, n, sizeof *order, by_width);
     add_header(&header, n, order, npairs, metadata);
-    s = header.failed ? dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path)
-                      : write_all(path, &header, n, order, infos, data);
+    if (header.failed)
+      s = dgam_fail(DGAM_ENOMEM, "no memory to write '%s'", path);
+    else if (header.n > MAX_HEADER)
+      s = dgam_fail(DGAM_EINVAL, "cannot write '%s': its names and metadata take %zu bytes, the format has room for %d", path,
+                    header.n, MAX_HEADER);
+    else
+      s = write_all(path, &header, n, order, infos, data);
   }
   free(header.s);
   free(names);

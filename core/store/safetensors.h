@@ -35,8 +35,8 @@ DGAM_API dgam_status dgam_safetensors_read(dgam_safetensors *s, size_t i, void *
 DGAM_API void dgam_safetensors_close(dgam_safetensors *s); /* NULL is fine */
 
 /* Writes n tensors (info and contiguous data), replacing `path` in one step (see file.h); data of wider types comes
- * first, then by name, so the same tensors give the same bytes. Names must be unique UTF-8 (not checked for validity)
- * and not "__metadata__": DGAM_EINVAL. */
+ * first, then by name, so the same tensors give the same bytes. Names must be unique, not "__metadata__" and, as the
+ * metadata, UTF-8, and the header may take 100 MB, as the format has it: DGAM_EINVAL. */
 DGAM_API dgam_status dgam_safetensors_write(const char *path, size_t n, const dgam_tensor_info *infos,
                                             const void *const *data, size_t npairs, const dgam_text_pair *metadata);
 

@@ -1,13 +1,9 @@
 /* encode.c - see encode.h */
 #include "video/encode.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -15,11 +11,13 @@
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 
+#include "store/file.h"
 #include "video/ffmpeg.h"
 
 struct dgam_encoder {
   dgam_encoder_spec spec;
-  char *path, *temporary; /* final name and the name while writing */
+  char *path;            /* for messages */
+  dgam_output output;    /* its temporary file is what FFmpeg writes */
   AVFormatContext *mux;
   AVCodecContext *codec;
   AVStream *stream;
@@ -28,7 +26,6 @@ struct dgam_encoder {
   struct SwsContext *sws; /* RGB24 -> frame's format; made on first use */
   uint8_t *even;         /* [H,W+1,3], for an odd width: swscale averages colour in pairs and reads one pixel too far */
   int64_t frames;        /* frames taken so far */
-  int opened;            /* the temporary file exists */
 };
 
 dgam_encoder_spec dgam_encoder_defaults(int width, int height, int fps_num, int fps_den) {
@@ -79,7 +76,6 @@ static void release(dgam_encoder *e) {
   sws_freeContext(e->sws);
   free(e->even);
   free(e->path);
-  free(e->temporary);
   free(e);
 }
 
@@ -88,7 +84,7 @@ void dgam_encoder_abandon(dgam_encoder **pe) {
   dgam_encoder *e = *pe;
   *pe = NULL;
   if (e->mux && e->mux->pb) avio_closep(&e->mux->pb);
-  if (e->opened) unlink(e->temporary);
+  dgam_output_abort(&e->output);
   release(e);
 }
 
@@ -139,7 +135,6 @@ static dgam_status open_codec(dgam_encoder *e, const AVCodec *codec, enum AVPixe
 }
 
 static dgam_status open_file(dgam_encoder *e) {
-  static atomic_uint serial;
   const dgam_encoder_spec *s = &e->spec;
   const AVCodec *codec = avcodec_find_encoder_by_name(s->codec);
   if (!codec) return dgam_fail(DGAM_EUNSUPPORTED, "%s: this FFmpeg has no encoder named '%s'", e->path, s->codec);
@@ -151,9 +146,6 @@ static dgam_status open_file(dgam_encoder *e) {
     return dgam_fail(DGAM_EINVAL, "%s: no container is known by '%s', expected .avi, .mp4, .mkv ...", e->path,
                      s->format ? s->format : "this file name ending");
 
-  size_t n = strlen(e->path) + 48;
-  if (!(e->temporary = malloc(n))) return dgam_fail(DGAM_ENOMEM, "no memory for a file name");
-  snprintf(e->temporary, n, "%s.%ld-%u.part", e->path, (long)getpid(), atomic_fetch_add(&serial, 1));
   int r = avformat_alloc_output_context2(&e->mux, format, NULL, NULL);
   if (r < 0) return dgam_ffmpeg_fail(r, "%s: cannot start a %s file", e->path, format->name);
   e->mux->flags |= AVFMT_FLAG_BITEXACT;
@@ -176,14 +168,15 @@ static dgam_status open_file(dgam_encoder *e) {
   if ((r = av_frame_get_buffer(e->frame, 0)) < 0)
     return dgam_ffmpeg_fail(r, "%s: no memory for a %d x %d frame", e->path, s->width, s->height);
 
-  n = strlen(e->temporary) + 6;
+  DGAM_TRY(dgam_output_begin(&e->output, e->path));
+  e->output.lazy = s->lazy;
+  size_t n = strlen(e->output.temp) + 6;
   char *url = malloc(n);
   if (!url) return dgam_fail(DGAM_ENOMEM, "no memory for a file name");
-  snprintf(url, n, "file:%s", e->temporary);
+  snprintf(url, n, "file:%s", e->output.temp);
   r = avio_open(&e->mux->pb, url, AVIO_FLAG_WRITE);
   free(url);
   if (r < 0) return dgam_ffmpeg_fail(r, "%s: cannot create the file", e->path);
-  e->opened = 1;
   if ((r = avformat_write_header(e->mux, NULL)) < 0)
     return dgam_ffmpeg_fail(r, "%s: a %s file cannot hold %s", e->path, format->name, s->codec);
   return DGAM_OK;
@@ -196,6 +189,7 @@ dgam_status dgam_encoder_open(dgam_encoder **out, const char *path, const dgam_e
   dgam_encoder *e = calloc(1, sizeof *e);
   if (!e) return dgam_fail(DGAM_ENOMEM, "no memory for an encoder");
   e->spec = *spec;
+  e->output = DGAM_OUTPUT_NONE;
   if (!e->spec.codec) e->spec.codec = "mjpeg";
   e->path = strdup(path);
   dgam_status s = e->path ? open_file(e) : dgam_fail(DGAM_ENOMEM, "no memory for a file name");
@@ -287,18 +281,6 @@ dgam_status dgam_encoder_yuv420(dgam_encoder *e, const uint8_t *y, const uint8_t
 
 /* --- end --- */
 
-/* Makes the rename itself durable; a file system that cannot sync a folder is no reason to fail. */
-static void sync_folder(const char *path) {
-  const char *slash = strrchr(path, '/');
-  char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-  int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-  if (fd >= 0) {
-    (void)fsync(fd);
-    close(fd);
-  }
-  free(folder);
-}
-
 static dgam_status finish(dgam_encoder *e) {
   if (e->frames == 0) return dgam_fail(DGAM_EINVAL, "%s: no frame was written", e->path);
   int r = avcodec_send_frame(e->codec, NULL);
@@ -309,17 +291,7 @@ static dgam_status finish(dgam_encoder *e) {
   int closed = avio_closep(&e->mux->pb);
   if (r >= 0) r = closed;
   if (r < 0) return dgam_ffmpeg_fail(r, "%s: cannot write the end of the file", e->path);
-  int bad = 0;
-  if (!e->spec.lazy) {
-    int fd = open(e->temporary, O_RDONLY | O_CLOEXEC);
-    bad = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0) close(fd);
-  }
-  if (!bad && rename(e->temporary, e->path) != 0) bad = errno;
-  if (bad) return dgam_fail(DGAM_EIO, "%s: cannot put the file in place: %s", e->path, strerror(bad));
-  e->opened = 0;
-  if (!e->spec.lazy) sync_folder(e->path);
-  return DGAM_OK;
+  return dgam_output_commit(&e->output);
 }
 
 dgam_status dgam_encoder_finish(dgam_encoder **pe) {

@@ -44,7 +44,7 @@ local function field(name, value) print(("%-14s %s"):format(name, value)) end
 local function list_entries(entries, most)
   local values, size, wide = 0, 0, 10
   for i, e in ipairs(entries) do
-    values, size = values + count(e.shape), size + count(e.shape) * SIZES[e.dtype]
+    values, size = values + (SIZES[e.dtype] and count(e.shape) or 0), size + count(e.shape) * (SIZES[e.dtype] or 0)
     if i <= most then wide = math.max(wide, #e.name) end
   end
   for i = 1, math.min(#entries, most) do
@@ -107,7 +107,7 @@ local function info_checkpoint(path, all)
   field("weights", ("%s, %s, %s"):format(plural(#weights, "tensor"), plural(values, "value"), bytes(size)))
   if #reader.entries > #weights then field("beside them", plural(#reader.entries - #weights, "tensor")) end
   if type(meta) ~= "table" then return end
-  meta[prefix:gsub("/$", "")] = nil
+  meta[prefix:match "^[^/]*"] = nil
   for _, k in ipairs(sorted_keys(meta)) do
     local v = meta[k]
     if type(v) == "table" and #v == 0 then
@@ -127,14 +127,14 @@ local function info_h5(path, all)
   field("format", "HDF5")
   local attributes = file:attrs()
   for _, k in ipairs(sorted_keys(attributes)) do field(k, short(attributes[k])) end
-  local entries, texts = {}, {}
+  local entries, others = {}, {}
   for _, name in ipairs(file:walk()) do
     local kind, dtype, shape = file:stat(name)
     if kind == "numbers" then entries[#entries + 1] = { name = name, dtype = dtype, shape = shape }
-    elseif kind == "text" then texts[#texts + 1] = { name = name, shape = shape } end
+    else others[#others + 1] = { name = name, kind = kind == "none" and "link to nothing in this file" or kind, shape = shape } end
   end
   local values, size = list_entries(entries, all and #entries or 40)
-  for _, t in ipairs(texts) do print(("  %s  text  %s"):format(t.name, shape_text(t.shape))) end
+  for _, t in ipairs(others) do print(("  %s  %s%s"):format(t.name, t.kind, t.shape and "  " .. shape_text(t.shape) or "")) end
   field("numbers", ("%s, %s, %s"):format(plural(#entries, "dataset"), plural(values, "value"), bytes(size)))
 end
 

@@ -32,11 +32,11 @@ local function as_csv(topk)
   local csv = require "util.csv"
   local head = { "path", "gamma" }
   for k = 1, topk do head[#head + 1], head[#head + 2] = "class" .. k, "probability" .. k end
-  io.write(csv.line(head))
+  io.write(csv.row(head))
   return function(r)
     local row = { r.path, r.gamma or "" }
-    for _, t in ipairs(r.top) do row[#row + 1], row[#row + 2] = t.class, ("%.6f"):format(t.probability) end
-    io.write(csv.line(row))
+    for _, t in ipairs(r.top) do row[#row + 1], row[#row + 2] = t.class, tonumber(("%.6f"):format(t.probability)) end
+    io.write(csv.row(row))
   end
 end
 

@@ -5,7 +5,7 @@ local suggest = require "util.suggest"
 
 local ROOMS = {
   kernels = { "stats", "gic", "gate", "heads", "swin", "camera", "scene", "enhance", "augment", "video", "h5", "rng" },
-  nn = { "optim", "reference" },
+  nn = { "optim", "schedule", "reference" },
   data = { "survey", "darken" },
   ["data.builtin"] = { "synthetic", "probes", "levels" },
   train = { "checkpoint", "metrics" },

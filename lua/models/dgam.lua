@@ -240,7 +240,7 @@ function DGAM:light(clip)
   return torch.no_grad(function()
     local counts, experts = ops.histogram(clip), #self.gammas
     self:lambda(self:stats(clip, counts))
-    local even = torch.full({ clip:size(1), experts }, 1 / experts)
+    local even = torch.full({ clip:size(1), experts }, 1 / experts, { device = clip.device })
     return ops.gic(clip, even, self.gamma, self.domain, MEAN, STD, "patches", false, counts)
   end)
 end
@@ -285,7 +285,9 @@ end
 function DGAM:expert_logits(clip)
   local n, list = clip:size(1), {}
   for e = 1, #self.gammas do
-    list[e] = self(clip, { expert = torch.full({ n }, e, { dtype = "int64" }) })
+    local weights = torch.zeros(n, #self.gammas, { device = clip.device })
+    weights:select(2, e):fill_(1)
+    list[e] = self.heads(self:encode(clip, weights), torch.full({ n }, e, { dtype = "int64", device = clip.device }))
   end
   return torch.stack(list, 2)
 end
@@ -303,11 +305,32 @@ function DGAM:official_name(name)
   return (name:gsub("^gate%.", "backbone.my_MoE.gating."))
 end
 
---- Loads a state dict with the official names (keys this model does not have are an error, gammas are not stored).
+local function gamma_of(self, name) return self.gammas[tonumber(name:match "^heads%.(%d+)") + 1] end
+
+-- In the official checkpoints, but computed here: which entry of the bias table belongs to which pair of tokens.
+local COMPUTED = "%.relative_position_index$"
+
+--- Loads a state dict with the official names. Those that are missing, and those that this model does not have, are an error;
+-- gammas are not stored.
 function DGAM:load_official(state)
-  local mine = {}
+  local mine, taken, extra = {}, {}, {}
   for name, t in pairs(self:state_dict()) do
-    mine[name] = name == "gamma" and t or state[self:official_name(name)]
+    local official = self:official_name(name)
+    if taken[official] then
+      error(("load_official: gammas %s and %s share the name '%s', expected gammas that differ in one decimal"):format(
+        gamma_of(self, name), gamma_of(self, taken[official]), official), 2)
+    end
+    taken[official] = name
+    mine[name] = name == "gamma" and t or state[official]
+  end
+  for name in pairs(state) do
+    if name == "gamma" or not taken[name] and not tostring(name):find(COMPUTED) then extra[#extra + 1] = tostring(name) end
+  end
+  if #extra > 0 then
+    table.sort(extra)
+    error(("load_official: not known: %s%s; expected the official names of this model with gammas %s"):format(
+      table.concat(extra, ", ", 1, math.min(#extra, 4)), #extra > 4 and (", ... (%d in all)"):format(#extra) or "",
+      gammas_text(self.gamma)), 2)
   end
   return self:load_state_dict(mine)
 end

@@ -34,6 +34,9 @@ local function encode(v, path)
     if type(k) ~= "string" and math.type(k) ~= "integer" then
       error(("json: %s has the key %s, expected text or whole numbers"):format(path, tostring(k)), 0)
     end
+    if math.type(k) == "integer" and v[tostring(k)] ~= nil then
+      error(("json: %s has the keys %d and '%d', which JSON cannot tell apart"):format(path, k, k), 0)
+    end
     keys[#keys + 1] = k
   end
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)

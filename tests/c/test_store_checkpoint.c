@@ -152,6 +152,17 @@ static void safetensors_round_trip(void **state) {
   }
   infos[2].name = "a";
   assert_fails(dgam_safetensors_write(path, 3, infos, data, 0, NULL), DGAM_EINVAL, "twice");
+  static const char *const not_utf8[] = {"\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "ab\xc3"};
+  for (size_t i = 0; i < sizeof not_utf8 / sizeof *not_utf8; i++) {
+    infos[2].name = not_utf8[i];
+    assert_fails(dgam_safetensors_write(path, 3, infos, data, 0, NULL), DGAM_EINVAL, "not UTF-8");
+    assert_fails(dgam_safetensors_write(path, 0, NULL, NULL, 1, &(dgam_text_pair){"note", not_utf8[i]}), DGAM_EINVAL, "note");
+  }
+  char *much = malloc(100000001);
+  memset(much, 'm', 100000000);
+  much[100000000] = 0;
+  assert_fails(dgam_safetensors_write(path, 0, NULL, NULL, 1, &(dgam_text_pair){"note", much}), DGAM_EINVAL, "room for");
+  free(much);
   infos[2].name = "__metadata__";
   assert_fails(dgam_safetensors_write(path, 3, infos, data, 0, NULL), DGAM_EINVAL, "__metadata__");
   infos[2].count = 1, infos[2].name = "empty";
@@ -206,6 +217,8 @@ static void bad_headers_are_refused(void **state) {
        "abcd", "twice"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", "a", "too long"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", "a", "data_offsets"},
+      {"{\"a\":{\"dtype\":\"U8\",\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "a", "a second dtype"},
+      {"{\"a\":{\"shape\":[2],\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "a", "a second shape"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}}", "a", "whole number"},
       {"{\"a\\ud83d\":{}}", "", "\\u"},
       {"{\"a", "", "without an end"},
@@ -340,6 +353,151 @@ static void shared_tensors_do_not_explode(void **state) {
   }
 }
 
+static float first_of(dgam_pth *p, const char *name, size_t count) {
+  for (size_t i = 0; i < dgam_pth_count(p); i++) {
+    const dgam_tensor_info *t = dgam_pth_info(p, i);
+    if (strcmp(t->name, name) != 0) continue;
+    float *x = malloc(count * sizeof *x), first;
+    assert_int_equal(t->count, count);
+    assert_ok(dgam_pth_read(p, i, x, count * sizeof *x));
+    first = x[0];
+    free(x);
+    return first;
+  }
+  fail_msg("there is no tensor '%s'", name);
+  return 0;
+}
+
+/* Objects that are not known, beside the weights or around them: refused with what to do, or weights without the object. */
+static void weights_beside_objects_are_read(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *object, *name;
+    size_t count;
+    float first;
+  } cases[] = {
+      {GOLDEN "crit_legacy.pth", "torch.nn.modules.loss.CrossEntropyLoss", "state_dict/fc.bias", 5, 0x1.eda8040000000p-6f},
+      {GOLDEN "crit_legacy.pth", "CrossEntropyLoss", "state_dict/conv.weight", 216, -0x1.04ee240000000p-1f},
+      {GOLDEN "wrapped_subclass.pth", "train_utils.StateDict", "state_dict/fc.bias", 2, 1},
+      {GOLDEN "wrapped_subclass_legacy.pth", "train_utils.StateDict", "state_dict/conv.weight", 6, 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    dgam_pth *p = NULL;
+    assert_fails(dgam_pth_open(cases[i].file, 0, &p), DGAM_EFORMAT, cases[i].object);
+    assert_non_null(strstr(dgam_error(), "--skip-unknown"));
+    assert_ok(dgam_pth_open(cases[i].file, DGAM_PTH_SKIP_UNKNOWN, &p));
+    assert_int_equal(dgam_pth_count(p), 2);
+    assert_true(first_of(p, cases[i].name, cases[i].count) == cases[i].first);
+    const dgam_pickle_value *log = dgam_pickle_get(dgam_pth_root(p), "log"); /* a subclass of list */
+    assert_true(!log || (log->kind == DGAM_PICKLE_LIST && log->u.seq.n == 2 && log->u.seq.items[1]->u.f == 0.25));
+    dgam_pth_close(p);
+  }
+}
+
+/* {KEY: tensor, ...}, each tensor the one element of a storage of its own, in the legacy format. */
+static size_t dictionary(char *out, const char *const *keys, const size_t *lengths, size_t n) {
+#define ADD(text)                         \
+  do {                                    \
+    memcpy(at, text, sizeof(text) - 1);   \
+    at += sizeof(text) - 1;               \
+  } while (0)
+  char *at = out;
+  ADD(LEGACY "\x80\x02}(");
+  for (size_t i = 0; i < n; i++) {
+    memcpy(at, keys[i], lengths[i]);
+    at += lengths[i];
+    ADD("ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0");
+    *at++ = (char)('0' + i);
+    ADD("X\x03\0\0\0cpuK\x01tQK\0K\x01\x85K\x01\x85\x89}tR");
+  }
+  ADD("u.\x80\x02](");
+  for (size_t i = 0; i < n; i++) {
+    ADD("X\x01\0\0\0");
+    *at++ = (char)('0' + i);
+  }
+  ADD("e.");
+  for (size_t i = 0; i < n; i++) {
+    ADD("\1\0\0\0\0\0\0\0\0\0\x80");
+    *at++ = (char)0x3f; /* 1.0f */
+  }
+#undef ADD
+  return (size_t)(at - out);
+}
+
+/* Two tensors never go by one name, and none is dropped for its key. */
+static void names_are_unique_and_whole(void **state) {
+  (void)state;
+  static char pickle[8192], large[1100 + 5] = "X\x4c\x04\0\0";
+  memset(large + 5, 'n', 1100);
+#define KEY(text) text, sizeof text - 1
+  const struct {
+    const char *a;
+    size_t na;
+    const char *b;
+    size_t nb;
+    const char *word; /* of the refusal; NULL: both are read */
+    int skipped;      /* tensors that are left if what has no name may be left out; -1: not even then */
+  } cases[] = {
+      {KEY("X\1\0\0\0a"), KEY("X\1\0\0\0b"), NULL, 2},
+      {KEY("X\1\0\0\0a"), KEY("X\3\0\0\0a/b"), NULL, 2},
+      {KEY("X\1\0\0\0" "1"), KEY("K\1"), "two tensors called '1': ['1'] and [1]", -1},
+      {KEY("X\1\0\0\0a"), KEY("X\1\0\0\0a"), "two tensors called 'a': ['a'] and ['a']", -1},
+      {KEY("X\1\0\0\0a"), KEY("X\3\0\0\0a\0x"), "zero byte", 1},
+      {KEY("X\1\0\0\0a"), KEY("C\1b"), "neither text nor a whole number", 1},
+      {KEY("X\1\0\0\0a"), KEY("K\1K\2\x86"), "neither text nor a whole number", 1},
+      {KEY("X\1\0\0\0a"), KEY("N"), "neither text nor a whole number", 1},
+      {KEY("X\1\0\0\0a"), large, sizeof large, "too long", 1},
+  };
+#undef KEY
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    size_t n = dictionary(pickle, (const char *[]){cases[i].a, cases[i].b}, (size_t[]){cases[i].na, cases[i].nb}, 2);
+    for (int skip = 0; skip < 2; skip++) {
+      dgam_pth *p = NULL;
+      dgam_status got = dgam_pth_open_memory(pickle, n, skip ? DGAM_PTH_SKIP_UNKNOWN : 0, &p);
+      if (cases[i].word && (!skip || cases[i].skipped < 0)) {
+        if (got == DGAM_OK || !strstr(dgam_error(), cases[i].word))
+          fail_msg("case %zu: status %s, message \"%s\", expected \"%s\"", i, dgam_status_name(got), dgam_error(),
+                   cases[i].word);
+      } else {
+        assert_ok(got);
+        assert_int_equal(dgam_pth_count(p), cases[i].skipped);
+      }
+      if (got == DGAM_OK) dgam_pth_close(p);
+    }
+  }
+  dgam_pth *p;
+  assert_fails(dgam_pth_open(GOLDEN "collide.pth", 0, &p), DGAM_EFORMAT, "called 'a/b': ['a/b'] and ['a']['b']");
+}
+
+/* A loss curve beside the weights, however long; a text of any length may be a key of what is no tensor. */
+static void long_lists_are_read(void **state) {
+  (void)state;
+  static const size_t lengths[] = {262144, 262145, 4300000};
+  static const char tensor[] = "X\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n" STORAGE "K\x00K\x04\x85K\x01\x85\x89}tR";
+  static const char behind[] = "u.\x80\x02](X\x01\0\0\0ke.\4\0\0\0\0\0\0\0abcdefghijklmnop";
+  for (size_t c = 0; c < sizeof lengths / sizeof *lengths; c++) {
+    char *pickle = malloc(9 * lengths[c] + 4096), *at = pickle;
+    memcpy(at, LEGACY "\x80\x02}(X\xd0\7\0\0", sizeof LEGACY - 1 + 9);
+    at += sizeof LEGACY - 1 + 9;
+    memset(at, 'k', 2000);
+    memcpy(at + 2000, "](", 2);
+    at += 2002;
+    for (size_t i = 0; i < lengths[c]; i++, at += 9) memcpy(at, "G\x3f\xf0\0\0\0\0\0\0", 9);
+    *at++ = 'e';
+    memcpy(at, tensor, sizeof tensor - 1);
+    at += sizeof tensor - 1;
+    memcpy(at, behind, sizeof behind - 1);
+    at += sizeof behind - 1;
+    dgam_pth *p;
+    assert_ok(dgam_pth_open_memory(pickle, (size_t)(at - pickle), 0, &p));
+    assert_int_equal(dgam_pth_count(p), 1);
+    assert_string_equal(dgam_pth_info(p, 0)->name, "w");
+    assert_int_equal(dgam_pth_root(p)->u.seq.items[1]->u.seq.n, lengths[c]);
+    dgam_pth_close(p);
+    free(pickle);
+  }
+}
+
 typedef dgam_status (*read_all_fn)(const unsigned char *data, size_t n);
 
 static dgam_status read_pth(const unsigned char *data, size_t n) {
@@ -421,6 +579,9 @@ static void mutations_never_crash(void **state) {
   mutate(GOLDEN "mmcv_zip.pth", read_pth, ROUNDS);
   mutate(GOLDEN "mmcv_legacy.pth", read_pth, ROUNDS);
   mutate(GOLDEN "malicious_legacy.pth", read_pth, ROUNDS);
+  mutate(GOLDEN "wrapped_subclass.pth", read_pth, ROUNDS);
+  mutate(GOLDEN "wrapped_subclass_legacy.pth", read_pth, ROUNDS);
+  mutate(GOLDEN "crit_legacy.pth", read_pth, ROUNDS);
   mutate(GOLDEN "model.safetensors", read_safetensors, ROUNDS);
 }
 
@@ -430,7 +591,8 @@ int main(void) {
       cmocka_unit_test(safetensors_round_trip),        cmocka_unit_test(bad_checkpoints_are_refused),
       cmocka_unit_test(bad_headers_are_refused),       cmocka_unit_test(greedy_pickles_are_refused),
       cmocka_unit_test(shared_tensors_do_not_explode), cmocka_unit_test(shared_containers_do_not_explode),
-      cmocka_unit_test(mutations_never_crash),
+      cmocka_unit_test(weights_beside_objects_are_read), cmocka_unit_test(names_are_unique_and_whole),
+      cmocka_unit_test(long_lists_are_read),           cmocka_unit_test(mutations_never_crash),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

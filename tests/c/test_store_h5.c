@@ -2,12 +2,15 @@
 #include "test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/file.h"
@@ -75,7 +78,7 @@ static void sha256_known_answers(void **state) { /* FIPS 180-4 examples */
   unsigned char digest[32];
   char text[65];
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    dgam_sha256(cases[i].text, strlen(cases[i].text), digest);
+    assert_ok(dgam_sha256(cases[i].text, strlen(cases[i].text), digest));
     dgam_sha256_text(digest, text);
     assert_string_equal(text, cases[i].digest);
   }
@@ -145,6 +148,49 @@ static void zeros_and_ones(dgam_dtype dtype, unsigned char *out) {
         out[(size_t)i * dgam_dtype_size(dtype)] = 1;
     }
   }
+}
+
+/* What a killed process leaves goes, at once; what is being written stays, here and in another process. */
+static void temporary_files_of_the_dead_are_removed(void **state) {
+  (void)state;
+  dgam_output here;
+  int pipe_fd[2], status;
+  char byte, host[64] = "", name[128];
+  assert_int_equal(pipe(pipe_fd), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    dgam_output left, one;
+    int bad = dgam_output_begin(&left, in_folder("killed.h5")) != DGAM_OK;
+    bad |= dgam_output_begin(&one, in_folder("killed too")) != DGAM_OK || dgam_output_write(&one, "half", 4) != DGAM_OK;
+    if (write(pipe_fd[1], "x", 1) != 1 || bad) _exit(1);
+    for (;;) pause();
+  }
+  assert_int_equal(read(pipe_fd[0], &byte, 1), 1);
+  close(pipe_fd[0]);
+  close(pipe_fd[1]);
+  assert_ok(dgam_output_begin(&here, in_folder("mine")));
+  put("not.temporary.1.tmp", "x");
+  put(".almost.1.2.tmp", "x"); /* no host */
+  put(".x.another-host.1.2.tmp", "x");
+  assert_int_equal(count_files(0), 6);
+  dgam_output_clean(folder);
+  assert_int_equal(count_files(0), 6);
+  kill(child, SIGKILL);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFSIGNALED(status));
+  dgam_output_clean(folder);
+  assert_int_equal(count_files(0), 4);
+  assert_ok(dgam_output_write(&here, "whole", 5));
+  assert_ok(dgam_output_commit(&here));
+  assert_text("mine", "whole");
+  gethostname(host, sizeof host - 1);
+  snprintf(name, sizeof name, ".old.%s.1.2.tmp", host); /* the number of a process that lives: another one's now */
+  put(name, "x");
+  struct timespec old[2] = {{.tv_sec = time(NULL) - 2 * 24 * 3600}, {.tv_sec = time(NULL) - 2 * 24 * 3600}};
+  assert_int_equal(utimensat(AT_FDCWD, in_folder(".x.another-host.1.2.tmp"), old, 0), 0);
+  dgam_output_clean(folder);
+  assert_int_equal(count_files(0), 3);
+  dgam_output_clean(in_folder("no such folder"));
 }
 
 static void every_type_comes_back(void **state) {
@@ -498,6 +544,7 @@ static void other_files_and_nothing_at_all_are_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       IN_FOLDER(sha256_known_answers),           IN_FOLDER(files_are_replaced_whole_or_not_at_all),
+      IN_FOLDER(temporary_files_of_the_dead_are_removed),
       IN_FOLDER(every_type_comes_back),          IN_FOLDER(slabs_are_written_and_checked),
       IN_FOLDER(texts_attributes_and_lists),     IN_FOLDER(same_writes_give_the_same_bytes),
       IN_FOLDER(damaged_files_are_named),        IN_FOLDER(big_endian_and_odd_types_are_read),

@@ -23,10 +23,14 @@ static inline int scratch_make(void **state) {
   return mkdtemp(scratch) ? 0 : -1;
 }
 
+static inline int scratch_entry(const struct dirent *e) {
+  return strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+}
+
 static inline size_t scratch_count(void) {
   size_t n = 0;
   DIR *d = opendir(scratch);
-  for (struct dirent *e; d && (e = readdir(d));) n += e->d_name[0] != '.';
+  for (struct dirent *e; d && (e = readdir(d));) n += (size_t)scratch_entry(e);
   if (d) closedir(d);
   return n;
 }
@@ -34,7 +38,7 @@ static inline size_t scratch_count(void) {
 static inline void scratch_empty(void) {
   DIR *d = opendir(scratch);
   for (struct dirent *e; d && (e = readdir(d));)
-    if (e->d_name[0] != '.') unlinkat(dirfd(d), e->d_name, 0);
+    if (scratch_entry(e)) unlinkat(dirfd(d), e->d_name, 0);
   if (d) closedir(d);
 }
 

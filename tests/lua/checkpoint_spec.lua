@@ -69,6 +69,63 @@ describe("dgam.checkpoint", function()
     fails("optimiser/", checkpoint.load, GOLDEN .. "mmcv_zip.pth", { prefix = "optimiser/" })
   end)
 
+  it("takes off what training programs wrap around weights", function()
+    local torch = require "torch"
+    for file, prefix in pairs { ddp = "state_dict/module.", compiled = "module._orig_mod.", deepspeed = "module/", subclass = "state_dict/",
+      subclass_legacy = "state_dict/" } do
+      local path = ("%swrapped_%s.pth"):format(GOLDEN, file)
+      local state, meta = checkpoint.load(path, { unknown = file:find "subclass" and "skip" or "refuse" })
+      local names = {}
+      for name in pairs(state) do names[#names + 1] = name end
+      table.sort(names)
+      assert.same({ "conv.weight", "fc.bias" }, names)
+      assert.same({ { 0, 1, 2 }, { 3, 4, 5 } }, state["conv.weight"]:totable())
+      assert.is_nil(meta.state_dict or meta.module)
+      assert.equal(file == "ddp" and 3 or nil, meta.epoch)
+      local reader <close> = checkpoint.open(path, { unknown = "skip" })
+      assert.equal(prefix, (select(2, checkpoint.weights(reader))))
+      assert.truthy(checkpoint.load(path, { prefix = "", unknown = "skip" })[prefix .. "fc.bias"])
+    end
+    fails('train_utils.StateDict\', which is no part of a tensor; running it could do anything. --skip-unknown (in Lua unknown = "skip")',
+      checkpoint.load, GOLDEN .. "wrapped_subclass.pth")
+    checkpoint.save(folder .. "/own.safetensors", { ["module.a"] = torch.ones(1) }) -- names that somebody gave stay
+    assert.truthy(checkpoint.load(folder .. "/own.safetensors")["module.a"])
+  end)
+
+  it("reads weights beside objects and long curves, and no tensor for another", function()
+    local state = checkpoint.load(GOLDEN .. "crit_legacy.pth", { unknown = "skip" })
+    assert.same({ { 4, 3, 2, 3, 3 }, { 5 } }, { state["conv.weight"].shape, state["fc.bias"].shape })
+    assert.near(1.9884, state["conv.weight"]:double():sum():item(), 1e-4)
+    assert.near(0.0301, state["fc.bias"][1]:item(), 1e-4)
+    fails("two tensors called 'a/b': ['a/b'] and ['a']['b']", checkpoint.load, GOLDEN .. "collide.pth")
+    local path = folder .. "/curve.pth" -- { curve: [1.0, ...], w: 1.0 }, in the legacy format
+    local parts, n = { "\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3.\x80\2}.\x80\2}(X\5\0\0\0curve](",
+      ("G\x3f\xf0\0\0\0\0\0\0"):rep(262145), "eX\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storage",
+      "ctorch\nFloatStorage\nX\1\0\0\0kX\3\0\0\0cpuK\1tQK\0K\1\x85K\1\x85\x89}tRu.\x80\2](X\1\0\0\0ke.",
+      "\1\0\0\0\0\0\0\0\0\0\x80\x3f" }, 262145
+    require("dgamnative.fs").write(path, table.concat(parts))
+    local weights, meta = checkpoint.load(path)
+    assert.equal(1, weights.w:item())
+    assert.same({ n, 1.0 }, { #meta.curve, meta.curve[n] })
+    for _, ending in ipairs { "h5", "safetensors" } do -- and goes on to our own formats
+      checkpoint.save(folder .. "/curve." .. ending, weights, meta)
+      assert.equal(n, #select(2, checkpoint.load(folder .. "/curve." .. ending)).curve)
+    end
+  end)
+
+  it("tells what in an HDF5 file is no tensor, and reads none for it", function()
+    local path = dgamlua.root .. "/tests/golden/links_far.h5"
+    fails("links into other files are not followed", function()
+      local reader <close> = checkpoint.open(path)
+      local kinds = {}
+      for _, e in ipairs(reader.entries) do kinds[e.name] = e.dtype end
+      assert.same({ a = "float64", alias = "float64", b = "link", pair = "other" }, kinds)
+      fails("'pair' holds neither numbers nor text", reader.entries[4].read)
+      reader.entries[3].read()
+    end)
+    fails("'b' is a link to nothing in this file", checkpoint.load, path)
+  end)
+
   it("gives back what was saved, to the last bit", function()
     local torch = require "torch"
     local state = { ["model/a.weight"] = torch.randn(3, 4):transpose(1, 2), ["model/b"] = torch.randn(5):to "bfloat16",
@@ -115,6 +172,21 @@ describe("dgam.checkpoint", function()
       assert.is_true(meta.loss ~= meta.loss)
       assert.is_true(#meta.list == 3 and meta.list[2] ~= meta.list[2])
     end
+  end)
+
+  it("refuses names that a format cannot hold", function()
+    local t = require "torch".ones(1)
+    for _, ending in ipairs { "h5", "safetensors" } do
+      fails("the name \"a\\0x\" has a zero byte", checkpoint.save, folder .. "/x." .. ending, { a = t, ["a\0x"] = t })
+      assert.is_false(checkpoint.exists(folder .. "/x." .. ending))
+    end
+    for _, name in ipairs { "\xff", "a\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3" } do -- which PyTorch could not read
+      fails("is not UTF-8", checkpoint.save, folder .. "/x.safetensors", { [name] = t })
+    end
+    fails("is not UTF-8", checkpoint.save, folder .. "/x.safetensors", { a = t }, { note = "\xff" })
+    checkpoint.save(folder .. "/x.safetensors", { ["ä€😀\x7f"] = t })
+    assert.truthy(checkpoint.load(folder .. "/x.safetensors")["ä€😀\x7f"])
+    fails("the keys 1 and '1', which JSON cannot tell apart", checkpoint.save, folder .. "/x.h5", { a = t }, { [1] = 2, ["1"] = 3 })
   end)
 
   it("refuses names that HDF5 has no place for, before it writes", function()

@@ -139,6 +139,50 @@ describe("dgam", function()
     assert.equal(0, (a.heads["1"].weight - b.heads["1"].weight):abs():max():item())
   end)
 
+  it("loads the official names, all of them and no others", function()
+    local a, b = tiny { gammas = { 1, 1.5 } }, tiny { gammas = { 1, 1.5 } }
+    local official = {}
+    for name, t in pairs(a:state_dict()) do
+      if name ~= "gamma" then official[a:official_name(name)] = t end
+    end
+    official["backbone.layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(1) -- which is computed here
+    b:load_official(official)
+    assert.equal(0, (a.heads["1"].weight - b.heads["1"].weight):abs():max():item())
+    local function refused(name)
+      official[name] = torch.zeros(1)
+      local text = message(function() b:load_official(official) end)
+      official[name] = nil
+      assert.matches("models_spec.lua:%d+: load_official: not known: " .. name:gsub("[.]", "%%.") .. "; expected the official names", text)
+    end
+    refused "cls_head.fc_cls_20.weight" -- a head of another gamma
+    refused "heads.0.weight" -- this model's own name
+    refused "gamma"
+    official["cls_head.fc_cls_15.weight"] = nil
+    assert.matches("missing: heads.1.weight", message(function() b:load_official(official) end))
+    assert.matches("gammas 1.52? and 1.52? share the name 'cls_head.fc_cls_15%.%l+', expected gammas that differ in one decimal",
+      message(function() tiny({ gammas = { 1, 1.5, 1.52 } }):load_official {} end))
+  end)
+
+  it("asks every expert on the clip's device, as if it were chosen", function()
+    local model, x = tiny { gammas = { 1, 1.5 } }:eval(), clip(2)
+    local all = model:expert_logits(x)
+    for e = 1, 2 do
+      local one = model(x, { expert = torch.full({ 2 }, e, { dtype = "int64" }) })
+      assert.equal(0, (all:select(2, e) - one):abs():max():item())
+    end
+    model:to "meta"
+    function model:encode(seen, weights) -- the kernels look at values, which a tensor of "meta" has not
+      assert.same({ "meta", "meta" }, { seen.device, weights.device })
+      return torch.zeros(2, 5, self.backbone.channels, { device = "meta" })
+    end
+    function model.heads:forward(features, expert)
+      assert.same({ "meta", "meta" }, { features.device, expert.device })
+      return torch.zeros(2, model.classes, { device = "meta" })
+    end
+    local logits = model:expert_logits(x:to "meta")
+    assert.same({ "meta", { 2, 2, model.classes } }, { logits.device, logits.shape })
+  end)
+
   it("computes in float64, and refuses half the bits", function()
     local x = clip(2)
     for _, backbone in ipairs { false, "swin-micro" } do

@@ -78,6 +78,66 @@ describe("modules", function()
     assert.equal(1, m:state_dict().scale:item())
   end)
 
+  it("take what is assigned to a registered name, and train it", function()
+    local layer, x = nn.Linear(2, 1), torch.ones(1, 2)
+    layer.weight = torch.tensor { { 1.0, 2.0 } }
+    assert.is_true(layer.weight.requires_grad)
+    local opt = optim.SGD(layer, { lr = 1 })
+    layer(x):sum():backward()
+    opt:step()
+    assert.same({ { 0, 1 } }, layer.weight:totable())
+    layer.bias = nil
+    assert.equal(1, #layer:parameters())
+    layer(x)
+    layer.bias = torch.zeros(1)
+    assert.equal(2, #layer:parameters())
+    assert.is_true(layer:state_dict().bias ~= nil)
+    assert.matches("nn_spec.lua:%d+: parameter 'weight' is 5, expected a tensor", message(function() layer.weight = 5 end))
+    assert.matches("parameter 'weight' was computed from tensors that are trained, expected one of its own: tensor:detach%(%)",
+      message(function() layer.weight = layer.weight * 2 end))
+
+    local norm = nn.BatchNorm(2)
+    norm.running_mean = torch.ones(2)
+    assert.same({ 1, 1 }, norm:state_dict().running_mean:totable())
+    assert.matches("buffer 'running_mean' is 5, expected a tensor", message(function() norm.running_mean = 5 end))
+
+    local net = Net()
+    net.head = nn.Linear(4, 5)
+    assert.equal("head", net.head._name)
+    assert.equal(5, net:state_dict()["head.weight"]:size(1))
+    assert.matches("child 'head' is 5, expected a module", message(function() net.head = 5 end))
+    net.extra = nn.Linear(1, 1) -- a field until now
+    assert.truthy(net:state_dict()["extra.weight"])
+    net.extra = nil
+    assert.is_nil(net:state_dict()["extra.weight"])
+    net.body["1"] = nn.Identity()
+    assert.equal("Identity", net.body:get(2).class_name)
+    assert.matches("child 2 is given by a number, expected a name", message(function() net.body[2] = nn.Identity() end))
+    assert.matches("'list' is a list of modules", message(function() net.list = { nn.Identity() } end))
+    net.teacher = function() end
+    net.size, net.options = 3, { 1, 2 }
+    assert.same({ 3, { 1, 2 } }, { net.size, net.options })
+  end)
+
+  it("refuse names that would be others' in a state dict", function()
+    local net = Net()
+    assert.matches("child 'a.b': the name is part of names in a state dict, expected text without dots", message(net.add, net, "a.b", nn.ReLU()))
+    assert.matches("parameter 'body.x'", message(net.parameter, net, "body.x", torch.ones(1)))
+    assert.matches("buffer '': the name", message(net.buffer, net, "", torch.ones(1)))
+    assert.matches("buffer '3': the name", message(net.buffer, net, 3, torch.ones(1)))
+  end)
+
+  it("say what is in front of the names of a state that does not fit", function()
+    local net, wrapped = Net(), {}
+    for name, t in pairs(net:state_dict()) do wrapped["module." .. name] = t end
+    assert.matches("; the state has 'module.' in front of its names, checkpoint.load%(path, { prefix = 'module.' }%) takes that off",
+      message(net.load_state_dict, net, wrapped))
+    assert.matches("; the module has '0.' in front of its names: the state is that of a part of it",
+      message(function() nn.Sequential(net.head):load_state_dict(net.head:state_dict()) end))
+    wrapped.other = torch.ones(1)
+    assert.not_matches("in front", message(net.load_state_dict, net, wrapped))
+  end)
+
   it("refuse what is no tensor and no module", function()
     local m = Net()
     assert.matches("parameter 'x' is 5, expected a tensor", message(m.parameter, m, "x", 5))
@@ -234,6 +294,39 @@ describe("optimisers", function()
       p = p - 0.1 * u
       assert.near(p, m.weight:item(), 1e-5)
     end
+  end)
+
+  it("leave the caller's options as they are", function()
+    local options = {}
+    local adamw, sgd = optim.AdamW(single(1), options), optim.SGD(single(1), options)
+    assert.same({}, options)
+    assert.same({ 1e-3, 1e-2 }, { adamw.lr, sgd.lr })
+    local betas = { 0.9, 0.99 }
+    local m = single(2)
+    local opt = optim.AdamW(m, { lr = 0.1, betas = betas })
+    betas[1] = 0 -- nor does what becomes of them reach it
+    for _ = 1, 2 do
+      opt:zero_grad()
+      half_square(m):backward()
+      opt:step()
+    end
+    assert.near(0.9 * 0.1 * 2 + 0.1 * 1.8980, opt.entries[1].m:item(), 1e-3)
+  end)
+
+  it("refuse to go on when a parameter was replaced", function()
+    local m
+    for _, new in ipairs { optim.AdamW, optim.SGD } do
+      m = single(2)
+      local opt = new(m)
+      m.weight.grad = torch.ones(1, 1)
+      opt:step()
+      m.weight = torch.ones(1, 1)
+      assert.matches("nn_spec.lua:%d+: %u%w+: the parameter 'weight' was replaced after the optimiser was made",
+        message(function() opt:step() end))
+      assert.equal(1, opt.steps)
+    end
+    m.weight = nil
+    optim.SGD(nn.Sequential(m, single(1))):step()
   end)
 
   it("match groups by name and refuse a rule that matches nothing", function()

@@ -155,18 +155,42 @@ describe("dgam.results", function()
     for _, r in ipairs(results.scan(folder)) do assert.is_string(r.label) end
   end)
 
-  it("removes what a killed process left, and only that", function()
+  it("removes what a killed process left, at once, and only that", function()
     local f <close> = assert(io.open "/proc/sys/kernel/hostname")
-    local host = f:read "l"
-    local dead, alive, elsewhere, fresh = (".a.h5.%s.999999999.0.tmp"):format(host), (".a.h5.%s.1.0.tmp"):format(host),
-      ".a.h5.other-machine.999999999.0.tmp", (".b.h5.%s.999999999.0.tmp"):format(host)
-    for _, name in ipairs { dead, alive, elsewhere, fresh, "a.h5" } do
-      fs.write(folder .. "/" .. name, "x")
-      if name ~= fresh then lfs.touch(folder .. "/" .. name, os.time() - 3600) end
+    local host, partial = f:read "l", folder .. "/partial"
+    assert(lfs.mkdir(partial))
+    local dead, fresh = (".a.h5.%s.999999999.0.tmp"):format(host), (".b.h5.%s.%s.0.tmp"):format(host, lfs.symlinkattributes("/proc/self", "target"))
+    local elsewhere, old = ".a.h5.other-machine.999999999.0.tmp", ".b.h5.other-machine.999999999.0.tmp"
+    for _, place in ipairs { folder, partial } do
+      for _, name in ipairs { dead, fresh, elsewhere, old, "a.h5" } do fs.write(place .. "/" .. name, "x") end
+      lfs.touch(place .. "/" .. dead, os.time() - 3600)
+      lfs.touch(place .. "/" .. old, os.time() - 25 * 3600)
+    end
+    local writing <close> = h5.create(partial .. "/c.h5") -- which is not dead
+    local function names(place)
+      local list = {}
+      for name in lfs.dir(place) do
+        if not name:find "^%.%.?$" and name ~= "partial" then list[#list + 1] = name end
+      end
+      table.sort(list)
+      return list
     end
     results.clean(folder)
-    assert.is_nil(lfs.attributes(folder .. "/" .. dead))
-    for _, name in ipairs { alive, elsewhere, fresh, "a.h5" } do assert.truthy(lfs.attributes(folder .. "/" .. name), name) end
+    assert.same({ elsewhere, "a.h5" }, names(folder))
+    local left = names(partial)
+    assert.equal(3, #left)
+    assert.matches("^%.c%.h5%..*%.tmp$", left[2])
+    writing:write("x", 1)
+    writing:close()
+    assert.same({ elsewhere, "a.h5", "c.h5" }, names(partial))
+    results.clean(folder .. "/none")
+  end)
+
+  it("leaves a record as it is", function()
+    local record = { experiment = "e", label = "l", seed = 1, config = {}, metrics = {} }
+    results.save(folder .. "/e-1.h5", record)
+    assert.is_nil(record.created)
+    assert.is_string(results.load(folder .. "/e-1.h5").created)
   end)
 
   describe("on the command line", function()

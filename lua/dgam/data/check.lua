@@ -5,12 +5,13 @@
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
 local progress = require "dgam.show.progress"
+local csv = require "util.csv"
 local check = require "util.check"
 local video = require "dgam.kernels.video"
 
 local M = {}
 
-local function quoted(text) return ('"%s"'):format(tostring(text):gsub('"', '""'):gsub("[\r\n]+", " ")) end
+local function quoted(text) return csv.quoted((tostring(text):gsub("[\r\n]+", " "))) end -- a record is a line
 
 -- path, size, time, frames, width, height, content, error, damage. Lines of older versions, without damage, are not taken
 local function line_of(r)

@@ -25,6 +25,7 @@ local camera = require "dgam.kernels.camera"
 local progress = require "dgam.show.progress"
 local rng = require "dgam.kernels.rng"
 local check = require "util.check"
+local keys_of = require "util.keys"
 local suggest = require "util.suggest"
 local video = require "dgam.kernels.video"
 local paths = require "util.paths"
@@ -188,14 +189,6 @@ local function same(a, b)
   return a ~= nil and a == b
 end
 
--- Removes what processes that are gone left of videos they were writing: NAME.PID-N.part, for the keys NAME of `ours`.
-local function remove_parts(folder, ours)
-  for _, entry in ipairs(lists.folder(folder)) do
-    local name, pid = entry:match "^(.+)%.(%d+)%-%d+%.part$"
-    if ours[name] and not lfs.attributes("/proc/" .. pid) then os.remove(folder .. "/" .. entry) end
-  end
-end
-
 local function film(input, output, o, preset, name)
   if same(input, output) then error(("%s is input and output at once"):format(input), 0) end
   local v <close> = video.open(input, { seconds = o.seconds })
@@ -246,7 +239,7 @@ function darken.file(input, output, options)
   end
   if not lfs.attributes(input) then error(("%s does not exist"):format(input), 0) end
   local folder = output:match "^.*/" or "."
-  if lfs.attributes(folder, "mode") == "directory" then remove_parts(folder, { [output:match "[^/]*$"] = true }) end
+  fs.clean(folder)
   if lfs.attributes(output) and not o.overwrite and not same(input, output) then return nil end
   return film(input, output, o, preset, input:match "([^/]+)/*$")
 end
@@ -300,14 +293,12 @@ function darken.tree(input, output, options, note)
   for _, name in ipairs(not o.overwrite and targets or {}) do
     if lfs.attributes(output .. "/" .. name, "mode") then check_kept(output .. "/" .. name, asked(o)) end
   end
-  local folders = {} -- of the dark videos: folder -> its names
+  local folders = {} -- of the dark videos
   for i, name in ipairs(targets) do
     targets[i] = output .. "/" .. name
-    local folder, own = targets[i]:match "^(.*)/(.*)$"
-    folders[folder] = folders[folder] or {}
-    folders[folder][own] = true
+    folders[targets[i]:match "^(.*)/"] = true
   end
-  for folder, ours in pairs(folders) do remove_parts(paths.make_folder(folder), ours) end
+  for _, folder in ipairs(keys_of(folders)) do fs.clean(paths.make_folder(folder)) end
   local result, bar = { done = 0, kept = 0, failed = {}, luma = 0, lux = 0 }, note or progress.new("darken", #list)
   for i, path in ipairs(list) do
     local target = targets[i]

@@ -1,6 +1,7 @@
 --- What data.open gives: clips with labels and fields, to choose from, deal out and save.
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
+local csv = require "util.csv"
 local paths = require "util.paths"
 local check = require "util.check"
 local suggest = require "util.suggest"
@@ -231,12 +232,6 @@ local function saved_path(path, root)
   return saved
 end
 
-local function cell(v)
-  if v == nil then return "" end
-  local text = math.type(v) == "float" and ("%.17g"):format(v) or tostring(v)
-  return text:find '[,"\r\n]' and '"' .. text:gsub('"', '""') .. '"' or text
-end
-
 --- The line of a saved description that says which splits may overlap; "" if none.
 local function overlap_line(allowed)
   if type(allowed) ~= "table" then return allowed and "  allow_overlap = true,\n" or "" end
@@ -276,11 +271,11 @@ function Dataset:save_lists(folder)
   local names, types = sorted_keys(fields), {}
   for i, k in ipairs(names) do types[i] = ("[%q] = %q"):format(k, fields[k] == "string" and "text" or fields[k]) end
   if #names > 0 then
-    local rows, written = { "path," .. table.concat(names, ",") .. "\n" }, {}
+    local rows, written = { csv.row { "path", table.unpack(names) } }, {}
     for _, item in ipairs(self.items) do
-      local cells = { cell(saved_path(item.path, below)) }
-      for i, k in ipairs(names) do cells[i + 1] = cell(item[k]) end
-      local row = table.concat(cells, ",") .. "\n"
+      local cells = { saved_path(item.path, below) }
+      for k, name in ipairs(names) do cells[k + 1] = item[name] end
+      local row = csv.row(cells, #names + 1)
       if not written[row] then rows[#rows + 1], written[row] = row, true end -- splits may overlap
     end
     fs.write(folder .. "/metadata.csv", table.concat(rows))

@@ -67,7 +67,10 @@ local function must_exist(self, name)
   local group = name:match "^(.*)/[^/]*$" or ""
   local known, last = self.handle:stat(group) == "group" and self.handle:list(group) or {}, name:match "[^/]*$"
   for _, k in ipairs(known) do
-    if k == last then raise(("'%s': '%s' is a link to nothing in this file"):format(self:path(), name)) end
+    if k == last then
+      raise(("'%s': '%s' is a link to nothing in this file; expected data in it, links into other files are not followed"):format(
+        self:path(), name))
+    end
   end
   local near = suggest.nearest(last, known)
   raise(("'%s' has no '%s'%s"):format(self:path(), name, near and ("; did you mean '%s'?"):format(
@@ -92,13 +95,20 @@ function File:list(group)
   return self.handle:list(group)
 end
 
---- Paths of all datasets below a group, relative to it, sorted.
+--- Paths of all that is below a group but the groups, relative to it, sorted: datasets, and links to nothing in this file, which
+-- stat tells apart. A group that holds itself is an error.
 function File:walk(group)
   -- A few links can lead to one object on billions of ways; some more than there can be objects are fine.
   local size = lfs.attributes(self:path(), "size") or 0
-  local paths, visits, most = {}, 0, 1024 + size // LEAST_BYTES
+  local paths, visits, most, inside = {}, 0, 1024 + size // LEAST_BYTES, {}
   local function visit(full, prefix, depth)
     if depth > 64 then raise(("'%s' is nested more than 64 levels deep"):format(self:path())) end
+    local id = self.handle:id(full)
+    if inside[id] then
+      raise(("'%s': '%s' leads back to '%s', expected groups without a loop of links"):format(self:path(), full,
+        inside[id] == "" and "/" or inside[id]))
+    end
+    inside[id] = full
     for _, name in ipairs(self.handle:list(full)) do
       visits = visits + 1
       if visits > most then
@@ -108,6 +118,7 @@ function File:walk(group)
       if self.handle:stat(child) == "group" then visit(child, prefix .. name .. "/", depth + 1)
       else paths[#paths + 1] = prefix .. name end
     end
+    inside[id] = nil
   end
   visit(group or "", "", 0)
   return paths

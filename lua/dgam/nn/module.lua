@@ -8,13 +8,26 @@
 --     local gate = Gate(96, 5)
 --     local lambda = gate(stats)
 --
+-- Assigning to a name that is registered is registering anew: `layer.weight = tensor` makes the tensor the parameter,
+-- `layer.bias = nil` takes it away, `net.head = nn.Linear(4, 5)` puts another child there. A module assigned to a new field is a
+-- child, too. So nothing that computes is left out of training and checkpoints without a word.
+--
 -- An error inside forward says where, on a line of its own: "in DGAM > backbone > layers > 2 > blocks > 5".
 local torch = require "torch"
 local check = require "util.check"
 
 local Module = {}
-Module.__index = Module
 Module.class_name = "Module"
+
+-- What is registered is kept in `_held`, so that every assignment to its name comes by __newindex below.
+local function lookup(class)
+  return function(self, name)
+    local value = rawget(self, "_held")[name]
+    if value == nil then return class[name] end
+    return value
+  end
+end
+Module.__index = lookup(Module)
 
 -- Every module that an error passes puts its name in front of the path. So nothing is remembered between calls, and a
 -- forward may yield, or catch what a child raises.
@@ -47,36 +60,49 @@ end
 -- Lists of the names that are registered, and what is under them.
 local KINDS = { _parameters = "parameter", _buffers = "buffer", _children = "child" }
 
--- Makes `value` self[name]. A name of the same kind is replaced, any other that is taken an error.
-local function register(self, kind, name, value)
-  local listed
-  for k in pairs(KINDS) do
-    for _, known in ipairs(self[k]) do
-      if known == name then listed = k end
+-- The list that has the name, and where in it; nil if it is not registered.
+local function listed(self, name)
+  for kind in pairs(KINDS) do
+    for at, known in ipairs(rawget(self, kind)) do
+      if known == name then return kind, at end
     end
   end
-  if listed ~= kind then
-    if listed or self[name] ~= nil then
+end
+
+-- Makes `value` self[name]. A name of the same kind is replaced, any other that is taken an error.
+local function register(self, kind, name, value)
+  local known = listed(self, name)
+  if known ~= kind then
+    if type(name) ~= "string" or name == "" or name:find(".", 1, true) then
+      error(("%s '%s': the name is part of names in a state dict, expected text without dots"):format(KINDS[kind], tostring(name)), 3)
+    end
+    if known or self[name] ~= nil then
       error(("%s '%s': %s has a %s of that name already, expected another name"):format(KINDS[kind], name, self.class_name,
-        KINDS[listed] or "field or method"), 3)
+        KINDS[known] or "field or method"), 3)
     end
     table.insert(self[kind], name)
   end
-  self[name] = value
+  self._held[name] = value
   return value
 end
 
 -- Whether a value is a class, not one of its objects.
 local function is_class(v) return type(v) == "table" and rawget(v, "class_name") ~= nil end
 
+-- Whether a value is an object of a class of modules.
+local function is_module(v) return type(v) == "table" and rawget(v, "_held") ~= nil end
+
 local function check_tensor(what, name, value)
   if not torch.is_tensor(value) then error(("%s '%s' is %s, expected a tensor"):format(what, name, tostring(value)), 3) end
 end
 
 --- Registers a trainable tensor as self[name]. Returns it. A name that is a buffer's, a child's, a field's or a method's is an
--- error, here and below.
+-- error, here and below; so is a tensor that was computed from others that are trained: its gradient would go on to them.
 function Module:parameter(name, tensor)
   check_tensor("parameter", name, tensor)
+  if not tensor.is_leaf then
+    error(("parameter '%s' was computed from tensors that are trained, expected one of its own: tensor:detach()"):format(name), 2)
+  end
   register(self, "_parameters", name, tensor)
   tensor.requires_grad = true
   return tensor
@@ -98,6 +124,28 @@ function Module:add(name, child)
   register(self, "_children", name, child)
   child._name = name
   return child
+end
+
+local REGISTER = { _parameters = Module.parameter, _buffers = Module.buffer, _children = Module.add }
+
+function Module.__newindex(self, name, value)
+  local kind, at = listed(self, name)
+  if kind and value == nil then
+    self._held[name] = nil
+    if kind == "_children" then table.remove(self._children, at) end
+  elseif kind then
+    return REGISTER[kind](self, name, value) -- a tail call: errors are those of the line that assigns
+  elseif is_module(value) and math.type(name) == "integer" then
+    error(("child %d is given by a number, expected a name: module:add(name, child), children of a Sequential are \"0\", \"1\" ..."):format(name), 2)
+  elseif is_module(value) then
+    return self:add(name, value)
+  else
+    if type(value) == "table" and not is_class(value) and is_module(value[1]) then
+      error(("'%s' is a list of modules, whose parameters nobody would see; expected children: add(name, child), or a Sequential"):format(
+        tostring(name)), 2)
+    end
+    rawset(self, name, value)
+  end
 end
 
 local function walk(self, prefix, visit)
@@ -134,12 +182,12 @@ local function iterate(list)
   local i = 0
   return function()
     i = i + 1
-    if list[i] then return list[i][1], list[i][2] end
+    if list[i] then return table.unpack(list[i]) end
   end
 end
 
---- for name, tensor in m:named_parameters(), in order of registration, depth first. A tensor comes once, under the first
--- of its names.
+--- for name, tensor, module, own_name in m:named_parameters(), in order of registration, depth first, with the module that has
+-- it and its name there. A tensor comes once, under the first of its names.
 function Module:named_parameters() return iterate(named(self, "_parameters")) end
 function Module:named_buffers() return iterate(named(self, "_buffers")) end
 
@@ -169,6 +217,28 @@ function Module:state_dict()
   local state = {}
   for _, entry in ipairs(everything(self)) do state[entry[1]] = entry[2]:detach() end
   return state
+end
+
+-- What is in front of every name in `longer` that makes one in `shorter` of it; nil if nothing is.
+local function common_prefix(shorter, longer)
+  local is_shorter, first = {}, longer[1]
+  for _, name in ipairs(shorter) do is_shorter[name] = true end
+  for _, name in ipairs(shorter) do
+    local prefix = first and #first > #name and first:sub(-#name) == name and first:sub(1, #first - #name)
+    local all = prefix ~= nil and prefix ~= false
+    for _, l in ipairs(all and longer or {}) do all = all and l:sub(1, #prefix) == prefix and is_shorter[l:sub(#prefix + 1)] ~= nil end
+    if all then return prefix end
+  end
+end
+
+-- What helps when no name fits because of what is in front of all of them.
+local function advice(missing, unused)
+  local prefix = common_prefix(missing, unused)
+  if prefix then
+    return ("; the state has '%s' in front of its names, checkpoint.load(path, { prefix = '%s' }) takes that off"):format(prefix, prefix)
+  end
+  prefix = common_prefix(unused, missing)
+  return prefix and ("; the module has '%s' in front of its names: the state is that of a part of it"):format(prefix) or ""
 end
 
 --- Copies values in. Every name must be there with its shape and nothing else (strict = false: report only).
@@ -204,8 +274,8 @@ function Module:load_state_dict(state, options)
   end
   if #wrong > 0 then error(("load_state_dict: %s"):format(some(wrong)), 2) end
   if options.strict ~= false and (#missing > 0 or #unused > 0) then
-    error(("load_state_dict: missing: %s; not known: %s"):format(#missing > 0 and some(missing) or "none",
-      #unused > 0 and some(unused) or "none"), 2)
+    error(("load_state_dict: missing: %s; not known: %s%s"):format(#missing > 0 and some(missing) or "none",
+      #unused > 0 and some(unused) or "none", advice(missing, unused)), 2)
   end
   torch.no_grad(function()
     for _, entry in ipairs(all) do
@@ -245,7 +315,7 @@ function Module:to(what)
         if grad then grad:set_data(grad:to(what)) end
       else
         moved.requires_grad = t.requires_grad
-        m[name] = moved
+        m._held[name] = moved
       end
     end
   end
@@ -266,12 +336,12 @@ local function class(_, name, parent)
   local new = setmetatable({}, {
     __index = parent,
     __call = function(self, ...)
-      local object = setmetatable({ _parameters = {}, _buffers = {}, _children = {}, training = true }, self)
+      local object = setmetatable({ _parameters = {}, _buffers = {}, _children = {}, _held = {}, training = true }, self)
       if self.init then self.init(object, ...) end
       return object
     end,
   })
-  new.__index, new.__call, new.__tostring, new.class_name = new, call, Module.__tostring, name
+  new.__index, new.__newindex, new.__call, new.__tostring, new.class_name = lookup(new), Module.__newindex, call, Module.__tostring, name
   return new
 end
 

@@ -3,6 +3,7 @@
 local json = require "dkjson"
 local intervals = require "dgam.show.intervals"
 local clean = require("util.text").clean
+local csv = require "util.csv"
 
 local Table = {}
 Table.__index = Table
@@ -78,11 +79,6 @@ function Table:print()
   return self
 end
 
-local function csv_field(text)
-  if text:find '[,"]' then return '"' .. text:gsub('"', '""') .. '"' end
-  return text
-end
-
 --- Comma-separated: label, then mean and half width of every column.
 function Table:csv()
   local head = { "variant" }
@@ -90,17 +86,16 @@ function Table:csv()
     head[#head + 1] = c
     head[#head + 1] = c .. "_ci95"
   end
-  local lines = { table.concat(head, ",") }
+  local lines = { csv.row(head) }
   for r, row in ipairs(self.rows) do
-    local fields = { csv_field(clean(row.label)) }
-    for _, c in ipairs(self.columns) do
+    local fields = { clean(row.label) }
+    for i, c in ipairs(self.columns) do
       local mean, half = self:cell(r, c)
-      fields[#fields + 1] = mean and number("%.6g", mean) or ""
-      fields[#fields + 1] = half and number("%.6g", half) or ""
+      fields[2 * i], fields[2 * i + 1] = mean and number("%.6g", mean), half and number("%.6g", half)
     end
-    lines[#lines + 1] = table.concat(fields, ",")
+    lines[#lines + 1] = csv.row(fields, #head)
   end
-  return table.concat(lines, "\n") .. "\n"
+  return table.concat(lines)
 end
 
 --- JSON: a list of rows with mean, ci95 and the values of every seed.

@@ -9,8 +9,10 @@
 -- .safetensors, as a whole or not at all.
 --
 -- A published checkpoint often wraps its weights: { meta =, state_dict =, optimizer = }. load unwraps it and gives the
--- rest as meta. Tensors keep their type: float16 and bfloat16 are not widened.
+-- rest as meta. Of a .pth it also takes off what training with several processes, or of a compiled model, puts in front of
+-- every name: "module." and "_orig_mod.". Tensors keep their type: float16 and bfloat16 are not widened.
 local native = require "dgamnative.checkpoint"
+local fs = require "dgamnative.fs"
 local h5 = require "dgam.kernels.h5"
 local json = require "util.json"
 local check = require "util.check"
@@ -18,7 +20,10 @@ local check = require "util.check"
 local checkpoint = {}
 
 -- Where published checkpoints keep their weights, tried in this order.
-local WRAPPERS = { "state_dict", "model_state", "model_state_dict", "model", "net", "network", "params" }
+local WRAPPERS = { "state_dict", "model_state", "model_state_dict", "model", "net", "network", "params", "module" } -- DeepSpeed's last
+
+-- What wrappers of modules put in front of every name: DistributedDataParallel and torch.compile.
+local PREFIXES = { "module.", "_orig_mod." }
 
 local NAN = 0 / 0 -- what a null in our own meta was
 
@@ -50,9 +55,10 @@ local function open_h5(path)
   for _, name in ipairs(file:walk(ours and "state_dict" or "")) do
     local full = ours and "state_dict/" .. name or name
     local kind, dtype, shape, size = file:stat(full)
-    if kind == "numbers" then
-      total = total + size
-      entries[#entries + 1] = { name = name, dtype = dtype, shape = shape, read = function() return file:read(full) end }
+    if kind ~= "text" then -- of links to nothing, and of what is no numbers, reading tells
+      total = total + (size or 0)
+      entries[#entries + 1] = { name = name, dtype = dtype or kind == "none" and "link" or kind, shape = shape or {},
+        read = function() return file:read(full) end }
     end
   end
   file:check_size("its tensors together", total)
@@ -91,7 +97,8 @@ end
 -- @param options unknown = "refuse" (default) or "skip": what to do with a .pth that names things we do not know;
 --   skipping leaves them out, still without running anything
 -- @return reader { format, entries = list of { name, dtype, shape, read() -> tensor }, meta() -> table, close() }; closes
---   with its block
+--   with its block. An entry of an HDF5 file that is no tensor has dtype "link" (to nothing in the file) or "other"; reading
+--   it is an error
 function checkpoint.open(path, options)
   options = check.names("checkpoint.open", options or {}, { "unknown" })
   local unknown = options.unknown or "refuse"
@@ -104,6 +111,18 @@ function checkpoint.open(path, options)
   elseif format == "safetensors" then reader = open_native(path, format, native.open_safetensors(path))
   else reader = open_native(path, "pth", native.open_pth(path, unknown == "skip")) end
   return setmetatable(reader, Reader)
+end
+
+-- A prefix that is longer by what is in front of every name behind it.
+local function with_prefixes(reader, prefix)
+  for _, more in ipairs(PREFIXES) do
+    local longer, all, any = prefix .. more, true, false
+    for _, e in ipairs(reader.entries) do
+      if e.name:sub(1, #prefix) == prefix then all, any = all and e.name:sub(1, #longer) == longer, true end
+    end
+    if all and any then return with_prefixes(reader, longer) end
+  end
+  return prefix
 end
 
 -- The wrapper whose tensors are the weights: "state_dict/", or "" for a bare file.
@@ -121,10 +140,13 @@ local function find_wrapper(reader)
 end
 
 --- The entries that are weights, with the names they have inside their wrapper.
--- @param prefix the wrapper with its slash ("ema_state_dict/"); default: found out
--- @return list of { name, dtype, shape, read }, the wrapper
+-- @param prefix what is in front of their names, a wrapper with its slash ("ema_state_dict/"); default: found out
+-- @return list of { name, dtype, shape, read }, the prefix
 function checkpoint.weights(reader, prefix)
-  prefix = prefix or find_wrapper(reader)
+  if not prefix then
+    prefix = find_wrapper(reader)
+    if reader.format == "pth" then prefix = with_prefixes(reader, prefix) end
+  end
   local list = {}
   for _, e in ipairs(reader.entries) do
     if e.name:sub(1, #prefix) == prefix then
@@ -136,22 +158,24 @@ end
 
 --- Reads a checkpoint.
 -- @param path file
--- @param options prefix: wrapper to take the weights from ("ema_state_dict/"; "" for all tensors under their full
---   names), default: found out; unknown: see open
+-- @param options prefix: wrapper to take the weights from ("ema_state_dict/", "model/module."; "" for all tensors under their
+--   full names), default: found out; unknown: see open
 -- @return state: name -> tensor; meta: table of everything else that is plain (numbers, text, lists)
 function checkpoint.load(path, options)
   options = check.names("checkpoint.load", options or {}, { "prefix", "unknown" })
   local reader <close> = checkpoint.open(path, { unknown = options.unknown })
   local list, prefix = checkpoint.weights(reader, options.prefix)
   if #list == 0 and (prefix ~= "" or not reader.exact) then
-    error(("'%s' holds no tensors%s"):format(path, prefix ~= "" and " below '" .. prefix .. "'" or ""), 0)
+    error(("'%s' holds no tensors%s%s"):format(path, prefix ~= "" and " below '" .. prefix .. "'" or "",
+      options.unknown == "skip" and " outside of objects that were skipped; expected a state dict (model.state_dict())" or ""), 0)
   end
   local state = {}
   for _, e in ipairs(list) do state[e.name] = e.read() end
   local meta = reader.meta()
   if type(meta) ~= "table" then meta = {} end
   if reader.format == "safetensors" and meta.dgam then meta = json.decode(meta.dgam, NAN) or {} end
-  if prefix ~= "" then meta[prefix:sub(1, -2)] = nil end
+  local wrapper = prefix:match "^[^/]+"
+  if wrapper then meta[wrapper] = nil end
   return state, meta
 end
 
@@ -161,6 +185,7 @@ local function sorted_names(state)
     if type(name) ~= "string" or type(t) ~= "userdata" then
       error(("checkpoint.save: '%s' is a %s, expected names with tensors"):format(tostring(name), type(t)), 0)
     end
+    if name:find("\0", 1, true) then error(("checkpoint.save: the name %q has a zero byte in it"):format(name), 0) end
     names[#names + 1] = name
   end
   table.sort(names)
@@ -195,11 +220,7 @@ end
 --- An error if no checkpoint can be written there: what takes hours before it saves asks first.
 function checkpoint.check_path(path)
   format_of(path)
-  local probe = path .. ".probe"
-  local file, why = io.open(probe, "wb")
-  if not file then error(("cannot write '%s': %s"):format(path, (why:gsub("^.*: ", ""))), 0) end
-  file:close()
-  os.remove(probe)
+  fs.check(path)
 end
 
 --- Writes a checkpoint, as a whole or not at all.

@@ -159,7 +159,7 @@ local function draw_experts(cfg, epoch, index, count)
   for i, at in ipairs(list) do
     list[i] = cfg.experts == "uniform" and 1 + rng.below(count, cfg.seed, epoch, at) or 1
   end
-  return torch.tensor(list)
+  return torch.tensor(list):to(index.device)
 end
 
 --- Dims clips and adds noise, each clip its own: a plain stand-in for little light, without the camera model. Brightness
@@ -170,9 +170,9 @@ end
 -- @return uint8 [N, 3, T, H, W]
 function train.dim(clip, share)
   local n = clip:size(1)
-  local function draw() return torch.rand(n, 1, 1, 1, 1) end
+  local function draw() return torch.rand(n, 1, 1, 1, 1):to(clip.device) end -- the same numbers on every device
   local x = clip:float() * (draw() * -math.log(60)):exp()
-  local noise = torch.randn(clip.shape)
+  local noise = torch.randn(clip.shape):to(clip.device)
   local smooth = torch.avg_pool3d(noise, { 1, 3, 3 }, { 1, 1, 1 }, { 0, 1, 1 }) * 3 -- as strong as before
   noise = torch.where(draw():lt(0.5), smooth, noise)
   x = x + noise * (x * (draw() * 1.5) + (draw() * 5) ^ 2):sqrt() - draw() * 6
@@ -428,7 +428,7 @@ function train.gate(model, known, val, cfg)
 
   for epoch = 1, cfg.gate_epochs do
     gate:train()
-    local order = torch.tensor(rng.permutation(n, cfg.seed, epoch))
+    local order = torch.tensor(rng.permutation(n, cfg.seed, epoch)):to(known.stats.device)
     local total = 0
     for s = 1, steps do
       local rows = order:narrow(1, (s - 1) * cfg.gate_batch + 1, math.min(cfg.gate_batch, n - (s - 1) * cfg.gate_batch))
@@ -497,7 +497,7 @@ function train.report(model, dataset, cfg, trained, by)
     for _, at in ipairs(batch.index:totable()) do
       for v = 1, views do drawn[#drawn + 1] = 1 + rng.below(e, cfg.seed, at, v) end
     end
-    return torch.cat({ pick(lambda:argmax(2)), pick(torch.tensor(drawn)), p:flatten(2), lambda }, 2)
+    return torch.cat({ pick(lambda:argmax(2)), pick(torch.tensor(drawn):to(p.device)), p:flatten(2), lambda }, 2)
   end)
   local at = 1
   local function take(n)

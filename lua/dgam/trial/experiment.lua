@@ -174,7 +174,6 @@ function Experiment:trial(label, variant, f)
     if not record then
       local partial = paths.make_folder(self.folder .. "/partial")
       results.clean(self.folder)
-      results.clean(partial)
       cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
       local config, started = results.plain(cfg), os.time()
       config.checkpoint = nil

@@ -217,10 +217,11 @@ local TENSOR = { "a tensor", function(v) return type(v) == "userdata" end }
 function results.save(path, record)
   check.fields("results", record, FIELDS, false)
   local file <close> = h5.create(path)
-  record.created = record.created or os.date "!%Y-%m-%dT%H:%M:%SZ"
+  local created = record.created or os.date "!%Y-%m-%dT%H:%M:%SZ"
   for _, names in ipairs { TEXTS, NUMBERS } do
     for _, name in ipairs(names) do
-      if record[name] ~= nil then file:set_attr(name, record[name]) end
+      local value = name == "created" and created or record[name]
+      if value ~= nil then file:set_attr(name, value) end
     end
   end
   file:set_attr("config", json.encode(record.config))
@@ -353,20 +354,9 @@ function results.scan(folder)
   return list, problems
 end
 
---- Removes temporary files that a killed process of this machine left in a folder.
+--- Removes temporary files that killed processes left in a folder of results, in what its trials had begun and in its artifacts.
 function results.clean(folder)
-  if lfs.attributes(folder, "mode") ~= "directory" then return end
-  local f = io.open "/proc/sys/kernel/hostname"
-  local host = f and f:read "l"
-  if f then f:close() end
-  for name in lfs.dir(folder) do
-    local start, pid = name:match "^(%..+)%.(%d+)%.%d+%.tmp$"
-    if start and host and start:sub(-#host - 1) == "." .. host and not lfs.attributes("/proc/" .. pid) then
-      local path = folder .. "/" .. name
-      local age = os.time() - (lfs.attributes(path, "modification") or os.time())
-      if age > 600 then os.remove(path) end -- not at once: a container may share the name, but not the process numbers
-    end
-  end
+  for _, below in ipairs { "", "/partial", "/artifacts" } do fs.clean(folder .. below) end
 end
 
 return results

@@ -17,6 +17,7 @@
 local lfs = require "lfs"
 local camera = require "dgam.kernels.camera"
 local fs = require "dgamnative.fs"
+local csv = require "util.csv"
 local keys_of = require "util.keys"
 local paths = require "util.paths"
 local progress = require "dgam.show.progress"
@@ -278,17 +279,18 @@ end
 local function metadata(items, known)
   local columns = { "path", "class", "label", "split" }
   table.move(synthetic.factors, 1, #synthetic.factors, #columns + 1, columns)
-  local lines = { table.concat(columns, ",") .. "," .. table.concat(STATISTICS, ",") }
+  local n = #columns
+  local lines = { csv.row(table.move(STATISTICS, 1, #STATISTICS, n + 1, columns)) }
   for _, item in ipairs(items) do
     local line = {}
-    for i, c in ipairs(columns) do
-      local v = c == "label" and item.label - 1 or item[c]
-      line[i] = type(v) == "string" and v:find "," and ('"%s"'):format(v) or tostring(v)
+    for i = 1, n do
+      local v = item[columns[i]]
+      line[i] = columns[i] == "label" and v - 1 or tostring(v)
     end
-    for _, v in ipairs(known[item.number]) do line[#line + 1] = ("%.5g"):format(v) end
-    lines[#lines + 1] = table.concat(line, ",")
+    for i, v in ipairs(known[item.number]) do line[n + i] = ("%.5g"):format(v) end
+    lines[#lines + 1] = csv.row(line)
   end
-  return lines
+  return table.concat(lines)
 end
 
 --- `path label` lists of a split, labels from 0, as the published datasets have them.
@@ -326,7 +328,7 @@ local function film(root, items, o, known, note)
         known[item.number][k] = result[name]
         line[k] = ("%.9g"):format(result[name])
       end
-      lines[i] = ("\n%d,%s\n"):format(item.number, table.concat(line, ",")) -- a cut-off line before stays alone
+      lines[i] = "\n" .. csv.row { item.number, table.unpack(line) } -- a cut-off line before stays alone
     end
     local f, why = io.open(path, "ab")
     local ok = f ~= nil
@@ -375,7 +377,7 @@ function synthetic.prepare(options, note)
     for _, class in ipairs(synthetic.classes) do mkdir(root .. "/clips/" .. class) end
     local known = read_statistics(root .. "/" .. STATISTICS_FILE)
     film(root, items, o, known, note)
-    write_whole(root .. "/metadata.csv", metadata(items, known))
+    fs.write(root .. "/metadata.csv", metadata(items, known))
     write_lists(root, name, items)
     scene.flush(root) -- what is called complete must be on disk
     write_whole(done, { ("%d clips"):format(#items) })

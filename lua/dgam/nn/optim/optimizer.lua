@@ -1,19 +1,15 @@
---- dgam.optim: AdamW and SGD with parameter groups chosen by name, and learning-rate schedules.
---
---     local opt = optim.AdamW(model, { lr = 3e-4, weight_decay = 0.05, rules = {
---       { "^backbone%.", lr = 0.1 },                 -- a Lua pattern on the parameter's name; factors multiply
---       { "norm", "bias_table", decay = 0 },         -- several patterns, one rule
---     } })
---     opt:step(factor)                               -- factor from a schedule, times every lr
+--- What the optimisers have in common: parameters chosen by name, gradients, moments and their state. An optimiser is a file
+-- beside this one that makes an object with optimizer.new and gives it `step`.
 local torch = require "torch"
 local show = require "torch.show"
 local check = require "util.check"
 local suggest = require "util.suggest"
 local keys_of = require "util.keys"
 
-local optim = {}
+local optimizer = {}
 
-local function number(where, options, name, default, low, high)
+--- An option that is a number from `low` to `high`, or its default.
+function optimizer.number(where, options, name, default, low, high)
   return check.option(where, name, check.default(options[name], default), check.number(low, high))
 end
 
@@ -44,9 +40,9 @@ local function entries(where, model, rules)
   end
   check_rules(where, rules)
   local list, used = {}, {}
-  for name, t in model:named_parameters() do
+  for name, t, owner, own in model:named_parameters() do
     if t.requires_grad then
-      local e = { name = name, tensor = t, lr = 1, decay = 1 }
+      local e = { name = name, tensor = t, lr = 1, decay = 1, owner = owner, own = own }
       for r, rule in ipairs(rules) do
         for _, pattern in ipairs(rule) do
           local ok, found = pcall(string.find, name, pattern)
@@ -70,6 +66,7 @@ local function entries(where, model, rules)
   return list
 end
 
+--- The object: entries (one a parameter: name, tensor, lr, decay and its moments), steps (updates so far), lr, and below.
 local Optimizer = {}
 Optimizer.__index = Optimizer
 
@@ -153,94 +150,41 @@ function Optimizer:load_state_dict(state)
   end
 end
 
--- The moment of a parameter: zeros at first, and of its type and device, should the model have moved.
-local function moment(e, slot)
+--- Calls update(e, gradient) for every parameter that has a gradient, without autograd, and counts the step. A parameter that
+-- was replaced since the optimiser was made is an error: it would not be trained.
+function Optimizer:each(update)
+  for _, e in ipairs(self.entries) do
+    local now = e.owner[e.own]
+    if now ~= nil and not rawequal(now, e.tensor) and now:id() ~= e.tensor:id() then
+      error(("%s: the parameter '%s' was replaced after the optimiser was made, expected the one it knows; make the optimiser anew")
+        :format(self.where, e.name), 3)
+    end
+  end
+  self.steps = self.steps + 1
+  torch.no_grad(function()
+    for _, e in ipairs(self.entries) do
+      local g = e.tensor.grad
+      if g then update(e, g) end
+    end
+  end)
+end
+
+--- The moment of a parameter: zeros at first, and of its type and device, should the model have moved.
+function optimizer.moment(e, slot)
   local t = e[slot] or torch.zeros_like(e.tensor)
   if t.dtype ~= e.tensor.dtype or t.device ~= e.tensor.device then t = t:type_as(e.tensor) end
   e[slot] = t
   return t
 end
 
-local function new(where, model, options, slots)
-  return setmetatable({ entries = entries(where, model, options.rules or {}), steps = 0, slots = slots, lr = options.lr },
-    Optimizer)
-end
-
---- AdamW (Loshchilov & Hutter 2019), as torch.optim.AdamW computes it.
+--- A new optimiser without `step`.
+-- @param where its name, for errors
 -- @param model nn.Module
--- @param options lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, rules
-function optim.AdamW(model, options)
-  options = check.names("AdamW", options or {}, { "lr", "betas", "eps", "weight_decay", "rules" })
-  options.lr = number("AdamW", options, "lr", 1e-3, 0, math.huge)
-  local betas = check.default(options.betas, { 0.9, 0.999 })
-  check.option("AdamW", "betas", betas, { "two numbers", function(v) return type(v) == "table" end })
-  for i = 1, 2 do check.option("AdamW", ("betas[%d]"):format(i), betas[i], check.below(0, 1)) end
-  local eps = number("AdamW", options, "eps", 1e-8, 0, 1)
-  local decay = number("AdamW", options, "weight_decay", 0.01, 0, math.huge)
-  local opt = new("AdamW", model, options, { "m", "v" })
-  local adamw_ = torch.ops.dgam.adamw_
-
-  --- One update with every learning rate times `factor` (default 1). The moments of a parameter count its own updates.
-  function opt:step(factor)
-    self.steps = self.steps + 1
-    torch.no_grad(function()
-      for _, e in ipairs(self.entries) do
-        local g = e.tensor.grad
-        if g then
-          local m, v, lr = moment(e, "m"), moment(e, "v"), self.lr * e.lr * (factor or 1)
-          e.steps = (e.steps or 0) + 1
-          adamw_(e.tensor, g, m, v, lr, betas[1], betas[2], eps, decay * e.decay, e.steps)
-        end
-      end
-    end)
-  end
-  return opt
+-- @param lr learning rate
+-- @param rules see dgam.optim
+-- @param slots names of the moments it keeps for every parameter
+function optimizer.new(where, model, lr, rules, slots)
+  return setmetatable({ entries = entries(where, model, rules or {}), steps = 0, slots = slots, lr = lr, where = where }, Optimizer)
 end
 
---- SGD with momentum, as torch.optim.SGD (dampening 0).
--- @param options lr = 1e-2, momentum = 0, weight_decay = 0, nesterov = false, rules
-function optim.SGD(model, options)
-  options = check.names("SGD", options or {}, { "lr", "momentum", "weight_decay", "nesterov", "rules" })
-  options.lr = number("SGD", options, "lr", 1e-2, 0, math.huge)
-  local momentum = number("SGD", options, "momentum", 0, 0, 1)
-  local decay = number("SGD", options, "weight_decay", 0, 0, math.huge)
-  if options.nesterov and momentum == 0 then error("SGD: nesterov is true and momentum 0, expected a momentum above 0", 2) end
-  local opt = new("SGD", model, options, momentum > 0 and { "velocity" } or {})
-
-  function opt:step(factor)
-    self.steps = self.steps + 1
-    torch.no_grad(function()
-      for _, e in ipairs(self.entries) do
-        local g = e.tensor.grad
-        if g then
-          if decay * e.decay > 0 then g = g + e.tensor * (decay * e.decay) end
-          if momentum > 0 then
-            local velocity = moment(e, "velocity"):mul_(momentum):add_(g)
-            g = options.nesterov and g + velocity * momentum or velocity
-          end
-          e.tensor:add_(g, { alpha = -self.lr * e.lr * (factor or 1) })
-        end
-      end
-    end)
-  end
-  return opt
-end
-
---- Linear warm-up per iteration from `ratio`, then cosine per epoch to 0 (mmcv's CosineAnnealing with by_epoch).
--- @param options epochs, steps_per_epoch, warmup_epochs = 2.5, ratio = 0.1
--- @return function(step) -> factor; step counts from 0
-function optim.warmup_cosine(options)
-  check.names("warmup_cosine", options, { "epochs", "steps_per_epoch", "warmup_epochs", "ratio" })
-  local epochs = number("warmup_cosine", options, "epochs", nil, 1e-9, math.huge)
-  local per_epoch = number("warmup_cosine", options, "steps_per_epoch", nil, 1, math.huge)
-  local warmup = number("warmup_cosine", options, "warmup_epochs", 2.5, 0, math.huge) * per_epoch
-  local ratio = number("warmup_cosine", options, "ratio", 0.1, 0, 1)
-  return function(step)
-    local epoch = step // per_epoch
-    local factor = 0.5 * (1 + math.cos(math.pi * math.min(1, epoch / epochs)))
-    if step < warmup then factor = factor * (1 - (1 - step / warmup) * (1 - ratio)) end
-    return factor
-  end
-end
-
-return optim
+return optimizer
