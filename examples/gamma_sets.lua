@@ -22,7 +22,8 @@ for _, gammas in ipairs { { 1.0 }, { 1.0, 2.0 }, { 1.0, 1.5, 2.0, 2.5, 3.0 } } d
   exp:trial(name, { gammas = gammas }, function(cfg)                             -- cfg: config, gammas, cfg.seed
     local model = models.dgam { backbone = "swin-micro", gammas = cfg.gammas, classes = #data.classes, frames = cfg.clip_len }
     models.load_pretrained(model, cfg.pretrained)
-    local trained = train.switching(model, data, cfg { label = name .. ", seed " .. cfg.seed })
+    cfg = cfg { label = name .. ", seed " .. cfg.seed }                          -- what progress bars say
+    local trained = train.switching(model, data, cfg)
     return train.report(model, data, cfg, trained)
   end)
 end

@@ -7,7 +7,8 @@
 --     local logits, info = model(clip)            -- clip uint8 [N, 3, T, H, W]; info.expert [N] from 1, info.lambda [N, E]
 --
 -- A custom gate is any table with forward(self, stats) -> scores [N, E] (softmax is taken if they do not sum to one), and
--- optionally parameters(); see examples/custom_gate.lua.
+-- optionally parameters(), and objective(lambda, logits, labels, cfg), a plain function: what stage 2 minimises, see
+-- dgam.train.objectives and examples/custom_gate.lua.
 --
 -- A backbone of your own is a module with a field `channels`, C, and forward(self, x, options) -> features [N, D, H, W, C]
 -- of x float [N, 3, T, H, W]. options has shape = {T, H, W} of the clip and, where a forward is traced, trace = function(name,
@@ -52,7 +53,7 @@ end
 -- A table with forward becomes a module; what its parameters() returns is trained.
 local Custom = nn.class "CustomGate"
 function Custom:init(gate)
-  self.gate = gate
+  self.gate, self.objective = gate, gate.objective
   local list = gate.parameters and gate:parameters() or {}
   for i, t in ipairs(list) do self:parameter("p" .. i, t) end
 end
@@ -234,7 +235,7 @@ function DGAM:light(clip)
   return torch.no_grad(function()
     local counts, experts = ops.histogram(clip), #self.gammas
     self:lambda(self:stats(clip, counts))
-    local even = torch.full({ clip:size(1), experts }, 1 / experts)
+    local even = torch.full({ clip:size(1), experts }, 1 / experts, { device = clip.device })
     return ops.gic(clip, even, self.gamma, self.domain, MEAN, STD, "patches", false, counts)
   end)
 end
@@ -279,7 +280,7 @@ end
 function DGAM:expert_logits(clip)
   local n, list = clip:size(1), {}
   for e = 1, #self.gammas do
-    list[e] = self(clip, { expert = torch.full({ n }, e, { dtype = "int64" }) })
+    list[e] = self(clip, { expert = torch.full({ n }, e, { dtype = "int64", device = clip.device }) })
   end
   return torch.stack(list, 2)
 end
