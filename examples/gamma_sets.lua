@@ -11,8 +11,9 @@ local config = dgam.config {
   defaults = {
     data = "data/synthetic.lua", pretrained = "data/pretrained/swin-micro.h5", seeds = 1, epochs = 4, gate_epochs = 20,
     clip_len = 8, interval = 1, size = 64, crop_area = 0.85, batch = 16, test_clips = 1, test_crops = 1,
-    lr = 5e-4, backbone_lr = 1.0, gate_lr = 3,                                  -- the rest as in the paper: train.defaults
+    lr = 5e-4, backbone_lr = 1.0, gate_lr = 3,
   },
+  training = { "weight_decay", "patience", "gate_objective", "threads" },       -- as in the paper unless the command line says else
 }
 local data = dgam.data.open(config.data)
 local exp = dgam.experiment { name = "gamma_sets", seeds = config.seeds, config = config, data = data }

@@ -36,6 +36,7 @@ local config = dgam.config {
       stage1_epochs = 30, test_clips = 4, test_crops = 3, patience = 5 },
   },
   profile = "quick",
+  help = { stage0_epochs = "length of stage 0, at most (epochs)", stage1_epochs = "length of stage 1, at most (epochs)" },
 }
 
 train.check(config { epochs = config.stage0_epochs }) -- all that any stage needs, before the first one
