@@ -17,6 +17,9 @@ function gate:forward(stats)                              -- stats [N, 3T]: mean
   return -(wanted - position) ^ 2                         -- one score per expert: nearest wins
 end
 
+-- Trained by dgam.train like the paper's; gate.objective = function(lambda, logits, labels, cfg) ... end says what it minimises, see
+-- gate_objectives.lua.
+
 local model = models.dgam { backbone = "swin-micro", gammas = gammas, gate = gate, classes = 12, frames = 8 }
 model:eval()
 for _, brightness in ipairs { 4, 16, 64, 128 } do

@@ -14,9 +14,10 @@ function metrics.accuracy(scores, labels)
   local _, order = scores:topk(math.min(5, k), 2)
   local hit = order:eq(labels:unsqueeze(2))
   local first = hit[{ {}, 1 }]:float()
-  local right, total = torch.zeros(k), torch.zeros(k)
+  local at = { device = scores.device }
+  local right, total = torch.zeros({ k }, at), torch.zeros({ k }, at)
   right:index_add_(1, labels, first)
-  total:index_add_(1, labels, torch.ones(n))
+  total:index_add_(1, labels, torch.ones({ n }, at))
   local present = total:gt(0)
   return {
     top1 = 100 * first:mean():item(),
@@ -36,7 +37,7 @@ function metrics.by_group(scores, labels, groups)
     table.insert(members[g], i)
   end
   for g, list in pairs(members) do
-    local rows = torch.tensor(list)
+    local rows = torch.tensor(list, { device = scores.device })
     local part = metrics.accuracy(scores:index_select(1, rows), labels:index_select(1, rows))
     for name, value in pairs(part) do result[name .. "_" .. g:lower()] = value end
   end
@@ -47,8 +48,9 @@ end
 function metrics.confusion(scores, labels)
   local k = scores:size(2)
   local flat = (labels - 1) * k + scores:argmax(2)
-  local counts = torch.zeros(k * k)
-  counts:index_add_(1, flat, torch.ones(labels:size(1)))
+  local at = { device = scores.device }
+  local counts = torch.zeros({ k * k }, at)
+  counts:index_add_(1, flat, torch.ones({ labels:size(1) }, at))
   return counts:view(k, k)
 end
 

@@ -73,7 +73,7 @@ return function(model, dataset, cfg, trained, by)
   cfg = options.complete(cfg)
   model:eval()
   local said, labels, index = test(model, dataset, cfg)
-  local result = { metrics = {}, curves = {}, texts = {},
+  local result = { metrics = {}, curves = {},
     arrays = { scores = said.gated, experts = said.experts, lambda = said.lambda, labels = labels, index = index } }
   local function add(prefix, scores)
     for name, value in pairs(evaluate.score(dataset, scores, labels, index, by)) do result.metrics[prefix .. name] = value end
@@ -87,7 +87,7 @@ return function(model, dataset, cfg, trained, by)
     add("oracle_", oracle(said.experts, labels))
     local collapse = gate.collapsed(said.lambda, model.gammas)
     if collapse then
-      result.texts.notes = { collapse }
+      result.texts = { notes = { collapse } }
       io.stderr:write(evaluate.title(cfg, collapse), "\n")
     end
   end
