@@ -1,5 +1,6 @@
 -- A gate of your own: any table with forward(self, stats). This one looks at the mean brightness only: the darker the
--- clip, the stronger the gamma. Nothing is trained in it but one slope.
+-- clip, the stronger the gamma. Nothing is trained in it but one slope. What it minimises may be its own too, gate.objective: see
+-- gate_objectives.lua.
 --
 --     dgamlua examples/custom_gate.lua
 local torch = require "torch"
@@ -16,9 +17,6 @@ function gate:forward(stats)                              -- stats [N, 3T]: mean
   local position = torch.arange(#gammas):float() - 2
   return -(wanted - position) ^ 2                         -- one score per expert: nearest wins
 end
-
--- Trained by dgam.train like the paper's; gate.objective = function(lambda, logits, labels, cfg) ... end says what it minimises, see
--- gate_objectives.lua.
 
 local model = models.dgam { backbone = "swin-micro", gammas = gammas, gate = gate, classes = 12, frames = 8 }
 model:eval()

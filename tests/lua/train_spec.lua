@@ -569,7 +569,10 @@ describe("training on another device", function()
       local model = Plain():to(device)
       local cfg = { epochs = 2, batch = 2, lr = 1e-3, clip_len = FRAMES, interval = 1, size = 24, crop_area = 0.5, threads = 1,
         test_clips = 1, test_crops = 3, experts = "uniform", gate_epochs = 2, gate_batch = 2, val_every = 1, mixup = 0.2 }
-      assert.equal(2, #train.fit(model, dataset, cfg))
+      local t <close> = train.trainer(model, dataset, cfg)
+      assert.equal(device, t.device)
+      assert.equal(2, #t:run())
+      t:save(folder .. "/" .. device .. ".h5")
       assert.equal("cpu", train.predict(model, dataset, cfg, "test").device)
       local known = train.expert_logits(model, dataset, cfg, "train")
       for _, t in pairs(known) do assert.equal("cpu", t.device) end

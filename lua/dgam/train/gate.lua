@@ -86,14 +86,15 @@ function gate.objective(module, cfg)
     table.concat(require "util.keys"(objectives), ", ")), 0)
 end
 
--- What an objective should not have returned, in words; nil if it is a loss.
+-- What an objective should not have returned, in words; nil and the number if it is a loss.
 local function fault_of(loss)
   if not torch.is_tensor(loss) then return loss == nil and "nil" or "a " .. type(loss) end
   if loss:numel() ~= 1 then return "a tensor of shape [" .. table.concat(loss.shape, ", ") .. "]" end
   if not loss.requires_grad then return "a number that does not depend on lambda" end
   local value = device.number(loss)
   if value ~= value then return "NaN" end
-  return math.abs(value) == math.huge and tostring(value) or nil
+  if math.abs(value) == math.huge then return tostring(value) end
+  return nil, value
 end
 
 -- The first row of lambda that is not finite, or nil.
@@ -104,9 +105,10 @@ local function broken_row(lambda)
   end
 end
 
-local function check_loss(run, loss, lambda, rows, epoch, step)
-  local fault = fault_of(loss)
-  if not fault then return end
+-- The loss as a number; an error that names the gate if it is none, or if the gate gave what no loss can come from.
+local function value_of(run, loss, lambda, rows, epoch, step)
+  local fault, value = fault_of(loss)
+  if not fault then return value end
   local where = ("gate '%s' at epoch %d, step %d"):format(name_of(run.gate), epoch, step)
   local row = broken_row(lambda)
   if row then
@@ -145,11 +147,11 @@ local function step(run, rows, epoch, number)
   local lambda = run.model:lambda(known.stats:index_select(1, rows))
   local logits, labels = known.logits:index_select(1, rows), known.labels:index_select(1, rows)
   local loss = run.objective(lambda, logits, labels, run.told)
-  check_loss(run, loss, lambda, rows, epoch, number)
+  local value = value_of(run, loss, lambda, rows, epoch, number)
   run.optimizer:zero_grad()
   loss:backward()
   run.optimizer:step(run.schedule((epoch - 1) * run.steps + number - 1))
-  return device.number(loss)
+  return value
 end
 
 -- The steps of an epoch; returns the mean loss.

@@ -25,7 +25,7 @@
 --
 -- Fields to read: model, dataset, cfg (with defaults), device, loader, steps (an epoch), optimizer, schedule (at -> factor),
 -- history, epoch (the one being trained), best = { top1, loss, epoch, state }. t.state is the hooks' own: name -> tensor,
--- written into checkpoints and read from them (a moving average of the weights).
+-- written into checkpoints and read from them, to the model's device (a moving average of the weights).
 --
 -- Everything drawn depends on (seed, epoch, clip) or on libtorch's generator, whose state is in the checkpoint. One is
 -- written at the end of every epoch, every few minutes and on Ctrl-C, so a run that was stopped or killed ends with the
@@ -247,6 +247,7 @@ function Trainer:save(path)
   add_prefix(state, "best/", best.state or {})
   add_prefix(state, "grad/", gradients(self))
   add_prefix(state, "hooks/", self.state)
+  for name, t in pairs(state) do state[name] = device.back(t) end
   checkpoint.save(path, state, { terms = self.terms, epoch = self.epoch - 1, within = self.within, history = self.history,
     best = { top1 = best.top1, loss = best.loss, epoch = best.epoch } })
 end
@@ -261,6 +262,7 @@ local function restore(self, path, state, meta)
   if not next(self.best.state) then self.best.state = nil end
   take_gradients(self, take_prefix(state, "grad/"))
   self.state, self.begun = take_prefix(state, "hooks/"), true
+  for name, t in pairs(self.state) do self.state[name] = device.put(t, self.device) end
 end
 
 --- Goes on from a checkpoint that such a trainer saved: model, optimiser, generator, history, how far the epoch is.
