@@ -1,5 +1,6 @@
 -- A gate of your own: any table with forward(self, stats). This one looks at the mean brightness only: the darker the
--- clip, the stronger the gamma. Nothing is trained in it but one slope.
+-- clip, the stronger the gamma. Nothing is trained in it but one slope. What it minimises may be its own too, gate.objective: see
+-- gate_objectives.lua.
 --
 --     dgamlua examples/custom_gate.lua
 local torch = require "torch"

@@ -36,6 +36,7 @@ local config = dgam.config {
       stage1_epochs = 30, test_clips = 4, test_crops = 3, patience = 5 },
   },
   profile = "quick",
+  help = { stage0_epochs = "length of stage 0, at most (epochs)", stage1_epochs = "length of stage 1, at most (epochs)" },
 }
 
 train.check(config { epochs = config.stage0_epochs }) -- all that any stage needs, before the first one
@@ -53,13 +54,12 @@ end
 
 -- Stage 0, trained once for each seed and kept beside the results.
 local function stage0(cfg)
-  local names = { "backbone", "pretrained", "clip_len", "interval", "size", "crop_area", "batch", "stage0_epochs", "lr", "backbone_lr",
-    "weight_decay", "warmup_epochs", "patience", "seed" }
-  local depends = {}
-  for _, name in ipairs(names) do depends[name] = cfg[name] end
+  local training = cfg { epochs = cfg.stage0_epochs, label = "stage 0, seed " .. cfg.seed }
+  local depends = train.options.settings(training, "fit")
+  depends.backbone, depends.pretrained = cfg.backbone, cfg.pretrained
   local weights = exp:artifact("stage0", depends, function(path)
     local model = single(cfg)
-    train.fit(model, data, cfg { epochs = cfg.stage0_epochs, checkpoint = path, label = "stage 0, seed " .. cfg.seed })
+    train.fit(model, data, training { checkpoint = path })
     return model:state_dict()
   end)
   local model = single(cfg)
@@ -79,7 +79,7 @@ local still = {
   shuffled_ = function(clip, seed)
     local rows = clip:unbind(1)
     for i, row in ipairs(rows) do
-      rows[i] = row:index_select(2, torch.tensor(dgam.rng.permutation(row:size(2), seed, i)))
+      rows[i] = row:index_select(2, torch.tensor(dgam.rng.permutation(row:size(2), seed, i), { device = clip.device }))
     end
     return torch.stack(rows)
   end,
@@ -88,17 +88,20 @@ local still = {
 -- Accuracy on the test list of a model that is shown such clips, as PREFIX_top1 and so on.
 local function without_motion(model, cfg, metrics)
   for prefix, view in pairs(still) do
-    local blind = setmetatable({ eval = function() end }, { __call = function(_, clip) return model(view(clip, cfg.seed)) end })
-    for name, value in pairs(train.evaluate(blind, data, cfg, "test", "light")) do metrics[prefix .. name] = value end
+    local blind = setmetatable({ eval = function() model:eval() end },
+      { __index = model, __call = function(_, clip) return model(view(clip, cfg.seed)) end })
+    local shown = cfg { label = ("%s, %s"):format(cfg.label, prefix:sub(1, -2)) }
+    for name, value in pairs(train.evaluate(blind, data, shown, "test", "light")) do metrics[prefix .. name] = value end
   end
 end
 
 for _, v in ipairs(variants) do
   exp:trial(v[1], v, function(cfg)
+    cfg = cfg { label = ("%s, seed %d"):format(v[1], cfg.seed) }
     local model = models.dgam { backbone = cfg.backbone, gammas = cfg.gammas, heads = cfg.heads, classes = #data.classes,
       frames = cfg.clip_len }
     model:start_from(stage0(cfg))
-    local trained = train.switching(model, data, cfg { epochs = cfg.stage1_epochs, label = v[1] .. ", seed " .. cfg.seed })
+    local trained = train.switching(model, data, cfg { epochs = cfg.stage1_epochs })
     local report = train.report(model, data, cfg, trained, "light")
     without_motion(model, cfg, report.metrics)
     return report

@@ -16,6 +16,8 @@ local AXES = { "frames", "size", "window", "batch", "experts", "threads" }
 local config = dgam.config {
   name = "cost",
   defaults = { axes = AXES, backbone = "swin-t", frames = 16, size = 112, runs = 4, figure = "" },
+  help = { axes = "what is varied", frames = "of a clip, where they are not varied", runs = "of which the fastest counts",
+    figure = "where to draw it: FILE.svg and FILE.png; empty for the results folder" },
 }
 
 local exp = dgam.experiment { name = "cost", seeds = 1,

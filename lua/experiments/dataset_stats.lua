@@ -16,11 +16,10 @@ local config = dgam.config {
   name = "dataset_stats",
   defaults = {
     data = { "data/synthetic.lua" },
-    frames = 16, -- read of every clip
-    lag = 8,     -- frames between the two whose correlation gives the SNR
-    gamma = 3.0, -- of the corrected frames in Figure 1
-    threads = 2,
+    frames = 16, lag = 8, gamma = 3.0, threads = 2,
   },
+  help = { frames = "read of every clip", lag = "frames between the two whose correlation gives the SNR",
+    gamma = "of the corrected frames in Figure 1" },
 }
 
 -- A dataset, and what it is called: its name with its options.

@@ -26,6 +26,8 @@ local config = dgam.config {
   },
   profiles = { micro = {}, ["swin-t"] = { backbone = "swin-t", clip_len = 16, size = 112, batch = 2, lr = 1e-4 } },
   profile = "micro",
+  help = { parts = "what is compared", large = "backbone whose logits are compared too", large_len = "its clips (frames)",
+    large_size = "its clips (pixels)", steps = "length of the training (steps)" },
 }
 local wanted = {}
 for _, part in ipairs(config.parts) do

@@ -20,6 +20,8 @@ local config = dgam.config {
     clean_epochs = 5, epochs = 14, lr = 6e-4, backbone_lr = 1.0, weight_decay = 0.05, warmup_epochs = 0.3, test_clips = 1,
     test_crops = 1, seed = 1, threads = 1,
   },
+  help = { output = "file to write", start = "file of weights to go on from, empty for none",
+    clean_epochs = "length of the first phase, on clips that are not dimmed (epochs)" },
 }
 
 train.check(config)

@@ -7,7 +7,8 @@
 --     local logits, info = model(clip)            -- clip uint8 [N, 3, T, H, W]; info.expert [N] from 1, info.lambda [N, E]
 --
 -- A custom gate is any table with forward(self, stats) -> scores [N, E] (softmax is taken if they do not sum to one), and
--- optionally parameters(); see examples/custom_gate.lua.
+-- optionally parameters(), and objective(lambda, logits, labels, cfg), a plain function: what stage 2 minimises, see
+-- dgam.train.objectives and examples/custom_gate.lua.
 --
 -- A backbone of your own is a module with a field `channels`, C, and forward(self, x, options) -> features [N, D, H, W, C]
 -- of x float [N, 3, T, H, W]. options has shape = {T, H, W} of the clip and, where a forward is traced, trace = function(name,
@@ -52,7 +53,7 @@ end
 -- A table with forward becomes a module; what its parameters() returns is trained.
 local Custom = nn.class "CustomGate"
 function Custom:init(gate)
-  self.gate = gate
+  self.gate, self.objective = gate, gate.objective
   local list = gate.parameters and gate:parameters() or {}
   for i, t in ipairs(list) do self:parameter("p" .. i, t) end
 end

@@ -6,7 +6,8 @@
 -- The line is the one that called the library, however deep in it the mistake is found.
 --
 -- A kind is a table { words, fits }: how the error calls what is expected, and function(v) -> boolean. The makers below cover
--- the usual ones; any other is written out. One of several words (check.one_of) also has them as `choices`.
+-- the usual ones; any other is written out. One of several words (check.one_of) also has them as `choices`. A kind may have
+-- a `meaning`: what the value is, for the end of the error.
 local keys_of = require "util.keys"
 local suggest = require "util.suggest"
 
@@ -111,9 +112,13 @@ end
 --- What is wrong with a value, as "NAME is V, expected WORDS", or nil.
 function check.fault(name, v, kind)
   if kind[2](v) then return nil end
-  if kind.choices and type(v) == "string" then return suggest.unknown(name, v, kind.choices) end
-  return ("%s is %s, expected %s"):format(name, check.show(v), kind[1])
+  local fault = kind.choices and type(v) == "string" and suggest.unknown(name, v, kind.choices)
+    or ("%s is %s, expected %s"):format(name, check.show(v), kind[1])
+  return kind.meaning and ("%s (%s: %s)"):format(fault, name, kind.meaning) or fault
 end
+
+--- An error that begins with the line that called the library and `where`.
+function check.fail(where, text) error(position() .. where .. ": " .. text, 0) end
 
 --- The value, if it is of that kind; else an error that begins with `where`.
 -- @param place false: the error names no line, since the value need not come from the script (a command line's)

@@ -39,6 +39,10 @@ describe("dgam.check", function()
     assert.equal("x is a table, expected text", check.fault("x", { { 1 } }, check.text))
     assert.equal("x is nil, expected one of red, green", check.fault("x", nil, check.one_of("red", "green")))
     assert.equal("unknown x 'rad'; did you mean 'red'?", check.fault("x", "rad", check.one_of("red", "green")))
+    local colour = check.one_of("red", "green")
+    colour.meaning = "colour of the line"
+    assert.equal("unknown x 'rad'; did you mean 'red'? (x: colour of the line)", check.fault("x", "rad", colour))
+    assert.equal("x is 3, expected one of red, green (x: colour of the line)", check.fault("x", 3, colour))
     fails("deal: unknown option 'tset'; did you mean 'test'?", check.names, "deal", { tset = 1 }, { "test", "val" })
     fails("deal: options is 3, expected a table", check.names, "deal", 3, { "test" })
   end)
@@ -68,8 +72,16 @@ describe("dgam.check", function()
     local ok, why = pcall(script)
     assert.is_false(ok)
     assert.matches(("check_spec.lua:%d: dgam: gammas[2] is -2, expected "):format(line), why, 1, true)
-    assert.equal("train: lr is -1, expected a number from 0 to 1e+09",
+    assert.equal("train: lr is -1, expected a number from 0 to 1e+09 (lr: learning rate at its highest)",
       select(2, pcall(require "dgam.train".check, { lr = -1 })))
+
+    local function classes()
+      line = debug.getinfo(1, "l").currentline + 1
+      require "dgam.train".trainer({ classes = 1 }, { classes = { "a", "b" } }, {})
+    end
+    ok, why = pcall(classes)
+    assert.is_false(ok)
+    assert.matches(("check_spec.lua:%d: train: the dataset has 2 classes, expected the model's 1 or fewer"):format(line), why, 1, true)
 
     local function native_script() -- what the core's bindings look at, reached through the library
       line = debug.getinfo(1, "l").currentline + 1

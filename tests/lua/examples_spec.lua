@@ -41,6 +41,8 @@ describe("the example", function()
     end
     local text = run("gamma_sets.lua", ("data='%s/videos' epochs=1 gate_epochs=1 batch=2"):format(folder))
     assert.matches("gammas 1%.0 1%.5 2%.0 2%.5 3%.0 +%d", text)
+    text = run("gate_objectives.lua", ("data='%s/videos' epochs=1 gate_epochs=2 batch=2 gate_batch=2"):format(folder))
+    assert.matches("\nexpected errors +%d", text)
     local again = ("data='%s/videos' profile=ci seeds=1 batch=2"):format(folder)
     text = run("../lua/experiments/ablation.lua", again)
     assert.matches("\ndual +%d", text)

@@ -5,6 +5,8 @@
 --       defaults = { data = "data/synthetic.lua", seeds = 3, lr = 3e-4 },
 --       profiles = { quick = {}, full = { seeds = 5 } },
 --       profile = "quick",
+--       training = { "patience" },                       -- settings of dgam.train, with their own defaults
+--       help = { stage0_epochs = "length of stage 0" },  -- what --help says of the script's own
 --     }
 --
 -- `dgamlua ablation.lua profile=full lr=1e-3` overrides: flat names, values of the type of the default, an unknown name
@@ -32,6 +34,20 @@ local function show(v)
   return table.concat(parts, ",")
 end
 
+-- What --help says where neither the script nor dgam.train.options does.
+local COMMON = {
+  data = "dataset: a description, a folder of videos or a list; options after a question mark", seeds = "how many, from 1 on",
+  backbone = "a name of models.video_swin.sizes", pretrained = "file of weights to start from, empty for none",
+}
+
+local function training_option(name) return require "dgam.train.options".find(name) end
+
+-- Whether a setting whose default is a whole number must be one: of those of training their kind knows.
+local function must_be_whole(name, default)
+  local o = training_option(name)
+  return not (o and o.kind[2](default + 0.5))
+end
+
 -- Text of the command line as a value of the type of `default`.
 local function parse(name, text, default, whole)
   local kind = type(default)
@@ -44,8 +60,8 @@ local function parse(name, text, default, whole)
     if n ~= n or n == math.huge or n == -math.huge then wrong "a finite number" end
     if math.type(default) == "integer" then
       local n_whole = math.tointeger(n)
-      if not n_whole then wrong "a whole number" end
-      return n_whole
+      if not n_whole and must_be_whole(name, default) then wrong "a whole number" end
+      return n_whole or n
     end
     return n + 0.0
   elseif kind == "boolean" then
@@ -66,21 +82,44 @@ local function check_type(where, name, value, default)
   end
 end
 
-local function usage(name, defaults, profiles, profile)
-  local lines = { ("usage: dgamlua %s [key=value ...]"):format(arg and arg[0] or name .. ".lua") }
-  if next(profiles) then
-    lines[#lines + 1] = ("  %-18s %s (one of %s)"):format("profile", profile, table.concat(sorted_keys(profiles), ", "))
+local function meaning(name, help)
+  return help and help[name] or require "dgam.train.options".help(name) or COMMON[name] or ""
+end
+
+local function usage(spec, defaults, profiles)
+  local lines = { ("usage: dgamlua %s [key=value ...]"):format(arg and arg[0] or (spec.name or "script") .. ".lua") }
+  local function add(name, default, text)
+    lines[#lines + 1] = (("  %-18s %-12s  %s"):format(name, default, text):gsub("%s+$", ""))
   end
-  for _, k in ipairs(sorted_keys(defaults)) do lines[#lines + 1] = ("  %-18s %s"):format(k, show(defaults[k])) end
+  if next(profiles) then
+    add("profile", spec.profile or "none", "settings under one name: " .. table.concat(sorted_keys(profiles), ", "))
+  end
+  for _, k in ipairs(sorted_keys(defaults)) do add(k, show(defaults[k]), meaning(k, spec.help)) end
   return table.concat(lines, "\n")
 end
 
---- @param spec { name =, defaults = flat table, profiles = { NAME = overrides }, profile = default NAME }
+-- The script's defaults, and those of dgam.train for the settings it names.
+local function all_defaults(spec)
+  local defaults = {}
+  for _, name in ipairs(spec.training or {}) do
+    local o = training_option(name)
+    if not o or o.default == nil then
+      error("config: training: " .. suggest.unknown("setting", tostring(name), sorted_keys(require "dgam.train.options".defaults)), 0)
+    end
+    defaults[name] = o.default
+  end
+  for k, v in pairs(spec.defaults or {}) do defaults[k] = v end
+  return defaults
+end
+
+--- @param spec { name =, defaults = flat table, profiles = { NAME = overrides }, profile = default NAME, training = list of
+--   names of dgam.train.options that can be set too (default: none), help = NAME -> text }. Those of dgam.train.options that are
+--   among the defaults are explained from there
 -- @param args list of "key=value" (default: the script's arguments)
 -- @return table of values, with `profile` among them
 return function(spec, args)
-  check.names("config", spec, { "name", "defaults", "profiles", "profile" })
-  local defaults, profiles = spec.defaults or {}, spec.profiles or {}
+  check.names("config", spec, { "name", "defaults", "profiles", "profile", "training", "help" })
+  local defaults, profiles = all_defaults(spec), spec.profiles or {}
   args = args or arg or {}
 
   local given, profile = {}, spec.profile
@@ -88,7 +127,7 @@ return function(spec, args)
   if next(profiles) then known[#known + 1] = "profile" end
   for _, text in ipairs(args) do
     if text == "--help" or text == "-h" then
-      print(usage(spec.name or "script", defaults, profiles, profile or "none"))
+      print(usage(spec, defaults, profiles))
       os.exit(0, true)
     end
     local name, value = text:match "^([%w_]+)=(.*)$"
