@@ -265,7 +265,7 @@ print(keys.of { code = f, config = config })
       { "lua/models/video_swin.lua", "drop_path = 0.2", "drop_path = 0.3" },
       { "lua/dgam/nn/module.lua", "\nlocal ", "\nlocal _ = 1\nlocal " },
       { "lua/dgam/data/lists.lua", "return lists", "lists.more = 1 return lists" },
-      { "lua/dgam/kernels/rng.lua", "\nlocal ", "\nlocal _ = 1\nlocal " },
+      { "lua/dgam/kernels/rng.lua", "dgamnative.rng", "dgamnative.rng\" or \"" },
       { "script.lua", "frames = 4", "frames = 8" },
       { "script.lua", "lr = 1", "lr = 2" },
     } do
