@@ -9,6 +9,7 @@
  *   terminal_width() -> columns of the terminal that standard error is, nil if it is none or does not say
  *   children_peak() -> the largest peak of resident memory of any process that this one started and waited for, MB
  *   where() -> "FILE:LINE: " of the script's call that led here, past the library's own frames; "" if there is none
+ *   semantics() -> { nn = 1, light = 1, ... }: what each family of kernels computes, as a number (core/base/semantics.h)
  *   openblas(path) -> name of the kernels chosen and the build's configuration, if the library at path, already
  *     loaded in this process, is OpenBLAS; else nil
  */
@@ -20,6 +21,7 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "base/semantics.h"
 #include "base/stream.h"
 #include "base/versions.h"
 #include "lua/dgl.h"
@@ -106,6 +108,14 @@ static int sys_openblas(lua_State *L) {
   return 2;
 }
 
+static int sys_semantics(lua_State *L) {
+  lua_newtable(L);
+#define FAMILY(name, number) lua_pushinteger(L, number), lua_setfield(L, -2, #name);
+  DGAM_SEMANTICS(FAMILY)
+#undef FAMILY
+  return 1;
+}
+
 static int sys_where(lua_State *L) {
   dgl_where(L);
   return 1;
@@ -116,7 +126,8 @@ DGL_EXPORT int luaopen_dgamnative_sys(lua_State *L) {
                                        {"cpu_limit", sys_cpu_limit}, {"threads", sys_threads},
                                        {"openblas", sys_openblas},   {"stream", sys_stream},
                                        {"children_peak", sys_children_peak}, {"terminal_width", sys_terminal_width},
-                                       {"where", sys_where},         {NULL, NULL}};
+                                       {"where", sys_where},         {"semantics", sys_semantics},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushinteger(L, DGAM_STREAM_WAYS);
   lua_setfield(L, -2, "STREAM_WAYS");

@@ -1,5 +1,6 @@
 --- dgamlua results [FILTER]: the stored trials as a table: mean and 95% interval over seeds.
 local argparse = require "argparse"
+local json = require "util.json"
 local results = require "dgam.trial.results"
 local Table = require "dgam.show.table"
 local sorted_keys = require "util.keys"
@@ -26,7 +27,7 @@ local function group(records)
     for k, v in pairs(r.config) do
       if k ~= "seed" then config[k] = v end
     end
-    local key = results.key { r.experiment, r.label, config }
+    local key = json.encode { r.experiment, r.label, config }
     local g = by_key[key]
     if not g then
       g = { experiment = r.experiment, label = r.label, config = config, trials = {} }

@@ -8,7 +8,10 @@
 -- HDF5 file a dataset, and the tables and figures are drawn from them, named after the datasets; of those that share a
 -- title each is called as it stands in data=. What a dataset does not say (light, camera, location, spot) is left out.
 local dgam = require "dgam"
-local datasheet = require "experiments.dataset_stats.sheet"
+local figures = require "experiments.dataset_stats.figures"
+local measure = require "experiments.dataset_stats.measure"
+local names_of = require "experiments.dataset_stats.names"
+local tables = require "experiments.dataset_stats.tables"
 local sorted_keys = require "util.keys"
 local Table = require "dgam.show.table"
 
@@ -35,32 +38,40 @@ end
 local exp = dgam.experiment { name = "dataset_stats",
   config = { frames = config.frames, lag = config.lag, threads = config.threads } }
 
-local opened, sets = {}, {}
-for i, text in ipairs(config.data) do opened[i] = open(text) end
-local titles, names, all = datasheet.names(opened)
-for i, one in ipairs(opened) do
-  local variant = { dataset = one.title, key = datasheet.key(one.d) } -- whatever else it is compared with
-  local record = exp:trial(titles[i], variant, function(cfg)
-    return datasheet.measure(one.d, { frames = cfg.frames, lag = cfg.lag, threads = cfg.threads })
-  end)[1]
-  sets[i] = datasheet.set(one.d, titles[i], names[i], record)
+-- A dataset with what was stored of it, for the tables and figures.
+local function measured(d, title, name, record)
+  local s = record.curves
+  for k, at in ipairs(s.index) do s.index[k] = math.tointeger(at) end
+  return { d = d, s = s, title = title, record = record, unreadable = record.metrics.unreadable, name = name }
 end
 
+local opened, records, sets = {}, {}, {}
+for i, text in ipairs(config.data) do opened[i] = open(text) end
+local titles, names, all = names_of(opened)
+for i, one in ipairs(opened) do
+  local d = one.d
+  local variant = { dataset = one.title, key = measure.key(d) } -- whatever else it is compared with
+  records[i] = exp:trial(titles[i], variant, function(cfg)
+    return measure.trial(d, { frames = cfg.frames, lag = cfg.lag, threads = cfg.threads })
+  end)
+end
+for i, one in ipairs(opened) do sets[i] = measured(one.d, titles[i], names[i], records[i][1]) end
+
 local file = exp.folder .. "/dataset_stats_"
-local grid, rules, notes = datasheet.table1(sets, config)
+local grid, rules, notes = tables.first(sets, config)
 print "Table 1"
 print(Table.text(grid, rules))
 for _, note in ipairs(notes) do print(note) end
-local files = { (datasheet.draw_table(file .. all .. "_table1", "Table 1  Datasets", grid, rules, table.concat(notes, " "))),
-  (datasheet.figure1(file .. all .. "_figure1", sets, config.gamma)) }
+local files = { (figures.table(file .. all .. "_table1", "Table 1  Datasets", grid, rules, table.concat(notes, " "))),
+  (figures.first(file .. all .. "_figure1", sets, config.gamma)) }
 for _, set in ipairs(sets) do
-  local rows, lines, left_out = datasheet.table2(set)
+  local rows, lines, left_out = tables.second(set)
   print(("\nTable 2, %s"):format(set.title))
   print(Table.text(rows, lines))
   if left_out then print(left_out) end
-  rows, lines = datasheet.shortened(rows, lines)
-  files[#files + 1] = datasheet.draw_table(file .. set.name .. "_table2", "Table 2  " .. set.title, rows, lines, left_out)
-  files[#files + 1] = datasheet.figure2(file .. set.name .. "_figure2", set)
-  files[#files + 1] = datasheet.figure3(file .. set.name .. "_figure3", set)
+  rows, lines = tables.shortened(rows, lines)
+  files[#files + 1] = figures.table(file .. set.name .. "_table2", "Table 2  " .. set.title, rows, lines, left_out)
+  files[#files + 1] = figures.second(file .. set.name .. "_figure2", set)
+  files[#files + 1] = figures.third(file .. set.name .. "_figure3", set)
 end
 print("\n" .. table.concat(files, "\n") .. "\n(and the same as .png)")

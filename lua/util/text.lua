@@ -22,4 +22,18 @@ function text.thousands(n)
   return (digits:gsub("^,", ""))
 end
 
+--- Every name that was there before gets a number: a, b, a -> a, b, a-2.
+function text.distinct(names)
+  local list, taken = {}, {}
+  for i, name in ipairs(names) do
+    local own, n = name, 1
+    while taken[own] do
+      n = n + 1
+      own = name .. "-" .. n
+    end
+    list[i], taken[own] = own, true
+  end
+  return list
+end
+
 return text

@@ -62,38 +62,6 @@ describe("an experiment", function()
     assert.not_equal(exp:key(cfg, uses, { threads = 2 }), exp:key({ seed = 1, threads = 4 }, uses, { threads = 4 }))
   end)
 
-  it("notices changed global variables, and modules that the function requires", function()
-    local exp = new()
-    local function key_of(text) return exp:key({}, load(text, "=script")()) end
-    local text = [[
-      dgam_factor, dgam_runs, dgam_list = 2, 0, { 1, 2 }
-      function dgam_helper(x) return x * 10 end
-      return function()
-        local function inner() return dgam_helper(1) + #dgam_list end
-        dgam_runs = dgam_runs + 1
-        return inner() * dgam_factor + math.floor(1.5) + #arg
-      end]]
-    local before = key_of(text)
-    assert.equal(before, key_of("-- why\n" .. text))
-    assert.equal(before, key_of((text:gsub("2, 0,", "2, 7,")))) -- a counter
-    for what, other in pairs { ["= 2, 0"] = "= 3, 0", ["x %* 10"] = "x * 100", ["{ 1, 2 }"] = "{ 1, 2, 3 }" } do
-      local changed, n = text:gsub(what, other)
-      assert.equal(1, n)
-      assert.not_equal(before, key_of(changed), what)
-    end
-    for _, name in ipairs { "dgam_factor", "dgam_runs", "dgam_list", "dgam_helper" } do _G[name] = nil end -- luacheck: ignore
-
-    local path = package.path
-    package.path = top .. "/?.lua;" .. path
-    local function lazy() return require("dgam_lazy_module").f(require "lfs") end
-    fs.write(top .. "/dgam_lazy_module.lua", "return { f = function() return 1 end }")
-    before = exp:key({}, lazy)
-    assert.equal(before, exp:key({}, lazy))
-    fs.write(top .. "/dgam_lazy_module.lua", "return { f = function() return 2 end }")
-    assert.not_equal(before, exp:key({}, lazy))
-    package.path = path
-  end)
-
   it("notices another objective of the gate, in the configuration or in the gate", function()
     local exp = new()
     local function key_of(objective) return exp:key({ gate_objective = objective }, function() return 1 end) end
@@ -139,33 +107,6 @@ describe("an experiment", function()
     fails("trial 'a': f is nil, expected a function", exp.trial, exp, "a", {})
   end)
 
-  it("notices what changed in tables that the code has hold of", function()
-    local exp = new()
-    local function key_of(text) return exp:key({}, load(text, "=script")()) end
-    local text = [[
-      local W, h = { 1, 2, deep = { on = true } }, { f = function() return 10 end }
-      local Gate = setmetatable({ made = 0 }, {})
-      function Gate.forward(x) return x + 1 end
-      return function() return #W + h.f() + Gate.forward(1) end]]
-    local before = key_of(text)
-    assert.equal(before, key_of("-- why\n" .. text:gsub("Gate", "Class"):gsub("W", "weights")))
-    assert.equal(before, key_of((text:gsub("made = 0", "made = 1")))) -- the state of an object
-    for what, other in pairs { ["1, 2"] = "1, 2, 3", ["1, 2,"] = "1, 2.5,", ["on = true"] = "on = false", ["on ="] = "off =",
-      ["return 10"] = "return 50", ["x %+ 1"] = "x + 2" } do
-      local changed, n = text:gsub(what, other)
-      assert.equal(1, n)
-      assert.not_equal(before, key_of(changed), what)
-    end
-    local loop, log = {}, require "util.json"
-    loop.loop, loop.log, loop.tensor, loop[log], loop.print = loop, log, torch.ones(1), 1, print
-    local function uses() return loop end
-    before = exp:key({}, uses)
-    loop.tensor, loop.print = torch.ones(2), nil -- neither plain nor of this file
-    assert.equal(before, exp:key({}, uses))
-    loop.loop = 1
-    assert.not_equal(before, exp:key({}, uses))
-  end)
-
   it("finds trials again that note things down in the script's tables", function()
     local runs, files
     local function script()
@@ -198,24 +139,6 @@ describe("an experiment", function()
     script()
     assert.equal(3, runs)
     assert.same(first, files)
-  end)
-
-  it("notices changed code of a module that the script uses, but not a changed comment", function()
-    lfs.mkdir(folder)
-    local before, name = package.path, "spec_gate"
-    package.path = folder .. "/?.lua;" .. before
-    local function key_with(code)
-      local f <close> = assert(io.open(("%s/%s.lua"):format(folder, name), "w"))
-      f:write(code)
-      f:close()
-      require(name)
-      return new():key({}, function() return 1 end)
-    end
-    local one, comment, other = key_with "return 1", key_with "-- why\nreturn 1", key_with "return 2"
-    package.path, package.loaded[name] = before, nil
-    assert.equal(one, comment)
-    assert.not_equal(one, other)
-    assert.not_equal(one, new():key({}, function() return 1 end))
   end)
 
   it("keeps finished trials when a later one fails, and leaves nothing half-written", function()

@@ -5,16 +5,19 @@
 --     exp:table({ "top1", "top5" }):print()
 --
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
--- in; it is removed when the trial is stored. A trial is found again by its configuration (functions in it count by their
--- code), its seed, the dataset's fingerprint, the code of its function with the script's own functions that it calls and the
--- numbers, texts and tables of the script that they use (results.code), the code of the library, the models and the modules
--- that the script had loaded when the experiment was made (dgam.sources) or that the function requires, and the program's
--- version. Where the configuration names a checkpoint (.h5, .pth, .safetensors) that there is, its content counts as well.
+-- in; it is removed when the trial is stored. A trial is found again by its configuration, its seed, the dataset's fingerprint, its
+-- function and the code that this can reach: see dgam.trial.key. Where the configuration names a checkpoint (.h5, .pth,
+-- .safetensors) that there is, its content counts as well.
+--
+-- A script may be started several times at once, also on several machines that share the results folder: each trial is run by
+-- one of them (dgam.trial.lease). A process goes on with the next trial while another runs this one, and waits for it when its
+-- result is asked for: by the table, or by the script.
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
 local paths = require "util.paths"
+local keys = require "dgam.trial.key"
+local leases = require "dgam.trial.lease"
 local results = require "dgam.trial.results"
-local sources = require "dgam.trial.sources"
 local check = require "util.check"
 local suggest = require "util.suggest"
 local sorted_keys = require "util.keys"
@@ -55,8 +58,7 @@ function Experiment:key(cfg, f, variant)
   for k, v in pairs(cfg) do
     if not IRRELEVANT[k] or variant[k] ~= nil then config[k] = v end
   end
-  return results.key { experiment = self.name, config = with_contents(config), data = self.fingerprint, version = dgamlua.version, code = f,
-    sources = self.sources }
+  return keys.of { experiment = self.name, config = with_contents(config), data = self.fingerprint, code = f }
 end
 
 local function merged(config, variant, seed)
@@ -154,53 +156,115 @@ local function note_skipped(self, what, n)
   if (n or 0) > 0 then self.notes[#self.notes + 1] = ("%s: %d clip%s could not be read"):format(what, n, n == 1 and "" or "s") end
 end
 
+local HINT = "what is not stored yet is made, and needs a results folder that can be written ($DGAMLUA_RESULTS chooses it)"
+
+-- The lease on a file of the results folder that is to be made, under the name of what its unfinished state is kept in.
+local function lease_on(self, partial, what)
+  paths.make_folder(self.folder .. "/partial", HINT)
+  return leases.new(("%s/partial/%s.lease"):format(self.folder, partial), what)
+end
+
+local function try(lease)
+  local ok, held = pcall(lease.try, lease)
+  if not ok then error(tostring(held):find "cannot write" and ("%s; %s"):format(held, HINT) or held, 0) end
+  return held
+end
+
+-- Runs a trial and stores it.
+local function run_trial(self, job)
+  local cfg = job.cfg
+  results.clean(self.folder)
+  results.clean(self.folder .. "/partial")
+  cfg.checkpoint = ("%s/partial/%s.h5"):format(self.folder, job.key)
+  local config, started = results.plain(cfg), os.time()
+  config.checkpoint = nil
+  local _ <close> = keys.watch { job.f, cfg }
+  local given, skipped = counting_skipped(run, job.where, seeded, job.seed, job.f, cfg)
+  local result = sorted_out(given, job.where)
+  local record = { experiment = self.name, label = job.label, seed = job.seed, key = job.key, version = dgamlua.version,
+    seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
+    skipped = skipped > 0 and skipped or nil, texts = result.texts, arrays = result.arrays }
+  run(job.where, results.save, job.path, record)
+  record.path = job.path
+  os.remove(cfg.checkpoint)
+  return record
+end
+
+-- Finds a trial stored or runs it, and puts its record in its place. Returns false while another process runs it.
+local function done(self, job)
+  local record = stored(job.path)
+  if not record then
+    job.lease = job.lease or lease_on(self, job.key, job.where)
+    local held <close> = try(job.lease)
+    record = held and stored(job.path)
+    if held and not record then
+      if job.left and self:key(job.cfg, job.f, job.variant) ~= job.key then
+        error(job.where .. ": who ran it ended without a result, and the script has changed since what it depends on; run it again", 0)
+      end
+      record = run_trial(self, job)
+    end
+  end
+  if not record then return false end
+  record.label = job.label
+  note_skipped(self, job.where, record.skipped)
+  rawset(job.list, job.at, setmetatable(record, Record))
+  return true
+end
+
+-- Waits for all trials that were left to other processes, and runs those whose process has died.
+local function finish(self)
+  while #self.left > 0 do
+    local still = {}
+    for _, job in ipairs(self.left) do
+      if not done(self, job) then still[#still + 1] = job end
+    end
+    if #still == #self.left then still[1].lease:wait() end
+    self.left = still
+  end
+end
+
+-- A list of records some of which other processes are making: whoever looks at it waits for them.
+local function unfinished(self, n)
+  local function wait(list)
+    finish(self)
+    return setmetatable(list, nil)
+  end
+  return { __index = function(list, i) return wait(list)[i] end, __len = function(list) return wait(list) and n end,
+    __pairs = function(list) return pairs(wait(list)) end }
+end
+
 --- Runs a variant for every seed, or finds it stored. libtorch's generator starts from the seed.
 -- @param label how the table calls it
 -- @param variant fields that replace those of the configuration
 -- @param f function(cfg) -> { metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts,
 --   arrays = name -> tensor }, or these mixed in one table
--- @return list of results, one a seed
+-- @return list of results, one a seed; to look at one that another process is making waits for it
 function Experiment:trial(label, variant, f)
   check.option("trial", "label", label, check.text)
   check.option(("trial '%s'"):format(label), "variant", variant, check.table)
   check.option(("trial '%s'"):format(label), "f", f, check.func)
-  local list = {}
+  local list, complete = {}, true
   for i, seed in ipairs(self.seeds) do
     local cfg = merged(self.config, variant, seed)
     local key = self:key(cfg, f, variant)
-    local path = results.path(self.folder, self.name, key)
-    local where = ("trial '%s', seed %s"):format(label, seed)
-    local record = stored(path)
-    if not record then
-      local partial = paths.make_folder(self.folder .. "/partial")
-      results.clean(self.folder)
-      cfg.checkpoint = ("%s/%s.h5"):format(partial, key)
-      local config, started = results.plain(cfg), os.time()
-      config.checkpoint = nil
-      local _ <close> = results.before { f, cfg }
-      local given, skipped = counting_skipped(run, where, seeded, seed, f, cfg)
-      local result = sorted_out(given, where)
-      record = { experiment = self.name, label = label, seed = seed, key = key, version = dgamlua.version,
-        seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
-        skipped = skipped > 0 and skipped or nil, texts = result.texts, arrays = result.arrays }
-      run(where, results.save, path, record)
-      record.path = path
-      os.remove(cfg.checkpoint)
+    local job = { label = label, variant = variant, f = f, seed = seed, cfg = cfg, key = key, list = list, at = i,
+      path = results.path(self.folder, self.name, key), where = ("trial '%s', seed %s"):format(label, seed) }
+    if not done(self, job) then
+      io.stderr:write(tostring(job.lease), "; going on with the next\n")
+      job.left, complete = true, false
+      self.left[#self.left + 1] = job
     end
-    record.label = label
-    note_skipped(self, where, record.skipped)
-    list[i] = setmetatable(record, Record)
   end
+  if not complete then setmetatable(list, unfinished(self, #self.seeds)) end
   self.trials[label] = list
-  self.rows[#self.rows + 1] = { label = label, values = self:values(label) }
+  self.rows[#self.rows + 1] = { label = label, list = list, prefix = "" }
   return list
 end
 
---- Metric values over seeds of a stored variant: name -> list. `prefix` selects and strips the beginning of the names.
-function Experiment:values(label, prefix)
-  prefix = prefix or ""
+-- Metric values of a list of records: name -> list. `prefix` selects and strips the beginning of the names.
+local function values_of(list, prefix)
   local values = {}
-  for _, record in ipairs(self.trials[label]) do
+  for _, record in ipairs(list) do
     for name, value in pairs(record.metrics) do
       if name:sub(1, #prefix) == prefix then
         local short = name:sub(#prefix + 1)
@@ -212,33 +276,41 @@ function Experiment:values(label, prefix)
   return values
 end
 
+--- Metric values over seeds of a variant: name -> list. `prefix` selects and strips the beginning of the names.
+function Experiment:values(label, prefix) return values_of(self.trials[label], prefix or "") end
+
 --- A row that is not a trial of its own: the metrics of `from` whose names begin with `prefix`.
 function Experiment:row(label, from, prefix)
   if not self.trials[from] then error(("row '%s': no trial is called '%s'"):format(label, from), 2) end
-  self.rows[#self.rows + 1] = { label = label, values = self:values(from, prefix) }
+  self.rows[#self.rows + 1] = { label = label, list = self.trials[from], prefix = prefix }
 end
 
 --- A line across the table before the next row.
 function Experiment:rule() self.ruled = #self.rows + 1 end
 
---- Something trained once and used by several trials: computed by f(path) -> state dict, kept beside the results.
+--- Something trained once and used by several trials: computed by f(path) -> state dict, kept beside the results. If another
+-- process is making it, this one waits.
 -- @param name what it is
 -- @param depends table of everything that determines it; depends.seed (default 0) seeds libtorch's generator for f
 -- @param f function(checkpoint path) -> name -> tensor
 -- @return name -> tensor
 function Experiment:artifact(name, depends, f)
   local checkpoint = require "dgam.train.checkpoint"
-  local key = results.key { artifact = name, depends = with_contents(depends), data = self.fingerprint, version = dgamlua.version, code = f,
-    sources = self.sources }
-  local path = ("%s/artifacts/%s-%s.h5"):format(self.folder, name, key)
-  if not lfs.attributes(path, "mode") then
-    paths.make_folder(self.folder .. "/artifacts")
-    paths.make_folder(self.folder .. "/partial")
-    local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
-    local _ <close> = results.before { f }
-    local state, skipped = counting_skipped(seeded, depends.seed or 0, f, partial)
-    checkpoint.save(path, state, { name = name, depends = results.plain(depends), skipped = skipped })
-    os.remove(partial)
+  local key = keys.of { artifact = name, depends = with_contents(depends), data = self.fingerprint, code = f }
+  local path, lease = ("%s/artifacts/%s-%s.h5"):format(self.folder, name, key), nil
+  while not lfs.attributes(path, "mode") do
+    lease = lease or lease_on(self, name .. "-" .. key, ("artifact '%s'"):format(name))
+    local held <close> = try(lease)
+    if not held then
+      lease:wait()
+    elseif not lfs.attributes(path, "mode") then
+      paths.make_folder(self.folder .. "/artifacts", HINT)
+      local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
+      local _ <close> = keys.watch { f }
+      local state, skipped = counting_skipped(seeded, depends.seed or 0, f, partial)
+      checkpoint.save(path, state, { name = name, depends = results.plain(depends), skipped = skipped })
+      os.remove(partial)
+    end
   end
   local state, meta = checkpoint.load(path)
   note_skipped(self, name, type(meta) == "table" and math.tointeger(meta.skipped) or 0)
@@ -249,9 +321,11 @@ end
 -- @param columns list of metric names; one that no row has is an error
 -- @param others list of further ones that are left out if no row has them: what not every dataset can say
 function Experiment:table(columns, others)
+  finish(self)
   local there, rows, shown = {}, {}, {}
-  for _, row in ipairs(self.rows) do
-    for name in pairs(row.values) do there[name] = true end
+  for i, row in ipairs(self.rows) do
+    rows[i] = { label = row.label, values = values_of(row.list, row.prefix), rule = self.ruled == i }
+    for name in pairs(rows[i].values) do there[name] = true end
   end
   for _, name in ipairs(columns) do
     if not there[name] and #self.rows > 0 then error("table: " .. suggest.unknown("column", name, sorted_keys(there)), 2) end
@@ -259,9 +333,6 @@ function Experiment:table(columns, others)
   end
   for _, name in ipairs(others or {}) do
     if there[name] then shown[#shown + 1] = name end
-  end
-  for i, row in ipairs(self.rows) do
-    rows[i] = { label = row.label, values = row.values, rule = self.ruled == i }
   end
   local n = #self.seeds
   local foot = n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed"
@@ -294,6 +365,6 @@ return function(options)
     given[seed] = true
   end
   return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {}, notes = {},
-    sources = sources(), folder = options.folder or results.folder(),
+    left = {}, folder = options.folder or results.folder(),
     fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
 end
