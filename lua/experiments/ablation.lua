@@ -24,7 +24,7 @@ local config = dgam.config {
     clip_len = 8, interval = 1, size = 64, crop_area = 0.85, batch = 16, test_clips = 1, test_crops = 1,
     stage0_epochs = 7, stage1_epochs = 3, gate_epochs = 40,
     lr = 5e-4, backbone_lr = 1.0, gate_lr = 3, weight_decay = 0.05, warmup_epochs = 1, patience = 12,
-    threads = 2,
+    threads = 2, keep = "best",
   },
   profiles = {
     ci = { seeds = 2, stage0_epochs = 2, stage1_epochs = 1, gate_epochs = 10 },
@@ -36,7 +36,8 @@ local config = dgam.config {
       stage1_epochs = 30, test_clips = 4, test_crops = 3, patience = 5 },
   },
   profile = "quick",
-  help = { stage0_epochs = "length of stage 0, at most (epochs)", stage1_epochs = "length of stage 1, at most (epochs)" },
+  help = { stage0_epochs = "length of stage 0, at most (epochs)", stage1_epochs = "length of stage 1, at most (epochs)",
+    keep = "models that are kept: best of every variant's seeds on the validation list, all or none" },
 }
 
 train.check(config { epochs = config.stage0_epochs }) -- all that any stage needs, before the first one
@@ -95,18 +96,22 @@ local function without_motion(model, cfg, metrics)
   end
 end
 
-for _, v in ipairs(variants) do
-  exp:trial(v[1], v, function(cfg)
-    cfg = cfg { label = ("%s, seed %d"):format(v[1], cfg.seed) }
-    local model = models.dgam { backbone = cfg.backbone, gammas = cfg.gammas, heads = cfg.heads, classes = #data.classes,
-      frames = cfg.clip_len }
-    model:start_from(stage0(cfg))
-    local trained = train.switching(model, data, cfg { epochs = cfg.stage1_epochs })
-    local report = train.report(model, data, cfg, trained, "light")
-    without_motion(model, cfg, report.metrics)
-    return report
-  end)
+-- Seconds of one trial: its share of stage 0, which the variants have in common, and its own stage.
+local function estimate()
+  return train.estimate(single(config), data, config { epochs = config.stage0_epochs }) / #variants
+    + train.estimate(single(config), data, config { epochs = config.stage1_epochs })
 end
+
+exp:run(variants, function(cfg, label)
+  cfg = cfg { label = ("%s, seed %d"):format(label, cfg.seed) }
+  local model = models.dgam { backbone = cfg.backbone, gammas = cfg.gammas, heads = cfg.heads, classes = #data.classes,
+    frames = cfg.clip_len }
+  model:start_from(stage0(cfg))
+  local trained = train.switching(model, data, cfg { epochs = cfg.stage1_epochs })
+  local report = train.report(model, data, cfg, trained, "light")
+  without_motion(model, cfg, report.metrics)
+  return report
+end, estimate)
 
 exp:rule()
 exp:row("best fixed gamma", "dual", "fixed_")
@@ -119,3 +124,4 @@ local table7 = exp:table({ "top1", "top5" }, { "top1_ll", "top1_ell", "top5_ll",
 table7:print()
 table7:chart(exp.folder .. "/ablation", { title = "Gate and heads on dark video", columns = { "top1", "top1_ll", "top1_ell" },
   ylabel = "top-1 accuracy, %", chance = 100 / #data.classes })
+exp:goodbye()

@@ -234,6 +234,9 @@ function DGAM:encode(clip, weights, trace, histogram)
   return features
 end
 
+--- Keeps the model as one file: see models/file.lua.
+function DGAM:save(path, about) return require("models.file").save(path, self, about) end
+
 --- What DGAM adds in front of a backbone, alone: statistics, the gate, and an even mixture of the experts as patches.
 -- Without gradients; for measuring what it costs.
 -- @param clip uint8 [N, 3, T, H, W] -> float patches as the Swin backbones take them

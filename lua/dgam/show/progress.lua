@@ -36,6 +36,9 @@ end
 --- Seconds from some fixed moment.
 progress.now = system.monotime
 
+--- Whether a person can see a question and answer it.
+function progress.interactive() return term.isatty(io.stderr) and term.isatty(io.stdin) end
+
 --- "1:02:03", "4:05"
 function progress.duration(seconds)
   local s = math.floor(seconds + 0.5)

@@ -19,7 +19,7 @@ function Table.title(column)
 end
 
 --- @param columns list of metric names
--- @param rows list of { label =, values = { column = list over seeds } }
+-- @param rows list of { label =, values = { column = list over seeds }, difference = to the first row, what paired.difference gives }
 -- @param note text under the table
 function Table.new(columns, rows, note) return setmetatable({ columns = columns, rows = rows, note = note }, Table) end
 
@@ -62,12 +62,27 @@ function Table.text(grid, rules)
   return table.concat(lines, "\n")
 end
 
+-- "-4.4 (-9.1 to 0.3)", with a mark where two rows can be told apart.
+local function difference_text(d)
+  return d and ("%+.2f (%+.2f to %+.2f)%s"):format(d.mean, d.low, d.high, d.apart and " *" or "") or "-"
+end
+
+-- Whether any row says how it differs from the first (dgam.paired).
+local function compared(self)
+  for _, row in ipairs(self.rows) do
+    if row.difference then return true end
+  end
+  return false
+end
+
 --- The table as aligned text.
 function Table:__tostring()
-  local grid, rules = { { "" } }, {}
+  local grid, rules, differences = { { "" } }, {}, compared(self)
   for _, c in ipairs(self.columns) do table.insert(grid[1], Table.title(c)) end
+  if differences then table.insert(grid[1], 2, "difference") end
   for r, row in ipairs(self.rows) do
     grid[r + 1] = { row.label }
+    if differences then table.insert(grid[r + 1], difference_text(row.difference)) end
     for _, c in ipairs(self.columns) do table.insert(grid[r + 1], cell_text(self:cell(r, c))) end
     if row.rule and r > 1 then rules[#rules + 1] = r - 1 end
   end

@@ -33,6 +33,7 @@ local train = {
   train_loader = loaders.train, --  (dataset, cfg) -> the loader of training clips
   test_loader = loaders.test, --    (dataset, cfg, split, clips, crops) -> one of clips that are measured
   dim = require "dgam.train.dim", -- (clip, share) -> clips, some dimmed and noisy
+  estimate = require "dgam.train.estimate", -- (model, dataset, cfg) -> seconds that it will take, by a measured step
 }
 
 --- Trains backbone and heads, of them what is not frozen; the gate, if there is one, keeps still. The model ends with the

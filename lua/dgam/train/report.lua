@@ -61,24 +61,39 @@ local function oracle(experts, labels)
   return gate.pick(experts, right:argmax(2))
 end
 
+-- What the test clips are: the names of the classes, and the light and camera of every clip where the dataset tells them.
+local function describe_clips(texts, dataset, index)
+  texts.classes = { table.unpack(dataset.classes) }
+  for _, field in ipairs { "light", "camera" } do
+    if next(dataset:count(field)) then
+      local list = {}
+      for i, at in ipairs(index:totable()) do list[i] = tostring(dataset.items[at][field] or "none") end
+      texts["clip_" .. field] = list
+    end
+  end
+end
+
 --- What an experiment stores of a trained model: its accuracy on the test list, and, where there are several experts,
 -- that of other ways to choose among them: fixed_ (the single expert that is best on the validation list), random_ (drawn
 -- for every view), oracle_ (per clip the expert that gives the right class most). A gate that sends over 95% of the test clips
 -- to one expert is said on standard error and in texts.notes.
 -- @param trained what train.switching returned
 -- @param by dataset field to split by, such as "light"
--- @return { metrics =, curves =, arrays =, texts = } as experiment trials return. Curves: loss, accuracy, lr, val_top1 ... by
+-- @return { metrics =, curves =, arrays =, texts =, model = the model } as experiment trials return. arrays.right (fixed_right ...) says
+--   of every test clip whether the top class was right; texts.classes and texts.clip_light what they are. Curves: loss, accuracy, lr, val_top1 ... by
 --   epoch, of the gate with gate_ before the name; val_epoch: the epochs that were validated
 return function(model, dataset, cfg, trained, by)
   cfg = options.complete(cfg)
   model:eval()
   local said, labels, index = test(model, dataset, cfg)
-  local result = { metrics = {}, curves = {},
+  local result = { metrics = {}, curves = {}, texts = {}, model = model,
     arrays = { scores = said.gated, experts = said.experts, lambda = said.lambda, labels = labels, index = index } }
   local function add(prefix, scores)
     for name, value in pairs(evaluate.score(dataset, scores, labels, index, by)) do result.metrics[prefix .. name] = value end
+    result.arrays[prefix .. "right"] = scores:argmax(2):eq(labels):byte()
   end
   add("", said.gated)
+  describe_clips(result.texts, dataset, index)
   if #model.gammas > 1 then
     local best = best_fixed(trained.val, #model.gammas)
     result.metrics.fixed_gamma = model.gammas[best]
@@ -87,7 +102,7 @@ return function(model, dataset, cfg, trained, by)
     add("oracle_", oracle(said.experts, labels))
     local collapse = gate.collapsed(said.lambda, model.gammas)
     if collapse then
-      result.texts = { notes = { collapse } }
+      result.texts.notes = { collapse }
       io.stderr:write(evaluate.title(cfg, collapse), "\n")
     end
   end

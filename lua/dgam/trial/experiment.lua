@@ -22,6 +22,11 @@ local check = require "util.check"
 local suggest = require "util.suggest"
 local sorted_keys = require "util.keys"
 local Table = require "dgam.show.table"
+local announce = require "dgam.trial.announce"
+local compare = require "dgam.trial.compare"
+local kept = require "dgam.trial.kept"
+local progress = require "dgam.show.progress"
+local provenance = require "dgam.trial.provenance"
 
 local Experiment = {}
 Experiment.__index = Experiment
@@ -29,7 +34,7 @@ Experiment.__index = Experiment
 local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
 
 -- Fields of a configuration that change how long a run takes but not what comes out; those that a variant sets count.
-local IRRELEVANT = { threads = true, profile = true, seeds = true }
+local IRRELEVANT = { threads = true, profile = true, seeds = true, keep = true }
 
 local CHECKPOINTS = { h5 = true, hdf5 = true, pth = true, pt = true, safetensors = true }
 local hashes = {} -- of checkpoints that were read, by path, size and time
@@ -84,13 +89,17 @@ local function sorted_out(result, where)
   if type(result) ~= "table" then
     error(("%s: the function returned %s, expected a table with metrics"):format(where, tostring(result)), 0)
   end
-  local out = result
+  local out, model = {}, result.model
+  for name, v in pairs(result) do out[name] = v end
+  out.model = nil
   if type(result.metrics) ~= "table" then
     out = { metrics = {}, curves = {}, texts = {}, arrays = {} }
     for name, v in pairs(result) do
+      if name == "model" then goto continue end
       local kind = type(v) == "number" and "metrics" or type(v) ~= "table" and "arrays"
         or type(v[1]) == "string" and "texts" or "curves"
       out[kind][name] = v
+      ::continue::
     end
   end
   local known = {}
@@ -104,7 +113,10 @@ local function sorted_out(result, where)
     if not known[part] then error(where .. ": " .. suggest.unknown("part of the result", tostring(part), PARTS), 0) end
   end
   if not next(out.metrics) then error(("%s: the function returned no metrics"):format(where), 0) end
-  return out
+  if model ~= nil and type((type(model) == "table" and model or {}).save) ~= "function" then
+    error(("%s: the function returned model = %s, expected one with a method save, as models.dgam"):format(where, check.show(model)), 0)
+  end
+  return out, model
 end
 
 -- A stored trial, or nil. A file that cannot be read is an error: it may hold days of work and is not to be overwritten.
@@ -180,10 +192,11 @@ local function run_trial(self, job)
   config.checkpoint = nil
   local _ <close> = keys.watch { job.f, cfg }
   local given, skipped = counting_skipped(run, job.where, seeded, job.seed, job.f, cfg)
-  local result = sorted_out(given, job.where)
+  local result, model = sorted_out(given, job.where)
   local record = { experiment = self.name, label = job.label, seed = job.seed, key = job.key, version = dgamlua.version,
     seconds = os.time() - started, config = config, metrics = result.metrics, curves = result.curves,
-    skipped = skipped > 0 and skipped or nil, texts = result.texts, arrays = result.arrays }
+    skipped = skipped > 0 and skipped or nil, texts = result.texts, arrays = result.arrays, about = provenance() }
+  if model then kept.add(self, job, record, model) end
   run(job.where, results.save, job.path, record)
   record.path = job.path
   os.remove(cfg.checkpoint)
@@ -201,7 +214,9 @@ local function done(self, job)
       if job.left and self:key(job.cfg, job.f, job.variant) ~= job.key then
         error(job.where .. ": who ran it ended without a result, and the script has changed since what it depends on; run it again", 0)
       end
+      announce.trial(self, job)
       record = run_trial(self, job)
+      if self.count then self.count.ran = self.count.ran + 1 end
     end
   end
   if not record then return false end
@@ -237,7 +252,7 @@ end
 -- @param label how the table calls it
 -- @param variant fields that replace those of the configuration
 -- @param f function(cfg) -> { metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts,
---   arrays = name -> tensor }, or these mixed in one table
+--   arrays = name -> tensor }, or these mixed in one table; model = a model that is to be kept (see keep below)
 -- @return list of results, one a seed; to look at one that another process is making waits for it
 function Experiment:trial(label, variant, f)
   check.option("trial", "label", label, check.text)
@@ -247,6 +262,7 @@ function Experiment:trial(label, variant, f)
   for i, seed in ipairs(self.seeds) do
     local cfg = merged(self.config, variant, seed)
     local key = self:key(cfg, f, variant)
+    if self.count then self.count.at = self.count.at + 1 end
     local job = { label = label, variant = variant, f = f, seed = seed, cfg = cfg, key = key, list = list, at = i,
       path = results.path(self.folder, self.name, key), where = ("trial '%s', seed %s"):format(label, seed) }
     if not done(self, job) then
@@ -255,10 +271,29 @@ function Experiment:trial(label, variant, f)
       self.left[#self.left + 1] = job
     end
   end
-  if not complete then setmetatable(list, unfinished(self, #self.seeds)) end
+  if complete then kept.rotate(self, list) else setmetatable(list, unfinished(self, #self.seeds)) end
   self.trials[label] = list
   self.rows[#self.rows + 1] = { label = label, list = list, prefix = "" }
   return list
+end
+
+--- All variants of an experiment: says what is going to run, then runs them one after the other and says how far it is.
+-- @param variants list of { label, fields that replace those of the configuration ... }
+-- @param f function(cfg, label) -> result, as for trial
+-- @param estimate function() -> seconds that one trial takes, measured (train.estimate); nil: nothing is said of time
+function Experiment:run(variants, f, estimate)
+  local left, all, own = 0, #variants * #self.seeds, {}
+  for v, variant in ipairs(variants) do
+    own[v] = function(cfg) return f(cfg, variant[1]) end
+    for _, seed in ipairs(self.seeds) do
+      local cfg = merged(self.config, variant, seed)
+      if not lfs.attributes(results.path(self.folder, self.name, self:key(cfg, own[v], variant)), "mode") then left = left + 1 end
+    end
+  end
+  announce.plan(self, left, all, estimate)
+  self.count = { at = 0, left = left, all = all, start = progress.now(), ran = 0 }
+  for v, variant in ipairs(variants) do self:trial(variant[1], variant, own[v]) end
+  self.count = nil
 end
 
 -- Metric values of a list of records: name -> list. `prefix` selects and strips the beginning of the names.
@@ -317,7 +352,8 @@ function Experiment:artifact(name, depends, f)
   return state
 end
 
---- The table of what ran so far.
+--- The table of what ran so far. Where trials stored which clips they got right (train.report does), every row has the difference
+-- to the first one (dgam.paired).
 -- @param columns list of metric names; one that no row has is an error
 -- @param others list of further ones that are left out if no row has them: what not every dataset can say
 function Experiment:table(columns, others)
@@ -335,14 +371,19 @@ function Experiment:table(columns, others)
     if there[name] then shown[#shown + 1] = name end
   end
   local n = #self.seeds
-  local foot = n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed"
-  return Table.new(shown, rows, table.concat({ foot, table.unpack(self.notes) }, "\n"))
+  local foot = { n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed" }
+  foot[2] = #rows > 1 and compare(rows, self.rows) or nil
+  return Table.new(shown, rows, table.concat(table.move(self.notes, 1, #self.notes, #foot + 1, foot), "\n"))
 end
 
+--- The lines that end a run: where its results and models are, and what to do next.
+function Experiment:goodbye() announce.goodbye(self) end
+
 --- @param options name; seeds = how many (1, 2, ...) or a list of different whole numbers; config = table; data = dataset
--- (its fingerprint goes into the key); folder = where results go (default results.folder())
+-- (its fingerprint goes into the key); folder = where results go (default results.folder()); keep = "best" (default: of every variant
+-- the model of the seed that was best on the validation list), "all" or "none": models that trials return as `model`
 return function(options)
-  check.names("experiment", options, { "name", "seeds", "config", "data", "folder" })
+  check.names("experiment", options, { "name", "seeds", "config", "data", "folder", "keep" })
   if type(options.name) ~= "string" or not options.name:match "^[%w_.-]+$" then
     error(("experiment: name is %s, expected letters, digits, '_', '-' or '.'"):format(tostring(options.name)), 2)
   end
@@ -365,6 +406,7 @@ return function(options)
     given[seed] = true
   end
   return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {}, notes = {},
-    left = {}, folder = options.folder or results.folder(),
+    left = {}, folder = options.folder or results.folder(), data = options.data,
+    keep = check.option("experiment", "keep", options.keep or (options.config or {}).keep or "best", check.one_of("best", "all", "none")),
     fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
 end

@@ -41,12 +41,12 @@ function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(fol
 local FIELDS = {
   experiment = check.text, label = check.text, seed = check.finite, key = check.optional(check.text),
   created = check.optional(check.text), version = check.optional(check.text), seconds = check.optional(check.finite),
-  skipped = check.optional(check.whole(0)),
+  skipped = check.optional(check.whole(0)), model = check.optional(check.text), about = check.optional(check.table),
   config = { "a table in JSON", check.table[2] },
 }
 local FIELD_NAMES = sorted_keys(FIELDS)
 
-local TEXTS = { "experiment", "label", "key", "created", "version" }
+local TEXTS = { "experiment", "label", "key", "created", "version", "model" }
 local NUMBERS = { "seed", "seconds", "skipped" }
 
 -- Writes one group; every value must be of that kind.
@@ -77,7 +77,7 @@ local TENSOR = { "a tensor", function(v) return type(v) == "userdata" end }
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
 -- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, skipped = clips that could not be
---   read, metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
+--   read, model = file of the trained model, about = where and with what it was computed (dgam.trial.provenance), metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
 function results.save(path, record)
   check.fields("results", record, FIELDS, false)
   local file <close> = h5.create(path)
@@ -89,6 +89,7 @@ function results.save(path, record)
     end
   end
   file:set_attr("config", json.encode(record.config))
+  if record.about then file:set_attr("about", json.encode(record.about)) end
   write_group(file, "metrics", record.metrics, NUMBER)
   write_group(file, "curves", record.curves, LIST)
   write_group(file, "texts", record.texts, TEXT_LIST)
@@ -127,6 +128,8 @@ function results.load(path)
   if config == nil then record.config = {}
   elseif type(config) == "string" then record.config = json.decode(config)
   else record.config = config end
+  local about = file:attr "about"
+  record.about = type(about) == "string" and json.decode(about) or nil
   if file:has "metrics" then
     for _, name in ipairs(file:list "metrics") do record.metrics[name] = file:value("metrics/" .. name) end
   end
@@ -136,6 +139,14 @@ function results.load(path)
   local wrong = fault(record)
   if wrong then error(("'%s' is not a trial as dgamlua stores it: %s"):format(path, wrong), 0) end
   return record
+end
+
+--- Two arrays of a trial as lists of numbers, without libtorch; nil for what it did not store.
+function results.numbers(path, ...)
+  local file <close> = h5.open(path)
+  local out = {}
+  for i, name in ipairs { ... } do out[i] = file:has("arrays/" .. name) and file:numbers("arrays/" .. name) or nil end
+  return table.unpack(out, 1, select("#", ...))
 end
 
 --- One tensor of a trial.
