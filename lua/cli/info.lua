@@ -79,8 +79,9 @@ local function info_model(about)
   field("model", ("%s, backbone %s, %s classes"):format(about.architecture, short(o.backbone), #about.classes))
   field("gammas", ("%s (%s domain, %s, gate %s)"):format(short(o.gammas), short(o.domain),
     o.heads == "shared" and "one head" or "a head for each", short(o.gate)))
-  field("clips", ("%d frames, every %s, %d x %d pixels; tested with %s clips x %s crops"):format(input.clip_len,
-    input.interval == 1 and "one" or ("%dth"):format(input.interval), input.size, input.size, short(input.test_clips or 1), short(input.test_crops or 1)))
+  local looks = ("%s clips x %s crops"):format(short(input.test_clips or 1), short(input.test_crops or 1))
+  field("clips", ("%d frames, every %s, %d x %d pixels; tested with %s"):format(input.clip_len,
+    input.interval == 1 and "one" or ("%dth"):format(input.interval), input.size, input.size, looks))
   field("classes", short(about.classes))
   if about.dataset then field("trained on", short(about.dataset)) end
   field("made by", ("%s, %s"):format(short(about.program), short(about.created)))

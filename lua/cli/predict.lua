@@ -108,7 +108,8 @@ local BANNER = 32  -- pixels
 local function banner(text, width)
   local plot, video = require "dgam.show.plot", require "dgam.kernels.video"
   local base = os.tmpname()
-  local panel = { kind = "frames", tiles = {}, columns = 1, title = plot.fitted(text, width / 2 - 30), box = { 0, -6, width / 2, BANNER / 2 } }
+  local panel = { kind = "frames", tiles = {}, columns = 1, title = plot.fitted(text, width / 2 - 30),
+    box = { 0, -6, width / 2, BANNER / 2 } }
   local svg, png = plot.page { file = base, width = width / 2, height = BANNER / 2, panels = { panel } }
   local v <close> = video.open(png, { index = false })
   local frame = v:frames(1, 1)[1]

@@ -1,5 +1,6 @@
 --- dgamlua results [FILTER]: the stored trials as a table: mean and 95% interval over seeds.
 local argparse = require "argparse"
+local csv = require "util.csv"
 local json = require "util.json"
 local results = require "dgam.trial.results"
 local Table = require "dgam.show.table"
@@ -134,11 +135,94 @@ function M.table(records, columns)
     end
     most = math.max(most, #seeds)
     local label = (several and g.experiment .. ": " or "") .. g.label .. (g.apart and " [" .. g.apart .. "]" or "")
-    rows[i] = { label = label, values = values, rule = before ~= nil and before ~= g.experiment }
+    rows[i] = { label = label, values = values, rule = before ~= nil and before ~= g.experiment, seeds = #seeds, experiment = g.experiment }
     before = g.experiment
   end
   local note = most > 1 and "mean ± 95% interval over seeds" or nil
-  return Table.new(columns, rows, note), older
+  if most == 2 then note = note .. "; two seeds: one degree of freedom, 12.7 times the standard error" end
+  return Table.new(columns, rows, note), older, groups
+end
+
+-- Says of every row that has fewer seeds than another.
+local function mark_few(t)
+  local most = 0
+  for _, row in ipairs(t.rows) do most = math.max(most, row.seeds) end
+  for _, row in ipairs(t.rows) do
+    if row.seeds < most then row.label = ("%s (%d of %d seeds)"):format(row.label, row.seeds, most) end
+  end
+  return t
+end
+
+-- Groups by experiment, in order: { { experiment =, groups = { ... } }, ... }
+local function by_experiment(groups)
+  local list, of = {}, {}
+  for _, g in ipairs(groups) do
+    if not of[g.experiment] then
+      of[g.experiment] = { experiment = g.experiment, groups = {} }
+      list[#list + 1] = of[g.experiment]
+    end
+    table.insert(of[g.experiment].groups, g)
+  end
+  return list
+end
+
+-- The records of a variant's seeds with their curves.
+local function loaded(g)
+  local records = {}
+  for i, seed in ipairs(sorted_keys(g.trials)) do records[i] = results.load(g.trials[seed].path) end
+  return { label = g.label .. (g.apart and " [" .. g.apart .. "]" or ""), records = records }
+end
+
+-- Charts of every experiment below `folder`; prints where they are.
+local function draw(groups, folder)
+  require("util.paths").make_folder(folder)
+  local plots = require "cli.results_plots"
+  local files = {}
+  for _, e in ipairs(by_experiment(groups)) do
+    local variants = {}
+    for i, g in ipairs(e.groups) do variants[i] = loaded(g) end
+    for _, file in ipairs(plots.draw(variants, ("%s/%s"):format(folder, e.experiment))) do files[#files + 1] = file end
+  end
+  if #files == 0 then error("these trials stored no curves and no scores, so there is nothing to draw", 0) end
+  for _, file in ipairs(files) do print(file .. ".svg") end
+  print "(and the same as .png)"
+end
+
+-- The page as text, for a folder `base` that it is to lie in. Charts go in as SVG, so that it is one file.
+local function page_of(kept, columns, base)
+  local page, sections = require "cli.results_page", {}
+  local experiments = {}
+  for _, r in ipairs(kept) do
+    if not experiments[r.experiment] then
+      experiments[r.experiment] = {}
+      experiments[#experiments + 1] = r.experiment
+    end
+    table.insert(experiments[r.experiment], r)
+  end
+  for i, name in ipairs(experiments) do
+    local t, _, groups = M.table(experiments[name], columns)
+    local section = { experiment = name, table = t, trials = {}, charts = {} }
+    local temporary = os.tmpname()
+    local first = t.columns[1]
+    if first and #t.rows > 1 then
+      section.charts[1] = t:chart(temporary, { columns = { first }, ylabel = Table.title(first) })
+    end
+    for _, g in ipairs(groups) do
+      for _, seed in ipairs(sorted_keys(g.trials)) do
+        local r = results.load(g.trials[seed].path)
+        if r.model and not require("lfs").attributes(r.model, "mode") then r.model = nil end
+        table.insert(section.trials, r)
+      end
+    end
+    for k, svg in ipairs(section.charts) do
+      local f <close> = assert(io.open(svg, "rb"))
+      section.charts[k] = f:read "a"
+    end
+    for _, ending in ipairs { "", ".svg", ".png" } do os.remove(temporary .. ending) end
+    sections[i] = section
+  end
+  return page.html(sections, base, ("%d trial%s of %d experiment%s"):format(#kept, #kept == 1 and "" or "s", #experiments,
+    #experiments == 1 and "" or "s"))
 end
 
 --- The metrics that a list of names between commas asks for, each by its name (top1_ll) or as a table calls it (top-1 LL).
@@ -157,25 +241,40 @@ local function columns_of(text, records)
   return columns
 end
 
-local PAGE = [[
-<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>dgamlua results</title>
-<meta name="viewport" content="width=device-width">
-<style>
-body { font: 15px/1.4 "DejaVu Sans", Verdana, sans-serif; margin: 2em; color: #222; background: #fff }
-h1 { font-size: 1.15em }
-table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; font-variant-numeric: tabular-nums }
-th, td { padding: .35em .8em; text-align: right; white-space: nowrap; font-weight: normal }
-thead th, thead td { border-bottom: 1px solid; font-weight: bold; position: sticky; top: 0; background: #fff }
-tbody th { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 12em; max-width: 40em }
-tr.rule > * { border-top: 1px solid }
-tbody tr:hover { background: #eef4fa }
-caption { caption-side: bottom; text-align: left; padding-top: .6em }
-caption, .half { color: #666 }
-</style></head><body>
-<h1>dgamlua results</h1>
-%s</body></html>
-]]
+-- --- for other programs: every trial by itself, with its configuration ---
+
+local function as_json(records)
+  local out = {}
+  for i, r in ipairs(records) do
+    out[i] = { experiment = r.experiment, variant = r.label, seed = r.seed, metrics = r.metrics, configuration = r.config,
+      created = r.created,
+      seconds = r.seconds, skipped = r.skipped, key = r.key, file = r.path, model = r.model, about = r.about }
+  end
+  return json.encode(out) .. "\n"
+end
+
+local function as_csv(records)
+  local metrics, settings = {}, {}
+  for _, r in ipairs(records) do
+    for name in pairs(r.metrics) do metrics[name] = true end
+    for name in pairs(r.config) do settings[name] = true end
+  end
+  metrics, settings = sorted_keys(metrics), sorted_keys(settings)
+  local head = { "experiment", "variant", "seed", table.unpack(metrics) }
+  for _, name in ipairs(settings) do head[#head + 1] = "config." .. name end
+  local tail = { "created", "seconds", "commit", "cpu", "libraries", "program", "key", "path" }
+  local lines = { csv.row(table.move(tail, 1, #tail, #head + 1, head)) }
+  for _, r in ipairs(records) do
+    local row, n = { r.experiment, r.label, r.seed }, 3
+    local function add(v) n, row[n + 1] = n + 1, v end
+    for _, name in ipairs(metrics) do add(r.metrics[name]) end
+    for _, name in ipairs(settings) do add(r.config[name] ~= nil and show(r.config[name]) or nil) end
+    local about = r.about or {}
+    for _, name in ipairs(tail) do add(r[name] ~= nil and r[name] or about[name]) end
+    lines[#lines + 1] = csv.row(row, n)
+  end
+  return table.concat(lines)
+end
 
 --- The command.
 function M.run(args)
@@ -184,7 +283,11 @@ function M.run(args)
   parser:option("--folder", "where they are (default: $DGAMLUA_RESULTS, else results/)")
   parser:option("--columns", "metrics to show, separated by commas: top1_ll or 'top-1 LL'")
   parser:mutex(parser:flag("--csv", "comma-separated values"), parser:flag("--json", "JSON, with the values of every seed"),
-    parser:flag("--html", "an HTML page"), parser:flag("--files", "the files, one a line"))
+    parser:option("--html", "a page with charts, a table to sort and filter, and every trial; to FILE or standard output")
+      :argname "FILE":args "?",
+    parser:option("--plot", "charts: learning curves, confusion, accuracy by class, use of experts"):argname "FOLDER",
+    parser:flag("--files", "the files, one a line"))
+  parser:flag("--trials", "with --csv or --json: every trial by itself, with its settings, seed, commit, processor and versions")
   local options = parser:parse(args)
 
   local folder = options.folder or results.folder()
@@ -204,11 +307,20 @@ function M.run(args)
     for _, r in ipairs(kept) do print(r.path) end
     return 0
   end
-  local t, older = M.table(kept, options.columns and columns_of(options.columns, kept))
-  if options.csv then io.stdout:write(t:csv())
-  elseif options.json then io.stdout:write(t:json())
-  elseif options.html then io.stdout:write(PAGE:format(t:html()))
-  else t:print() end
+  local columns = options.columns and columns_of(options.columns, kept)
+  if options.html then
+    local path = options.html[1]
+    local text = page_of(kept, columns, path and path:match "^(.*)/[^/]*$" or ".")
+    if path then require("dgamnative.fs").write(path, text) else io.stdout:write(text) end
+    return 0
+  end
+  local t, older, groups = M.table(kept, columns)
+  if options.plot then
+    draw(groups, options.plot)
+    return 0
+  elseif options.csv then io.stdout:write(options.trials and as_csv(kept) or t:csv())
+  elseif options.json then io.stdout:write(options.trials and as_json(kept) or t:json())
+  else mark_few(t):print() end
   if older > 0 then
     io.stderr:write(("%d older trial%s of the same variant and seed not shown\n"):format(older, older == 1 and "" or "s"))
   end

@@ -74,7 +74,8 @@ local function row_html(t, r, most)
     escape(row.label), row.seeds < most and (' <span class="few">%d of %d seeds</span>'):format(row.seeds, most) or "") }
   for _, c in ipairs(t.columns) do
     local mean, half = t:cell(r, c)
-    parts[#parts + 1] = ('<td data-value="%s">%s%s</td>'):format(mean and ("%.9g"):format(mean) or "", mean and ("%.2f"):format(mean) or "–",
+    local value, shown = mean and ("%.9g"):format(mean) or "", mean and ("%.2f"):format(mean) or "–"
+    parts[#parts + 1] = ('<td data-value="%s">%s%s</td>'):format(value, shown,
       mean and half and (' <span class="half">± %.2f</span>'):format(half) or "")
   end
   return table.concat(parts) .. "</tr>\n"
@@ -108,7 +109,8 @@ local function trial_html(r, base)
   local function field(name, value, link)
     if value == nil or value == "" then return end
     local text = escape(show(value))
-    parts[#parts + 1] = ("<dt>%s</dt><dd>%s</dd>"):format(escape(name), link and ('<a href="%s">%s</a>'):format(escape(href(link)), text) or text)
+    if link then text = ('<a href="%s">%s</a>'):format(escape(href(link)), text) end
+    parts[#parts + 1] = ("<dt>%s</dt><dd>%s</dd>"):format(escape(name), text)
   end
   local function beside(path) return path:sub(1, #base + 1) == base .. "/" and path:sub(#base + 2) or path end
   for _, name in ipairs(sorted_keys(r.metrics)) do field(name, r.metrics[name]) end

@@ -24,13 +24,15 @@ end
 -- The curves of that name of all variants, as series; x is the curve `at` where there is one.
 local function series_of(variants, name, at)
   local series = {}
-  for _, v in ipairs(variants) do
+  for i, v in ipairs(variants) do
     local ys, xs = {}, {}
     for _, r in ipairs(v.records) do
       if r.curves[name] then ys[#ys + 1], xs[#xs + 1] = r.curves[name], r.curves[at] end
     end
-    if #ys > 0 then
-      series[#series + 1] = { name = v.label, y = mean_curve(ys), x = #xs == #ys and mean_curve(xs) or nil }
+    local y = #ys > 0 and mean_curve(ys) or {}
+    if #y > 1 then -- one point is no curve
+      series[#series + 1] = { name = v.label, y = y, x = #xs == #ys and mean_curve(xs) or nil,
+        colour = plot.COLOURS[(i - 1) % #plot.COLOURS + 1] }
     end
   end
   return series
@@ -45,7 +47,8 @@ local function learning_curves(variants, base)
     local series = series_of(variants, c[1], c[3] or "none")
     if #series > 0 then
       local at = #panels
-      panels[#panels + 1] = { kind = "lines", series = series, ylabel = c[2], xlabel = "epoch", box = { at % 2 * 480, at // 2 * 330, 480, 320 } }
+      panels[#panels + 1] = { kind = "lines", series = series, ylabel = c[2], xlabel = "epoch",
+        box = { at % 2 * 480, at // 2 * 330, 480, 320 } }
     end
   end
   if #panels == 0 then return nil end
@@ -88,7 +91,8 @@ end
 local function confusion(t, variant, base)
   local counts = metrics.confusion(t.scores, t.labels):totable()
   return plot.matrix { file = base, rows = t.classes, columns = t.classes, values = counts, xlabel = "predicted", ylabel = "true",
-    title = ("Confusion, %s"):format(variant.label), note = ("Test clips of %d seed%s."):format(#variant.records, #variant.records == 1 and "" or "s") }
+    title = ("Confusion, %s"):format(variant.label),
+    note = ("Test clips of %d seed%s."):format(#variant.records, #variant.records == 1 and "" or "s") }
 end
 
 local function by_class(ts, variants, base)
@@ -132,7 +136,8 @@ local function expert_use(t, variant, base)
   end
   local columns = {}
   for e = 1, t.lambda:size(2) do columns[e] = gammas[e] and ("gamma %g"):format(gammas[e]) or ("expert %d"):format(e) end
-  return plot.matrix { file = base, rows = rows, columns = columns, values = values, title = ("Use of the experts, %s"):format(variant.label),
+  return plot.matrix { file = base, rows = rows, columns = columns, values = values,
+    title = ("Use of the experts, %s"):format(variant.label),
     note = "Share of the test clips for which the gate weighs this expert most, in percent." }
 end
 

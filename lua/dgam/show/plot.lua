@@ -441,7 +441,8 @@ function kinds.matrix(page, p, box)
         local share, text = most > 0 and v / most or 0, format:format(v)
         page:rectangle(left + (k - 1) * w + 0.5, top + (i - 1) * h + 0.5, w - 1, h - 1, shade(share))
         if plot.text_width(text, 10) <= w - 4 and h >= 12 then
-          page:text(text, left + (k - 0.5) * w, top + (i - 0.5) * h, { align = "center", size = 10, colour = share > 0.55 and "#ffffff" or INK })
+          page:text(text, left + (k - 0.5) * w, top + (i - 0.5) * h, { align = "center", size = 10,
+            colour = share > 0.55 and "#ffffff" or INK })
         end
       end
     end

@@ -79,9 +79,9 @@ end
 -- to one expert is said on standard error and in texts.notes.
 -- @param trained what train.switching returned
 -- @param by dataset field to split by, such as "light"
--- @return { metrics =, curves =, arrays =, texts =, model = the model } as experiment trials return. arrays.right (fixed_right ...) says
---   of every test clip whether the top class was right; texts.classes and texts.clip_light what they are. Curves: loss, accuracy, lr, val_top1 ... by
---   epoch, of the gate with gate_ before the name; val_epoch: the epochs that were validated
+-- @return { metrics =, curves =, arrays =, texts =, model = the model } as experiment trials return. arrays.right (fixed_right
+--   ...) says of every test clip whether the top class was right; texts.classes and texts.clip_light what they are. Curves:
+--   loss, accuracy, lr, val_top1 ... by epoch, of the gate with gate_ before the name; val_epoch: the epochs that were validated
 return function(model, dataset, cfg, trained, by)
   cfg = options.complete(cfg)
   model:eval()

@@ -25,9 +25,8 @@ local function on_what(self)
   end
   local text = ("%s: %s clips"):format(d.name, #parts > 0 and table.concat(parts, ", ") or #d)
   if cfg.clip_len then
-    text = ("%s, %d frames%s of %d x %d pixels"):format(text, cfg.clip_len,
-      (cfg.interval or 1) > 1 and (", every %d%s"):format(cfg.interval, cfg.interval == 2 and "nd" or cfg.interval == 3 and "rd" or "th") or "",
-      cfg.size or 224, cfg.size or 224)
+    local step, size = cfg.interval or 1, cfg.size or 224
+    text = ("%s, %d frames%s of %d x %d pixels"):format(text, cfg.clip_len, step > 1 and (" (one in %d)"):format(step) or "", size, size)
   end
   return ("%s; %s"):format(text, provenance().cpu)
 end

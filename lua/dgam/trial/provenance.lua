@@ -47,6 +47,7 @@ return function()
     known = { program = "dgamlua " .. dgamlua.version, commit = commit(), processor = processor(),
       libraries = ("oneDNN %s, FFmpeg %s, HDF5 %s"):format(v.onednn, v.ffmpeg, v.hdf5) }
   end
-  return { program = known.program, commit = known.commit, cpu = ("%s, %s, %d threads"):format(known.processor, sys.cpu_level(), sys.threads()),
+  return { program = known.program, commit = known.commit,
+    cpu = ("%s, %s, %d threads"):format(known.processor, sys.cpu_level(), sys.threads()),
     libraries = (torch and ("libtorch %s, "):format(torch.version) or "") .. known.libraries }
 end

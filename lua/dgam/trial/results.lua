@@ -77,7 +77,8 @@ local TENSOR = { "a tensor", function(v) return type(v) == "userdata" end }
 --- Writes a trial; the file is there whole or not at all.
 -- @param path file
 -- @param record { experiment =, label =, seed =, key =, config = table, seconds = how long it took, skipped = clips that could not be
---   read, model = file of the trained model, about = where and with what it was computed (dgam.trial.provenance), metrics = name -> number, curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
+--   read, model = file of the trained model, about = with what it was computed (dgam.trial.provenance), metrics = name -> number,
+--   curves = name -> list of numbers, texts = name -> list of texts, arrays = name -> tensor }
 function results.save(path, record)
   check.fields("results", record, FIELDS, false)
   local file <close> = h5.create(path)
