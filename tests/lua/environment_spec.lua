@@ -29,6 +29,13 @@ describe("the environment", function()
     end
   end)
 
+  it("is not read by the core, which prints nothing either", function()
+    local calls = "(getenv|secure_getenv|printf|puts|putchar|perror) *\\(|stdout|stderr|environ\\b"
+    local pipe <close> = assert(io.popen(("grep -rnE '(^|[^_[:alnum:]])(%s)' %s"):format(calls, shell.quote(dgamlua.root .. "/core"))))
+    local found = pipe:read "a"
+    assert.equal("", found)
+  end)
+
   it("is listed by --help", function()
     local pipe <close> = assert(io.popen(shell.program() .. " --help"))
     local text = pipe:read "a"
