@@ -3,3 +3,4 @@ std = "lua54"
 max_line_length = 140
 read_globals = { "dgamlua" }
 files["tests/lua"] = { std = "+busted" }
+files["bindings/lua/prelude.lua"] = { globals = { "dgamlua", "pcall", "xpcall", "coroutine" } }

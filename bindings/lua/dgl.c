@@ -8,24 +8,30 @@ static void answer_interrupt(lua_State *L) {
   if (dgam_interrupted()) lua_sethook(L, NULL, 0, 0);
 }
 
-/* Whether a chunk's source is one of the library's files, or the program's own first lines. */
-static int is_library(const char *source, const char *root) {
-  if (strcmp(source, "=prelude") == 0) return 1;
-  const size_t n = strlen(root);
-  if (source[0] != '@' || strncmp(source + 1, root, n) != 0 || strncmp(source + 1 + n, "/lua/", 5) != 0) return 0;
-  const char *file = source + 1 + n + 5;
-  return strncmp(file, "experiments/", 12) != 0;
+/* Whether a chunk's source begins as those of the library do, which the list at index `list` tells. */
+static int is_library(lua_State *L, int list, const char *source) {
+  int found = 0;
+  if (!lua_istable(L, list)) return 0;
+  for (lua_Integer i = 1; !found && lua_rawgeti(L, list, i) == LUA_TSTRING; i++) {
+    size_t n;
+    const char *beginning = lua_tolstring(L, -1, &n);
+    found = strncmp(source, beginning, n) == 0;
+    lua_pop(L, 1);
+  }
+  if (!found) lua_pop(L, 1); /* the nil at the end */
+  return found;
 }
 
 void dgl_where(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, DGL_ROOT);
-  const char *root = lua_isstring(L, -1) ? lua_tostring(L, -1) : "";
+  luaL_checkstack(L, 4, NULL);
+  lua_getfield(L, LUA_REGISTRYINDEX, DGL_LIBRARY);
+  int list = lua_gettop(L);
   lua_Debug ar;
   for (int level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline > 0 && !is_library(ar.source, root)) { /* a C function is at no line */
+    if (ar.currentline > 0 && !is_library(L, list, ar.source)) { /* a C function is at no line */
       lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
-      lua_remove(L, -2);
+      lua_remove(L, list);
       return;
     }
   }

@@ -50,11 +50,12 @@ typedef struct dgl_tensor_api {
 /* The same with the number of times that the process was stopped and went on. */
 #define DGL_RESUMES "dgam.resumes"
 
-/* Registry key of the folder that holds the library's lua/. */
-#define DGL_ROOT "dgam.root"
+/* Registry key of a list that prelude.lua makes: how the sources of the library's chunks begin
+ * ("@/usr/share/dgamlua/lua/dgam/"). */
+#define DGL_LIBRARY "dgam.library"
 
-/* Pushes "FILE:LINE: ", where the script called the library (the innermost frame outside lua/, its experiments apart), or
- * "" if no script runs. */
+/* Pushes "FILE:LINE: ", where the script called the library: the innermost frame that is not the library's own. Pushes "" if no
+ * script runs. */
 void dgl_where(lua_State *L);
 
 /* Raises a formatted message (as lua_pushfstring's) with that position. */

@@ -5,7 +5,7 @@
  *
  * Where things are: in a build tree the executable is ROOT/build*, Lua files are in ROOT/lua; installed, they are
  * PREFIX/bin, PREFIX/share/dgamlua/lua and PREFIX/lib/dgamlua. Scripts see the folder that holds lua/ and data/ as
- * dgamlua.root.
+ * dgamlua.root. What can be written in Lua is in prelude.lua beside this file, which the build puts into the executable.
  *
  * Ctrl-C: the handler sets a flag, which long loops of the core poll, and a hook on the running coroutine, which raises
  * the error "interrupted". pcall, xpcall and coroutines pass that error on, so a script cannot swallow it by accident;
@@ -15,7 +15,7 @@
  * scheduler's time limit) and SIGHUP (the terminal was closed) do the same, so that files that are being written are taken away
  * then too; whichever came, the exit status is 128 + its number.
  */
-#define _GNU_SOURCE /* RTLD_NEXT */
+#define _GNU_SOURCE /* RTLD_NEXT, environ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <lauxlib.h>
@@ -31,9 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROOT_KEY "dgam.root"           /* DGL_ROOT of dgl.h */
+#include "prelude.h" /* prelude.lua, as `prelude` */
+
 #define INTERRUPT_KEY "dgam.interrupt" /* DGL_INTERRUPT of dgl.h */
 #define RESUMES_KEY "dgam.resumes"     /* DGL_RESUMES */
+#define LIBRARY_KEY "dgam.library"     /* DGL_LIBRARY */
 
 static int keep_sighup; /* ignored from the start, and so it stays */
 static volatile sig_atomic_t interrupted; /* the signal that came, 0: none; cleared by catch_interrupt */
@@ -126,7 +128,7 @@ static int lua_interrupted(lua_State *L) {
   return 1;
 }
 
-/* clear(): the interrupt has been answered; returns the exit status that tells of it. Only the prelude below calls it. */
+/* clear(): the interrupt has been answered; returns the exit status that tells of it. Only prelude.lua calls it. */
 static int lua_clear_interrupt(lua_State *L) {
   lua_pushinteger(L, 128 + interrupted);
   interrupted = 0;
@@ -134,7 +136,7 @@ static int lua_clear_interrupt(lua_State *L) {
   return 1;
 }
 
-/* begin_hold(), end_hold(): what comes between them is answered after. Only the prelude below calls them. */
+/* begin_hold(), end_hold(): what comes between them is answered after. Only prelude.lua calls them. */
 static int lua_begin_hold(lua_State *L) {
   (void)L;
   held++;
@@ -156,64 +158,33 @@ static int lua_end_hold(lua_State *L) {
 }
 
 /* setrunning(co): notes the coroutine that is about to run, returns the one that ran before as a light userdata;
- * setrunning(pointer) restores it. Only the prelude below calls it. */
+ * setrunning(pointer) restores it. Only prelude.lua calls it. */
 static int lua_setrunning(lua_State *L) {
   lua_pushlightuserdata(L, running);
   running = lua_isthread(L, 1) ? lua_tothread(L, 1) : lua_touserdata(L, 1);
   return 1;
 }
 
-static const char prelude[] =
-    "local setrunning, interrupted, clear, begin_hold, end_hold = ...\n"
-    "local pcall_, xpcall_, resume_, create_ = pcall, xpcall, coroutine.resume, coroutine.create\n"
-    "local error_, select_ = error, select\n"
-    "local function pass(ok, ...)\n"
-    "  if not ok and interrupted() then error_('interrupted', 0) end\n"
-    "  return ok, ...\n"
-    "end\n"
-    "function pcall(f, ...) return pass(pcall_(f, ...)) end\n"
-    "function xpcall(f, handler, ...) return pass(xpcall_(f, handler, ...)) end\n"
-    "local function resumed(before, ok, ...)\n"
-    "  setrunning(before)\n"
-    "  return pass(ok, ...)\n"
-    "end\n"
-    "function coroutine.resume(co, ...)\n"
-    "  if type(co) ~= 'thread' then return resume_(co, ...) end\n"
-    "  return resumed(setrunning(co), resume_(co, ...))\n"
-    "end\n"
-    "local function unwrap(ok, ...)\n"
-    "  if not ok then error_((...), 0) end\n"
-    "  return ...\n"
-    "end\n"
-    "function coroutine.wrap(f)\n"
-    "  local co = create_(f)\n"
-    "  return function(...) return unwrap(coroutine.resume(co, ...)) end\n"
-    "end\n"
-    "local running, yield_ = coroutine.running, coroutine.yield\n"
-    "local holds = setmetatable({}, { __mode = 'k' })\n" /* coroutine -> how many calls of hold run in it */
-    "local holding = setmetatable({}, { __close = function()\n"
-    "  local co = running()\n"
-    "  holds[co] = holds[co] - 1\n"
-    "  end_hold()\n"
-    "end })\n"
-    "local function hold(f, ...)\n"
-    "  local co = running()\n"
-    "  holds[co] = (holds[co] or 0) + 1\n"
-    "  begin_hold()\n"
-    "  local _ <close> = holding\n"
-    "  return f(...)\n"
-    "end\n"
-    "function coroutine.yield(...)\n"
-    "  if (holds[running()] or 0) > 0 then error_('what dgamlua.hold runs cannot yield', 2) end\n"
-    "  return yield_(...)\n"
-    "end\n"
-    "return hold, function(f, ...)\n" /* catch_interrupt */
-    "  local function answered(ok, ...)\n"
-    "    if ok or not interrupted() then return ok, ... end\n"
-    "    return nil, 'interrupted', clear()\n"
-    "  end\n"
-    "  return answered(pcall_(f, ...))\n"
-    "end\n";
+/* environment(prefix): name -> value of the variables that begin so. */
+static int lua_environment(lua_State *L) {
+  size_t n;
+  const char *prefix = luaL_checklstring(L, 1, &n);
+  lua_newtable(L);
+  for (char **e = environ; *e; e++) {
+    const char *equals = strchr(*e, '=');
+    if (!equals || strncmp(*e, prefix, n) != 0) continue;
+    lua_pushlstring(L, *e, (size_t)(equals - *e));
+    lua_pushstring(L, equals + 1);
+    lua_settable(L, -3);
+  }
+  return 1;
+}
+
+/* unset(name): takes a variable out of the environment, for this process and for those it starts. */
+static int lua_unset(lua_State *L) {
+  unsetenv(luaL_checkstring(L, 1));
+  return 0;
+}
 
 static int is_folder(const char *path) {
   struct stat st;
@@ -254,48 +225,35 @@ static int traceback(lua_State *L) {
   return 1;
 }
 
+static void register_pointer(lua_State *L, const char *key, const volatile void *p) {
+  lua_pushlightuserdata(L, (void *)(size_t)p);
+  lua_setfield(L, LUA_REGISTRYINDEX, key);
+}
+
+/* Calls prelude.lua. */
+static void run_prelude(lua_State *L, const char *root, const char *libs) {
+  static const luaL_Reg native[] = {{"setrunning", lua_setrunning},   {"interrupted", lua_interrupted},
+                                    {"clear", lua_clear_interrupt},   {"begin_hold", lua_begin_hold},
+                                    {"end_hold", lua_end_hold},       {"catch_signals", lua_catch_signals},
+                                    {"environment", lua_environment}, {"unset", lua_unset},
+                                    {NULL, NULL}};
+  if (luaL_loadbuffer(L, prelude, sizeof prelude, "=prelude") != LUA_OK) lua_error(L);
+  luaL_newlib(L, native);
+  lua_pushstring(L, root);
+  lua_pushstring(L, libs);
+  lua_pushliteral(L, DGAM_VERSION);
+  lua_call(L, 4, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, LIBRARY_KEY);
+}
+
 static int run(lua_State *L) {
   int argc = (int)lua_tointeger(L, 1);
   char **argv = lua_touserdata(L, 2);
-  const char *root = lua_tostring(L, 3), *libs = lua_tostring(L, 4);
 
   luaL_openlibs(L);
-  lua_pushlightuserdata(L, (void *)(size_t)&interrupted);
-  lua_setfield(L, LUA_REGISTRYINDEX, INTERRUPT_KEY);
-  lua_pushlightuserdata(L, (void *)(size_t)&resumes);
-  lua_setfield(L, LUA_REGISTRYINDEX, RESUMES_KEY);
-  lua_pushstring(L, root);
-  lua_setfield(L, LUA_REGISTRYINDEX, ROOT_KEY);
-
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s", root, root, lua_tostring(L, -1));
-  lua_setfield(L, -3, "path");
-  lua_pop(L, 1);
-  lua_getfield(L, -1, "cpath");
-  lua_pushfstring(L, "%s/?.so;%s", libs, lua_tostring(L, -1));
-  lua_setfield(L, -3, "cpath");
-  lua_pop(L, 2);
-
-  lua_createtable(L, 0, 6); /* the global `dgamlua`: the program itself */
-  lua_pushstring(L, root);
-  lua_setfield(L, -2, "root");
-  lua_pushliteral(L, DGAM_VERSION);
-  lua_setfield(L, -2, "version");
-  lua_pushcfunction(L, lua_interrupted);
-  lua_setfield(L, -2, "interrupted");
-  lua_pushcfunction(L, lua_catch_signals);
-  lua_setfield(L, -2, "catch_signals");
-  if (luaL_loadbuffer(L, prelude, sizeof prelude - 1, "=prelude") != LUA_OK) return lua_error(L);
-  lua_pushcfunction(L, lua_setrunning);
-  lua_pushcfunction(L, lua_interrupted);
-  lua_pushcfunction(L, lua_clear_interrupt);
-  lua_pushcfunction(L, lua_begin_hold);
-  lua_pushcfunction(L, lua_end_hold);
-  lua_call(L, 5, 2);
-  lua_setfield(L, -3, "catch_interrupt");
-  lua_setfield(L, -2, "hold");
-  lua_setglobal(L, "dgamlua");
+  register_pointer(L, INTERRUPT_KEY, &interrupted);
+  register_pointer(L, RESUMES_KEY, &resumes);
+  run_prelude(L, lua_tostring(L, 3), lua_tostring(L, 4));
 
   lua_createtable(L, argc, 1);
   for (int i = 0; i < argc; i++) {

@@ -5,7 +5,7 @@
  *   cpu_limit(name) -> old name; lowers the level for this process, "avx512-bf16" gives back all the machine has
  *   threads([n]) -> threads the core uses; n sets them, 0 the default again
  *   stream(p, g, m, v, way [, passes = 1]) -> bytes read and written by passes over four float32 tensors of one length,
- *     in place (core/base/stream.h); way is 1 to STREAM_WAYS
+ *     in place (bindings/bench/stream.h); way is 1 to STREAM_WAYS
  *   terminal_width() -> columns of the terminal that standard error is, nil if it is none or does not say
  *   children_peak() -> the largest peak of resident memory of any process that this one started and waited for, MB
  *   where() -> "FILE:LINE: " of the script's call that led here, past the library's own frames; "" if there is none
@@ -22,9 +22,9 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "base/semantics.h"
-#include "base/stream.h"
-#include "base/versions.h"
+#include "bench/stream.h"
 #include "lua/dgl.h"
+#include "lua/versions.h"
 
 static int sys_terminal_width(lua_State *L) {
   struct winsize size;
@@ -34,8 +34,8 @@ static int sys_terminal_width(lua_State *L) {
 }
 
 static int sys_versions(lua_State *L) {
-  dgam_versions v;
-  dgam_versions_get(&v);
+  dgl_versions v;
+  dgl_versions_get(&v);
   lua_createtable(L, 0, 4);
   lua_pushstring(L, v.onednn);
   lua_setfield(L, -2, "onednn");

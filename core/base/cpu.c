@@ -2,8 +2,6 @@
 #include "base/cpu.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const char *const names[] = {"plain", "avx2", "avx512", "avx512-bf16"};
 static atomic_int current = -1; /* -1: not asked yet */
@@ -26,9 +24,6 @@ dgam_cpu dgam_cpu_level(void) {
   int level = atomic_load_explicit(&current, memory_order_relaxed);
   if (level >= 0) return (dgam_cpu)level;
   level = machine_level();
-  const char *want = getenv("DGAMLUA_CPU");
-  for (int i = 0; want && i < level; i++)
-    if (strcmp(want, names[i]) == 0) level = i;
   atomic_store_explicit(&current, level, memory_order_relaxed);
   return (dgam_cpu)level;
 }

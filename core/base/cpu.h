@@ -15,12 +15,14 @@ typedef enum dgam_cpu {
   DGAM_CPU_AVX512BF = 3 /* the above + BF16 and VBMI */
 } dgam_cpu;
 
-/* The best level this machine has, lowered by $DGAMLUA_CPU (plain, avx2, avx512) or dgam_cpu_limit(). */
+/* The best level this machine has, or a lower one that dgam_cpu_limit() has set. */
 DGAM_API dgam_cpu dgam_cpu_level(void);
 
-/* Lowers the level for this process (tests run every path); a level the machine lacks is ignored. Returns the old one. */
+/* Lowers the level for this process (tests run every path). A level that the machine lacks gives the best it has. Returns
+ * the old one. */
 DGAM_API dgam_cpu dgam_cpu_limit(dgam_cpu most);
 
+/* "plain", "avx2", "avx512", "avx512-bf16". */
 DGAM_API const char *dgam_cpu_name(dgam_cpu level);
 
 #ifdef __cplusplus

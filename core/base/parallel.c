@@ -3,11 +3,10 @@
 
 #include <omp.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static atomic_int wanted; /* 0: the default */
+static atomic_int wanted;  /* 0: the default */
+static atomic_int usually; /* the default; 0: OpenMP's number */
 
 /* More than this only costs: with 512 threads on two processors a second's work took a minute, with 4096 it did not end. */
 static int most_useful(void) {
@@ -26,23 +25,9 @@ static int largest_team(void) {
   return given < useful ? given : useful;
 }
 
-/* $DGAMLUA_THREADS; 0 if it is not set, or, with a warning, if it is no number of threads. */
-static int environment(void) {
-  static atomic_flag warned = ATOMIC_FLAG_INIT;
-  const char *text = getenv("DGAMLUA_THREADS");
-  if (!text || !*text) return 0;
-  char *end;
-  long n = strtol(text, &end, 10);
-  if (*end == 0 && n >= 1 && n <= DGAM_MAX_THREADS) return (int)n;
-  if (!atomic_flag_test_and_set(&warned))
-    fprintf(stderr, "dgamlua: DGAMLUA_THREADS is '%s', expected a whole number from 1 to %d; the default is taken\n", text,
-            DGAM_MAX_THREADS);
-  return 0;
-}
-
 int dgam_threads(void) {
   int n = atomic_load_explicit(&wanted, memory_order_relaxed), most = largest_team();
-  if (n == 0) n = environment();
+  if (n == 0) n = atomic_load_explicit(&usually, memory_order_relaxed);
   if (n == 0) n = omp_get_max_threads();
   return n < most ? n : most;
 }
@@ -54,6 +39,8 @@ void dgam_whole_teams(void) {
 }
 
 void dgam_set_threads(int n) { atomic_store_explicit(&wanted, n > 0 ? n : 0, memory_order_relaxed); }
+
+void dgam_set_default_threads(int n) { atomic_store_explicit(&usually, n > 0 ? n : 0, memory_order_relaxed); }
 
 /* Keeps the failure of the item that comes first. */
 typedef struct failure {

@@ -20,10 +20,11 @@ typedef dgam_status (*dgam_parallel_fn)(void *ctx, size_t begin, size_t end, int
 
 enum { DGAM_MAX_THREADS = 4096 }; /* that may be asked for */
 
-/* Threads the core uses: $DGAMLUA_THREADS, else OpenMP's number (OMP_NUM_THREADS, else all processors), and never more than
- * OpenMP gives (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS) or, where that is more, 64 or twice the processors. */
+/* Threads the core uses: what dgam_set_threads() was given, else the default. Never more than OpenMP gives
+ * (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS), and never more than 64 or twice the processors, whichever is more. */
 DGAM_API int dgam_threads(void);
-DGAM_API void dgam_set_threads(int n); /* n < 1: back to the default */
+DGAM_API void dgam_set_threads(int n);         /* n < 1: back to the default */
+DGAM_API void dgam_set_default_threads(int n); /* n < 1: OpenMP's number (OMP_NUM_THREADS, else all processors) */
 
 /* To be called before oneDNN computes: makes this thread ask OpenMP for no more threads than that. oneDNN deals out its
  * work by the number it asked for, and leaves undone what was meant for threads that are missing. */

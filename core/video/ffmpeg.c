@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,13 @@
 #include <libavutil/error.h>
 #include <libavutil/log.h>
 
-void dgam_ffmpeg_quiet(void) { av_log_set_level(getenv("DGAMLUA_FFMPEG_LOG") ? AV_LOG_INFO : AV_LOG_QUIET); }
+static atomic_int shown;
+
+void dgam_ffmpeg_log(int show) { atomic_store_explicit(&shown, show, memory_order_relaxed); }
+
+void dgam_ffmpeg_quiet(void) {
+  av_log_set_level(atomic_load_explicit(&shown, memory_order_relaxed) ? AV_LOG_INFO : AV_LOG_QUIET);
+}
 
 static dgam_status status_of(int code) {
   switch (code) {

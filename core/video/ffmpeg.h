@@ -1,4 +1,4 @@
-/* ffmpeg.h - what the files that call FFmpeg share; not for other modules. */
+/* ffmpeg.h - what the files that call FFmpeg share; not for other modules, apart from dgam_ffmpeg_log. */
 #ifndef DGAM_VIDEO_FFMPEG_H
 #define DGAM_VIDEO_FFMPEG_H
 
@@ -6,8 +6,11 @@
 
 #include "base/status.h"
 
-/* Keeps FFmpeg from writing to the terminal; what went wrong reaches the caller as a status. $DGAMLUA_FFMPEG_LOG set:
- * FFmpeg's own messages are shown. */
+/* Whether FFmpeg may write its own messages to standard error (for those who look for a fault). At first it may not. */
+DGAM_API void dgam_ffmpeg_log(int show);
+
+/* To be called before FFmpeg is: keeps it from writing to the terminal, unless dgam_ffmpeg_log allows it. What went wrong
+ * reaches the caller as a status. */
 void dgam_ffmpeg_quiet(void);
 
 /* Stores "<message>: <FFmpeg's words for `code`>" and returns the status that fits the code. */

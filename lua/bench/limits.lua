@@ -45,7 +45,7 @@ function limits.gemm(dtype)
   end)
 end
 
---- Four arrays read and three of them written, in place, on all threads (core/base/stream.h).
+--- Four arrays read and three of them written, in place, on all threads (bindings/bench/stream.h).
 -- @param n elements of each array (default 2^25, beyond any cache), or a function that returns four float32 tensors
 -- @return function(clock) -> bytes/s
 function limits.stream(n)

@@ -23,15 +23,16 @@ record.NAMES = { "linear", "adamw", "light_agc", "kernel_block_bf16", "kernel_bl
 -- Samples come from several processes, since where a process's memory lies is part of the noise.
 local PROCESSES, ROUNDS, ATTEMPTS = 3, 5, 3
 
---- What kind of machine this is: processor, vector level, oneDNN.
+--- What kind of machine this is: processor, vector level, oneDNN and the limit that was set for it ($ONEDNN_MAX_CPU_ISA).
 function record.machine()
   local info = {}
   for line in io.lines "/proc/cpuinfo" do
     local k, v = line:match "^([^\t:]+)%s*:%s*(.*)$"
     if k and not info[k] then info[k] = v end
   end
-  return ("%s %s-%s, %s, oneDNN %s"):format(info.vendor_id or "unknown", info["cpu family"] or "?", info.model or "?",
-    sys.cpu_level(), sys.versions().onednn:match "^%d+%.%d+" or "?")
+  local limit = os.getenv "ONEDNN_MAX_CPU_ISA" or ""
+  return ("%s %s-%s, %s, oneDNN %s%s"):format(info.vendor_id or "unknown", info["cpu family"] or "?", info.model or "?",
+    sys.cpu_level(), sys.versions().onednn:match "^%d+%.%d+" or "?", limit ~= "" and " up to " .. limit or "")
 end
 
 -- What is wrong with a decoded file; nil if nothing is.

@@ -1,4 +1,4 @@
---- The command line of dgamlua: which words start what. Each subcommand is a module dgam.cli.NAME with
+--- The command line of dgamlua: which words start what. Each subcommand is a module cli.NAME with
 -- run(args) -> exit status, loaded only when it is asked for.
 local USAGE = [[
 usage: dgamlua SCRIPT [key=value ...]   run a script (looked up as given, then under lua/); - reads it from standard input
@@ -8,7 +8,9 @@ usage: dgamlua SCRIPT [key=value ...]   run a script (looked up as given, then u
 commands:
 %s
 dgamlua COMMAND --help tells more. --version prints the version.
-]]
+
+environment (docs/environment.md tells more):
+%s]]
 
 -- In the order in which they are shown.
 local COMMANDS = {
@@ -82,7 +84,7 @@ local function usage()
   for _, c in ipairs(COMMANDS) do
     if has_module("cli." .. c[1]) then lines[#lines + 1] = ("  %-10s %s\n"):format(c[1], c[2]) end
   end
-  return USAGE:format(table.concat(lines))
+  return USAGE:format(table.concat(lines), require("cli.environment").list())
 end
 
 local function complain(message)
@@ -167,6 +169,7 @@ end
 return function(argv)
   local first = argv[1]
   local rest = table.move(argv, 2, #argv, 1, {})
+  if next(dgamlua.environment "DGAMLUA_") then require("cli.environment").check(complain) end
   local ok, status, code = dgamlua.catch_interrupt(function()
     if first == nil or first == "-h" or first == "--help" or first == "help" then
       io.stdout:write(usage())

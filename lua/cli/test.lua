@@ -1,4 +1,4 @@
---- dgamlua test [pattern]: the whole test suite. Its last line is exactly `N passed, N failed`.
+--- dgamlua test [pattern]: the whole test suite. Its last line is exactly `N passed, N failed`, with --level `LEVEL: N passed, ...`.
 --
 -- C tests are the cmocka programs in build/tests; Lua tests are the busted specs tests/lua/*_spec.lua, each run inside a
 -- dgamlua of its own, so that one that crashes or hangs fails alone; luacheck over all Lua sources is one more test.
@@ -6,12 +6,21 @@
 local M = {}
 
 local USAGE = [[
-usage: dgamlua test [PATTERN]
-  PATTERN   only the files whose name has it in them; if there are none, only the tests whose name has it
+usage: dgamlua test [--level LEVEL] [PATTERN]
+  PATTERN         only the files whose name has it in them; if there are none, only the tests whose name has it
+  --level LEVEL   as on a CPU that has no more instructions than LEVEL: plain, avx2 or avx512. Without PATTERN only the files
+                  whose tests touch kernels
 
 environment:
   DGAMLUA_TEST_TIMEOUT   seconds that one file of tests may take (600)
 ]]
+
+-- level -> what oneDNN may use there.
+local LEVELS = { plain = "SSE41", avx2 = "AVX2", avx512 = "AVX512_CORE" }
+
+--- What the names of files begin with whose tests touch kernels that differ between levels, or oneDNN.
+M.KERNELS = { "test_base", "test_light_", "test_nn_", "test_video_augment", "test_video_resize", "augment_spec", "doctor_spec",
+  "enhance_spec", "kernels_spec", "light_spec", "models_spec", "nn_spec" }
 
 --- Text as one word of a shell command.
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -30,9 +39,9 @@ end
 -- with a pattern when it is given out and when it is freed, so that reading it too early or too late does not pass for right.
 local function capture_test(command)
   local limit = tonumber(os.getenv("DGAMLUA_TEST_TIMEOUT") or "") or 600
-  return capture(('export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 MALLOC_PERTURB_="${MALLOC_PERTURB_:-85}"; '
+  return capture(('export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 MALLOC_PERTURB_="${MALLOC_PERTURB_:-85}"; %s '
     .. 'exec timeout --foreground -k 5 %d %s < /dev/null')
-    :format(limit, command))
+    :format(M.level and ("export DGAMLUA_CPU=%s ONEDNN_MAX_CPU_ISA=%s;"):format(M.level, LEVELS[M.level]) or "", limit, command))
 end
 
 --- What an exit status tells, for a person.
@@ -55,11 +64,73 @@ local function file_name(path) return path:match("([^/]*)$") end
 
 local function stem(path) return (file_name(path):gsub("%.lua$", "")) end
 
---- Those files whose own name, without its folders, has `wanted` in it; all without `wanted`.
+--- Those files whose own name, without its folders, has `wanted` in it.
 local function keep(paths, wanted)
   local kept = {}
   for _, path in ipairs(paths) do
-    if not wanted or file_name(path):find(wanted, 1, true) then kept[#kept + 1] = path end
+    if file_name(path):find(wanted, 1, true) then kept[#kept + 1] = path end
+  end
+  return kept
+end
+
+--- Whether the name of a file says that its tests touch kernels.
+function M.touches_kernels(path)
+  for _, beginning in ipairs(M.KERNELS) do
+    if file_name(path):sub(1, #beginning) == beginning then return true end
+  end
+  return false
+end
+
+local function touching_kernels(paths)
+  local kept = {}
+  for _, path in ipairs(paths) do
+    if M.touches_kernels(path) then kept[#kept + 1] = path end
+  end
+  return kept
+end
+
+local function contents(path)
+  local f <close> = io.open(path, "r")
+  return f and f:read "a"
+end
+
+--- The names of a C program's tests, as its source has them; nil without a source.
+function M.names_in_c(source)
+  local names = {}
+  for name in source:gmatch "cmocka_unit_test[%w_]*%(%s*([%w_]+)" do names[#names + 1] = name end
+  return names
+end
+
+--- The names of a spec's tests, with those of the groups that they stand in, as far as they are written out: of a name that is put
+-- together when the spec runs, the first text. Groups are told by their indentation.
+function M.names_in_spec(source)
+  local names, groups = {}, {}
+  for line in source:gmatch "[^\n]+" do
+    local indent, kind, rest = line:match "^(%s*)(%l+)%s*%(?%s*(.*)$"
+    if kind == "describe" or kind == "it" or kind == "pending" then
+      local text = rest:match '^%(*"([^"]*)"' or rest:match "^%(*'([^']*)'" or rest:match "^%(*%[%[(.-)%]%]" or ""
+      while groups[1] and groups[#groups].indent >= #indent do table.remove(groups) end
+      local full = {}
+      for i, g in ipairs(groups) do full[i] = g.text end
+      full[#full + 1] = text
+      names[#names + 1] = table.concat(full, " ")
+      if kind == "describe" then groups[#groups + 1] = { indent = #indent, text = text } end
+    end
+  end
+  return names
+end
+
+-- Those of `paths` in which a test's name has `wanted` in it. source(path) gives the text that names are looked for in.
+local function having(paths, wanted, source, names)
+  local kept = {}
+  for _, path in ipairs(paths) do
+    local text = source(path)
+    for _, name in ipairs(text and names(text) or {}) do
+      if name:find(wanted, 1, true) then
+        kept[#kept + 1] = path
+        break
+      end
+    end
   end
   return kept
 end
@@ -221,7 +292,7 @@ end
 function M.run_luacheck()
   if capture("command -v luacheck") == "" then return nil end
   local output, code, seconds = capture_test(("sh -c %s"):format(quote(
-    ("cd %s && exec luacheck --no-color -q lua tests/lua examples data"):format(quote(M.root)))))
+    ("cd %s && exec luacheck --no-color -q lua bindings tests/lua examples data"):format(quote(M.root)))))
   local failed = code ~= 0 and { { name = "luacheck", why = output } } or {}
   return { name = "luacheck", passed = code == 0 and 1 or 0, failed = failed, pending = {}, seconds = seconds }
 end
@@ -241,6 +312,43 @@ local function show(result)
   io.stdout:flush()
 end
 
+local function stems(...)
+  local list = {}
+  for _, paths in ipairs { ... } do
+    for _, path in ipairs(paths) do list[#list + 1] = stem(path) end
+  end
+  return list
+end
+
+-- What is to be run, of C programs and specs; third, what must be in a test's name, or nil.
+local function chosen(programs, specs, pattern)
+  if not pattern then
+    if not M.level then return programs, specs end
+    return touching_kernels(programs), touching_kernels(specs)
+  end
+  local by_name, specs_by_name = keep(programs, pattern), keep(specs, pattern)
+  if #by_name + #specs_by_name > 0 or pattern == "luacheck" then return by_name, specs_by_name end
+  local function c_source(program) return contents(("%s/tests/c/%s.c"):format(M.root, stem(program))) end
+  return having(programs, pattern, c_source, M.names_in_c), having(specs, pattern, contents, M.names_in_spec), pattern
+end
+
+-- The pattern that was asked for, or nil; nil and what is wrong with the arguments. Sets M.level.
+local function parse(args)
+  local pattern, i = nil, 1
+  while args[i] do
+    if args[i] == "--level" then
+      M.level, i = args[i + 1], i + 1
+      if not LEVELS[M.level] then return nil, ("--level expects plain, avx2 or avx512, got '%s'"):format(M.level or "nothing") end
+    elseif pattern or args[i]:match "^%-" then
+      return nil, ("cannot make sense of '%s'"):format(args[i])
+    else
+      pattern = args[i]
+    end
+    i = i + 1
+  end
+  return pattern
+end
+
 --- The command.
 -- @tparam {string} args what follows `dgamlua test`
 -- @treturn integer exit status: 0 only if something ran and nothing failed
@@ -251,11 +359,12 @@ function M.run(args)
     return 0
   elseif args[1] == "--spec" then
     return run_spec_here(args[2], args[3])
-  elseif #args > 1 or (args[1] or ""):match("^%-") then
-    io.stderr:write(("dgamlua test: cannot make sense of '%s'\n%s"):format(args[#args > 1 and 2 or 1], USAGE))
+  end
+  local pattern, wrong = parse(args)
+  if wrong then
+    io.stderr:write(("dgamlua test: %s\n%s"):format(wrong, USAGE))
     return 1
   end
-  local pattern = args[1]
   M.executable = capture("readlink /proc/$PPID/exe"):gsub("\n$", "")
   local programs = glob(M.executable:match("^(.*)/") .. "/tests", "test_*")
   local specs = glob(M.root .. "/tests/lua", "*_spec.lua")
@@ -264,22 +373,24 @@ function M.run(args)
     return 1
   end
 
-  local by_file = not pattern or #keep(programs, pattern) + #keep(specs, pattern) > 0 or pattern == "luacheck"
-  local wanted = not by_file and pattern or nil
+  local all = table.concat(stems(programs, specs), " ")
+  local wanted
+  programs, specs, wanted = chosen(programs, specs, pattern)
   local passed, failed, pending = 0, 0, 0
   local function add(result)
     if not result or (wanted and result.passed + #result.failed + #result.pending == 0) then return end
     show(result)
     passed, failed, pending = passed + result.passed, failed + #result.failed, pending + #result.pending
   end
-  if by_file then programs, specs = keep(programs, pattern), keep(specs, pattern) end
   for _, path in ipairs(programs) do add(M.run_c(path, wanted)) end
   for _, path in ipairs(specs) do add(M.run_spec(path, wanted)) end
-  if not pattern or pattern == "luacheck" then add(M.run_luacheck()) end
+  if not (pattern or M.level) or pattern == "luacheck" then add(M.run_luacheck()) end
 
-  if passed + failed + pending == 0 then io.stdout:write(("no test matches '%s'\n"):format(pattern)) end
+  if passed + failed + pending == 0 then
+    io.stdout:write(("no test matches '%s': it is in the name of no file and of no test. There are %s\n"):format(pattern, all))
+  end
   if pending > 0 then io.stdout:write(("%d pending\n"):format(pending)) end
-  io.stdout:write(("%d passed, %d failed\n"):format(passed, failed))
+  io.stdout:write(("%s%d passed, %d failed\n"):format(M.level and M.level .. ": " or "", passed, failed))
   return failed == 0 and passed > 0 and 0 or 1
 end
 

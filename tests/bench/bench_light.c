@@ -11,6 +11,7 @@
 #include "light/gamma.h"
 #include "light/histogram.h"
 #include "light/stats.h"
+#include "level.h"
 
 enum { T = 32, H = 224, W = 224, PIXELS = 3 * T * H * W, MOST = 16 };
 

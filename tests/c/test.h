@@ -16,6 +16,7 @@
 
 #include "base/rng.h"
 #include "base/status.h"
+#include "level.h"
 
 /* The call must succeed; its message is printed if it does not. */
 #define assert_ok(call)                                                        \

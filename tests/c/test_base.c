@@ -9,7 +9,6 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "base/stream.h"
 
 static void status_keeps_message(void **state) {
   (void)state;
@@ -131,6 +130,20 @@ static void parallel_covers_once_and_reports(void **state) {
   dgam_set_threads(0);
 }
 
+static void threads_go_back_to_the_default(void **state) {
+  (void)state;
+  dgam_set_threads(0);
+  int openmp = dgam_threads();
+  dgam_set_default_threads(3);
+  assert_int_equal(dgam_threads(), 3);
+  dgam_set_threads(2);
+  assert_int_equal(dgam_threads(), 2);
+  dgam_set_threads(0);
+  assert_int_equal(dgam_threads(), 3);
+  dgam_set_default_threads(0);
+  assert_int_equal(dgam_threads(), openmp);
+}
+
 static void cpu_level_can_be_lowered(void **state) {
   (void)state;
   dgam_cpu best = dgam_cpu_level();
@@ -138,33 +151,7 @@ static void cpu_level_can_be_lowered(void **state) {
   assert_int_equal(dgam_cpu_level(), DGAM_CPU_PLAIN);
   dgam_cpu_limit(DGAM_CPU_AVX512BF);
   assert_true(dgam_cpu_level() >= best);
-}
-
-/* Every way, level and thread count gives p, m, v = max(_, g) and writes nothing beyond. */
-static void stream_is_a_maximum(void **state) {
-  (void)state;
-  enum { N = 3 * 4096 + 37, ROOM = 3 * 4096 + 128 };
-  static _Alignas(64) float a[4][ROOM], start[4][ROOM];
-  dgam_rng r;
-  dgam_rng_init(&r, 3, 0);
-  for (int k = 0; k < 4; k++)
-    for (int i = 0; i < ROOM; i++) start[k][i] = (float)dgam_rng_normal(&r);
-  dgam_cpu best = dgam_cpu_level();
-  for (int level = 0; level <= (int)best; level++)
-    for (int threads = 1; threads <= 5; threads += 2)
-      for (int way = 0; way < DGAM_STREAM_WAYS; way++) {
-        dgam_cpu_limit((dgam_cpu)level);
-        dgam_set_threads(threads);
-        memcpy(a, start, sizeof a);
-        assert_ok(dgam_stream(N, a[0], a[1], a[2], a[3], (dgam_stream_way)way, 1 + (size_t)threads / 2));
-        for (int k = 0; k < 4; k++)
-          for (int i = 0; i < ROOM; i++)
-            assert_true(a[k][i] == (i < N && k != 1 && start[1][i] > start[k][i] ? start[1][i] : start[k][i]));
-      }
   dgam_cpu_limit(best);
-  dgam_set_threads(0);
-  assert_int_equal(dgam_stream(4, a[0] + 1, a[1], a[2], a[3], DGAM_STREAM_SIMPLE, 1), DGAM_EINVAL);
-  assert_int_equal(dgam_stream(4, a[0], a[1], a[2], a[3], DGAM_STREAM_WAYS, 1), DGAM_EINVAL);
 }
 
 int main(void) {
@@ -172,8 +159,8 @@ int main(void) {
       cmocka_unit_test(status_keeps_message),         cmocka_unit_test(status_keeps_the_reason),
       cmocka_unit_test(arena_aligns_and_refuses),
       cmocka_unit_test(philox_known_answers),         cmocka_unit_test(draws_have_right_moments),
-      cmocka_unit_test(parallel_covers_once_and_reports), cmocka_unit_test(cpu_level_can_be_lowered),
-      cmocka_unit_test(stream_is_a_maximum),
+      cmocka_unit_test(parallel_covers_once_and_reports), cmocka_unit_test(threads_go_back_to_the_default),
+      cmocka_unit_test(cpu_level_can_be_lowered),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,30 @@ describe("dgamlua bench", function()
 end)
 
 describe("the bandwidth that memory is held against", function()
+  it("gives the same values at every level of the CPU and with every number of threads, and writes nothing beyond", function()
+    local n = 3 * 4096 + 37
+    local start = torch.randn(4, n + 91)
+    local best, threads = sys.cpu_level(), sys.threads()
+    finally(function() sys.cpu_limit(best) sys.threads(threads) end)
+    for _, level in ipairs { "plain", "avx2", "avx512" } do
+      sys.cpu_limit(level)
+      for team = 1, 5, 2 do
+        sys.threads(team)
+        for way = 1, sys.STREAM_WAYS do
+          local t, part = {}, {}
+          for i = 1, 4 do t[i] = start[i]:clone() part[i] = t[i][{ { 1, n } }] end
+          sys.stream(part[1], part[2], part[3], part[4], way, 1 + team // 2)
+          for i = 1, 4 do
+            local want = start[i]:clone()
+            if i ~= 2 then want[{ { 1, n } }] = want[{ { 1, n } }]:maximum(start[2][{ { 1, n } }]) end
+            assert.is_true(t[i]:equal(want), ("%s, %d threads, way %d, array %d"):format(level, team, way, i))
+          end
+        end
+      end
+      if level == best then break end
+    end
+  end)
+
   it("moves what it says, the same values in every way", function()
     for _, n in ipairs { 1, 15, 16, 4095, 4096, 100003 } do
       torch.manual_seed(n)
@@ -94,6 +118,15 @@ end)
 describe("recorded ratios", function()
   local record = require "bench.record"
   local rng = require "dgamnative.rng"
+
+  it("are those of another kind of machine where the CPU's instructions are limited", function()
+    local here = record.machine()
+    local pipe <close> = assert(io.popen(("DGAMLUA_CPU=plain ONEDNN_MAX_CPU_ISA=SSE41 %s -e 'print(require \"bench.record\".machine())'")
+      :format(shell.program())))
+    local there = pipe:read "l"
+    assert.truthy(there:find(", plain, oneDNN %d+%.%d+ up to SSE41$"), there)
+    assert.not_equal(here, there)
+  end)
 
   it("take p from the exact distribution of Mann and Whitney's U", function()
     -- All orders of 2 new and 3 old values: 10; of 4 and 4: 70.

@@ -14,6 +14,9 @@ local CMAKE = [[
 cmake_minimum_required(VERSION 3.25)
 project(small LANGUAGES C)
 add_executable(dgamlua core/main.c)
+add_custom_target(products DEPENDS dgamlua)
+add_executable(a_test EXCLUDE_FROM_ALL tests/c/a_test.c)
+add_custom_target(tests DEPENDS a_test)
 ]]
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -66,9 +69,11 @@ describe("launcher", function()
   setup(function()
     folder = support.folder()
     root = folder .. "/a project"
-    assert(os.execute(("mkdir -p %s/core %s/packaging && cp %s %s/"):format(quote(root), quote(root), quote(launcher), quote(root))))
+    assert(os.execute(("mkdir -p %s/core %s/packaging %s/tests/c && cp %s %s/"):format(quote(root), quote(root), quote(root),
+      quote(launcher), quote(root))))
     write("packaging/apt.txt", "# names\nbuild-essential  compilers\nno-such-package  for the test\n")
     write("core/main.c", '#define VERSION "one"\n' .. SOURCE)
+    write("tests/c/a_test.c", "int main(void) { return 0; }\n")
     write("CMakeLists.txt", CMAKE)
   end)
   teardown(function() support.remove(folder) end)
@@ -110,6 +115,40 @@ describe("launcher", function()
     assert.equal("three\n", (sh [["$root/dgamlua"]]))
   end)
 
+  it("builds tests when they are to be run, and only then", function()
+    local function there() return (sh [[ls "$root/build/a_test" 2> /dev/null || echo none]]) end
+    assert.equal("none\n", there())
+    local out, err = sh [["$root/dgamlua" test x]]
+    assert.equal("three|test|x\n", out)
+    assert.truthy(err:find("building", 1, true))
+    assert.not_equal("none\n", there())
+    assert.equal("", select(2, sh [["$root/dgamlua" test x; "$root/dgamlua"]]))
+    write("tests/c/a_test.c", "int main(void) { return nonsense; }\n")
+    assert.equal("", select(2, sh [["$root/dgamlua"]])) -- who runs a script does not wait for tests
+    out, err = sh [["$root/dgamlua" test]]
+    assert.equal("", out)
+    assert.truthy(err:find("nonsense", 1, true))
+    write("tests/c/a_test.c", "int main(void) { return 0; }\n")
+    write("core/main.c", '#define VERSION "three"\n' .. SOURCE)
+    assert.truthy(select(2, sh [["$root/dgamlua"]]):find("building", 1, true))
+    assert.truthy(select(2, sh [["$root/dgamlua" test]]):find("building", 1, true)) -- the program changed after they were built
+    assert.equal("", select(2, sh [["$root/dgamlua"; "$root/dgamlua" test]]))
+  end)
+
+  it("starts from scratch with other options for the compiler", function()
+    local _, err = sh([["$root/dgamlua" && "$root/dgamlua"]], "CFLAGS=-DOTHER")
+    assert.equal(1, select(2, err:gsub("configuring", "")))
+    assert.truthy(select(2, sh [["$root/dgamlua"]]):find("configuring", 1, true))
+  end)
+
+  it("says what DGAMLUA_NO_APT may be", function()
+    write("core/main.c", '#define VERSION "three"\n' .. SOURCE)
+    local out, err, status = sh([["$root/dgamlua"]], "DGAMLUA_NO_APT=yes")
+    assert.equal("", out)
+    assert.truthy(err:find("DGAMLUA_NO_APT is 'yes', expected 1", 1, true), err)
+    assert.equal(1, status)
+  end)
+
   it("builds once when several start together", function()
     write("core/main.c", '#define VERSION "four"\n' .. SOURCE)
     local out, err, status = sh [["$root/dgamlua" & "$root/dgamlua" & "$root/dgamlua" & wait]]
@@ -123,7 +162,7 @@ describe("launcher", function()
     sh([["$root/dgamlua"]], stand_ins { ninja = "kill -9 $PPID", ["apt-get"] = "exit 1", ["dpkg-query"] = "exit 1" }
       :gsub("DGAMLUA_NO_APT=", "DGAMLUA_NO_APT=1"))
     assert.equal("five\n", (sh [["$root/dgamlua"]]))
-    sh [[rm "$root/build/build.ninja" "$root/build/.stamp"]]
+    sh [[rm "$root/build/build.ninja" "$root/build/.stamp-products"]]
     assert.equal("five\n", (sh [["$root/dgamlua"]]))
   end)
 

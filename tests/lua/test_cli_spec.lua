@@ -139,5 +139,54 @@ describe("dgamlua test PATTERN", function()
     assert.same({ "h", "1 passed, 0 failed" }, { run "horse" })
     assert.same({ "zh", "2 passed, 0 failed" }, { run "is" })    -- in no file's name: in tests' names
     assert.same({ "", "0 passed, 0 failed" }, { run "tree" })    -- a folder's
+    assert.same({ "", "plain: 0 passed, 0 failed" }, { run "--level plain tree" })
+    assert.same({ "h", "avx2: 1 passed, 0 failed" }, { run "--level avx2 horse" })
+    local f <close> = assert(io.open(root .. "/tests/lua/horse_spec.lua", "w"))
+    f:write "it('is run', function() print(os.getenv 'DGAMLUA_CPU', os.getenv 'ONEDNN_MAX_CPU_ISA') error 'shown' end)"
+    f:close()
+    local pipe <close> = assert(io.popen(at "build/dgamlua" .. " test --level avx2 nosuchname 2>&1; " .. at "build/dgamlua"
+      .. " test --level avx3 2>&1; " .. at "build/dgamlua" .. " test a b 2>&1"))
+    local text = pipe:read "a"
+    assert.truthy(text:find("no test matches 'nosuchname'", 1, true), text)
+    assert.truthy(text:find("horse_spec zebra_spec", 1, true), text)
+    assert.falsy(text:find("shown", 1, true), text) -- no spec was run to find out
+    assert.truthy(text:find("--level expects plain, avx2 or avx512, got 'avx3'", 1, true), text)
+    assert.truthy(text:find("cannot make sense of 'b'", 1, true), text)
+  end)
+
+  it("knows the names of tests before it runs any", function()
+    assert.same({ "g", "g a", "g h", "g h b", "g h c ", "d" }, runner.names_in_spec [=[
+      describe("g", function()
+        it("a", function() end)
+        describe('h', function()
+          it([[b]], function() end)
+          for i = 1, 2 do
+            it("c " .. i, function() end)
+          end
+        end)
+      end)
+      pending("d")
+    ]=])
+    assert.same({ "one", "two", "three" }, runner.names_in_c
+      "{cmocka_unit_test(one), cmocka_unit_test_setup_teardown( two, a, b),\n cmocka_unit_test_prestate(three, &x)}")
+    -- Of every test that ran here, the name was known.
+    local f <close> = assert(io.open(dgamlua.root .. "/tests/lua/test_cli_spec.lua"))
+    assert.truthy(table.concat(runner.names_in_spec(f:read "a"), "\n"):find(
+      "dgamlua test PATTERN knows the names of tests before it runs any", 1, true))
+  end)
+
+  it("runs at another level all that touches kernels", function()
+    local lfs = require "lfs"
+    for name in lfs.dir(dgamlua.root .. "/tests/c") do
+      local source = name:find "^test_.*%.c$" and support.bytes(dgamlua.root .. "/tests/c/" .. name) or ""
+      if source:find '#include "nn/' or source:find '#include "light/[^c]' or source:find '#include "video/resize' then
+        assert.is_true(runner.touches_kernels(name), name .. " is missing in KERNELS of cli/test.lua")
+      end
+    end
+    for name in lfs.dir(dgamlua.root .. "/tests/lua") do
+      if name:find "_spec%.lua$" and support.bytes(dgamlua.root .. "/tests/lua/" .. name):find("ops.dgam", 1, true) then
+        assert.is_true(runner.touches_kernels(name) or name == "test_cli_spec.lua", name .. " is missing in KERNELS of cli/test.lua")
+      end
+    end
   end)
 end)

@@ -1,24 +1,15 @@
 /* versions.h - the libraries that this process runs on, as they say themselves (not as they were at build time). */
-#ifndef DGAM_BASE_VERSIONS_H
-#define DGAM_BASE_VERSIONS_H
+#ifndef DGL_VERSIONS_H
+#define DGL_VERSIONS_H
 
-#include "base/status.h"
-
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-typedef struct dgam_versions {
+typedef struct dgl_versions {
   char onednn[32];     /* "2.6.3" */
   char onednn_isa[32]; /* the instructions that its kernels may use: "avx2", "avx512_core_bf16" */
   char ffmpeg[64];     /* "5.1.6-0+deb12u1", or libavformat's number where FFmpeg has no release name */
   char hdf5[32];       /* "1.10.8" */
-} dgam_versions;
+} dgl_versions;
 
 /* Fills all of *out. Cannot fail; what cannot be told is "unknown". */
-DGAM_API void dgam_versions_get(dgam_versions *out);
+void dgl_versions_get(dgl_versions *out);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

@@ -5,8 +5,8 @@
  * variant and of every further pass. The bandwidth is DGAM_STREAM_BYTES n / the time of the fastest variant: which one
  * that is differs between processors, and a limit must not be lower than what an honest kernel can reach.
  */
-#ifndef DGAM_BASE_STREAM_H
-#define DGAM_BASE_STREAM_H
+#ifndef DGAM_BENCH_STREAM_H
+#define DGAM_BENCH_STREAM_H
 
 #include <stddef.h>
 
@@ -29,8 +29,7 @@ typedef enum dgam_stream_way {
 /* `passes` passes on all threads of dgam_threads(), at the vector width of dgam_cpu_level(). A thread makes all passes over
  * its share before the others are waited for, so that shares which fit a cache measure that cache. The arrays do not
  * overlap and are aligned to 64 bytes. Errors: DGAM_EINVAL for another alignment or way. */
-DGAM_API dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way,
-                                 size_t passes);
+dgam_status dgam_stream(size_t n, float *p, const float *g, float *m, float *v, dgam_stream_way way, size_t passes);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 /* stream.c - see stream.h */
-#include "base/stream.h"
+#include "bench/stream.h"
 
 #include <stdint.h>
 
@@ -10,7 +10,7 @@ typedef void pass_fn(size_t n, float *p, const float *g, float *m, float *v, dga
 pass_fn dgam_stream_plain, dgam_stream_avx2, dgam_stream_avx512;
 
 #define STREAM dgam_stream_plain
-#include "base/stream_impl.h"
+#include "bench/stream_impl.h"
 
 #define UNIT 4096 /* floats; a multiple of STRIP, so that threads share no cache line */
 

@@ -1,8 +1,8 @@
 /* stream_impl.h - the passes of stream.h at the vector width that this file is compiled for. Included by stream.c,
- * stream_avx2.c and stream_avx512.c, which define STREAM (the function's name). Internal to the core. */
+ * stream_avx2.c and stream_avx512.c, which define STREAM (the function's name). Not for other files. */
 #include <string.h>
 
-#include "base/stream.h"
+#include "bench/stream.h"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>

@@ -1,4 +1,5 @@
-#include "base/versions.h"
+/* versions.c - see versions.h */
+#include "lua/versions.h"
 
 #include <dnnl.h>
 #include <hdf5.h>
@@ -17,7 +18,7 @@ static const char *isa_name(dnnl_cpu_isa_t isa) {
   return "unknown";
 }
 
-void dgam_versions_get(dgam_versions *out) {
+void dgl_versions_get(dgl_versions *out) {
   const dnnl_version_t *v = dnnl_version();
   snprintf(out->onednn, sizeof out->onednn, "%d.%d.%d", v->major, v->minor, v->patch);
   snprintf(out->onednn_isa, sizeof out->onednn_isa, "%s", isa_name(dnnl_get_effective_cpu_isa()));
