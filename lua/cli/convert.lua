@@ -8,7 +8,8 @@ local M = {}
 --- The command.
 function M.run(args)
   local parser = argparse("dgamlua convert", "Convert a checkpoint: .pth, .safetensors and .h5 to .safetensors or .h5.\n"
-    .. "Weights that a file wraps (state_dict, model ...) are unwrapped; what else is in it goes along as metadata.")
+    .. "Weights that a file wraps (state_dict, model, module ...) are unwrapped, and 'module.' is taken off their names; what else\n"
+    .. "is in it goes along as metadata.")
   parser:argument("input", "checkpoint to read")
   parser:argument("output", "file to write; its ending says the format")
   parser:option("--prefix", "take the tensors below this ('ema_state_dict/'; '' for all, under their full names)")

@@ -1,7 +1,6 @@
 -- darken: bright videos seen by the camera model in the dark.
 local fs = require "dgamnative.fs"
 local lfs = require "lfs"
-local lists = require "dgam.data.lists"
 local torch = require "torch"
 local scene = require "dgam.kernels.scene"
 local video = require "dgam.kernels.video"
@@ -183,7 +182,7 @@ describe("darken", function()
     leave(("a b/.wave.avi.%s.999999999.0.tmp"):format(host))
     leave "a b/.wave.avi.other-machine.999999999.0.tmp"
     leave "a b/wave.avi.part"
-    local writing <close> = video.encoder(out .. "/a b/other.avi", { width = 16, height = 16, fps = 30 })
+    local writing <close> = video.encoder(out .. "/a b/other.avi", { width = 16, height = 16, fps = 30 }) -- luacheck: ignore
     darken.tree(folder .. "/in", out, {}, quiet)
     assert.equal(5, left()) -- three, the video and what was used
     leave(("a b/.wave.avi.%s.999999999.0.tmp"):format(host))

@@ -175,7 +175,7 @@ describe("dgam", function()
       assert.same({ "meta", "meta" }, { seen.device, weights.device })
       return torch.zeros(2, 5, self.backbone.channels, { device = "meta" })
     end
-    function model.heads:forward(features, expert)
+    model.heads.forward = function(_, features, expert)
       assert.same({ "meta", "meta" }, { features.device, expert.device })
       return torch.zeros(2, model.classes, { device = "meta" })
     end

@@ -121,7 +121,8 @@ describe("modules", function()
 
   it("refuse names that would be others' in a state dict", function()
     local net = Net()
-    assert.matches("child 'a.b': the name is part of names in a state dict, expected text without dots", message(net.add, net, "a.b", nn.ReLU()))
+    assert.matches("child 'a.b': the name is part of names in a state dict, expected text without dots",
+      message(net.add, net, "a.b", nn.ReLU()))
     assert.matches("parameter 'body.x'", message(net.parameter, net, "body.x", torch.ones(1)))
     assert.matches("buffer '': the name", message(net.buffer, net, "", torch.ones(1)))
     assert.matches("buffer '3': the name", message(net.buffer, net, 3, torch.ones(1)))

@@ -124,7 +124,8 @@ describe("dgam.results", function()
     local f <close> = assert(io.open "/proc/sys/kernel/hostname")
     local host, partial = f:read "l", folder .. "/partial"
     assert(lfs.mkdir(partial))
-    local dead, fresh = (".a.h5.%s.999999999.0.tmp"):format(host), (".b.h5.%s.%s.0.tmp"):format(host, lfs.symlinkattributes("/proc/self", "target"))
+    local dead = (".a.h5.%s.999999999.0.tmp"):format(host)
+    local fresh = (".b.h5.%s.%s.0.tmp"):format(host, lfs.symlinkattributes("/proc/self", "target"))
     local elsewhere, old = ".a.h5.other-machine.999999999.0.tmp", ".b.h5.other-machine.999999999.0.tmp"
     for _, place in ipairs { folder, partial } do
       for _, name in ipairs { dead, fresh, elsewhere, old, "a.h5" } do fs.write(place .. "/" .. name, "x") end
@@ -152,9 +153,9 @@ describe("dgam.results", function()
   end)
 
   it("leaves a record as it is", function()
-    local record = { experiment = "e", label = "l", seed = 1, config = {}, metrics = {} }
-    results.save(folder .. "/e-1.h5", record)
-    assert.is_nil(record.created)
+    local one = { experiment = "e", label = "l", seed = 1, config = {}, metrics = {} }
+    results.save(folder .. "/e-1.h5", one)
+    assert.is_nil(one.created)
     assert.is_string(results.load(folder .. "/e-1.h5").created)
   end)
 

@@ -136,7 +136,7 @@ function Module.__newindex(self, name, value)
   elseif kind then
     return REGISTER[kind](self, name, value) -- a tail call: errors are those of the line that assigns
   elseif is_module(value) and math.type(name) == "integer" then
-    error(("child %d is given by a number, expected a name: module:add(name, child), children of a Sequential are \"0\", \"1\" ..."):format(name), 2)
+    error(("child %d is given by a number, expected a name: add(name, child); those in a Sequential are \"0\", \"1\" ..."):format(name), 2)
   elseif is_module(value) then
     return self:add(name, value)
   else

@@ -312,6 +312,9 @@ local function film(root, items, o, known, note)
   for _, item in ipairs(items) do
     if not known[item.number] or not lfs.attributes(root .. "/" .. item.path, "mode") then missing[#missing + 1] = item end
   end
+  local folders = {}
+  for _, item in ipairs(missing) do folders[(root .. "/" .. item.path):match "^(.*)/"] = true end
+  for _, folder in ipairs(keys_of(folders)) do fs.clean(folder) end -- of what a killed run had begun
   local bar = note or progress.new(("filming %s %s"):format("synthetic", o.size), #items, { done = #items - #missing })
   local path = root .. "/" .. STATISTICS_FILE
   for from = 1, #missing, BATCH do
