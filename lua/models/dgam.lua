@@ -280,7 +280,9 @@ end
 function DGAM:expert_logits(clip)
   local n, list = clip:size(1), {}
   for e = 1, #self.gammas do
-    list[e] = self(clip, { expert = torch.full({ n }, e, { dtype = "int64", device = clip.device }) })
+    local weights = torch.zeros(n, #self.gammas, { device = clip.device })
+    weights:select(2, e):fill_(1)
+    list[e] = self.heads(self:encode(clip, weights), torch.full({ n }, e, { dtype = "int64", device = clip.device }))
   end
   return torch.stack(list, 2)
 end

@@ -11,13 +11,13 @@ function metrics.accuracy(scores, labels)
   if labels:size(1) ~= n then
     error(("metrics.accuracy: %d labels for %d clips"):format(labels:size(1), n), 2)
   end
+  labels = labels:to(scores.device)
   local _, order = scores:topk(math.min(5, k), 2)
   local hit = order:eq(labels:unsqueeze(2))
   local first = hit[{ {}, 1 }]:float()
-  local at = { device = scores.device }
-  local right, total = torch.zeros({ k }, at), torch.zeros({ k }, at)
+  local right, total = first:new_zeros { k }, first:new_zeros { k }
   right:index_add_(1, labels, first)
-  total:index_add_(1, labels, torch.ones({ n }, at))
+  total:index_add_(1, labels, torch.ones_like(first))
   local present = total:gt(0)
   return {
     top1 = 100 * first:mean():item(),
@@ -37,8 +37,8 @@ function metrics.by_group(scores, labels, groups)
     table.insert(members[g], i)
   end
   for g, list in pairs(members) do
-    local rows = torch.tensor(list, { device = scores.device })
-    local part = metrics.accuracy(scores:index_select(1, rows), labels:index_select(1, rows))
+    local rows = torch.tensor(list)
+    local part = metrics.accuracy(scores:index_select(1, rows:to(scores.device)), labels:index_select(1, rows:to(labels.device)))
     for name, value in pairs(part) do result[name .. "_" .. g:lower()] = value end
   end
   return result
@@ -47,10 +47,9 @@ end
 --- Rows: true class, columns: predicted class; counts.
 function metrics.confusion(scores, labels)
   local k = scores:size(2)
-  local flat = (labels - 1) * k + scores:argmax(2)
-  local at = { device = scores.device }
-  local counts = torch.zeros({ k * k }, at)
-  counts:index_add_(1, flat, torch.ones({ labels:size(1) }, at))
+  local flat = (labels:to(scores.device) - 1) * k + scores:argmax(2)
+  local counts = torch.zeros(k * k, { device = scores.device })
+  counts:index_add_(1, flat, torch.ones(labels:size(1), { device = scores.device }))
   return counts:view(k, k)
 end
 
