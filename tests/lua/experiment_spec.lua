@@ -62,32 +62,6 @@ describe("an experiment", function()
     assert.not_equal(exp:key(cfg, uses, { threads = 2 }), exp:key({ seed = 1, threads = 4 }, uses, { threads = 4 }))
   end)
 
-  it("notices another objective of the gate, in the configuration or in the gate", function()
-    local exp = new()
-    local function key_of(objective) return exp:key({ gate_objective = objective }, function() return 1 end) end
-    local function mean(lambda, logits) return (lambda:unsqueeze(3) * logits):mean() end
-    local keys = { mixture = key_of "mixture", official = key_of "official", mean = key_of(mean),
-      sum = key_of(function(lambda, logits) return (lambda:unsqueeze(3) * logits):sum() end) }
-    local seen = {}
-    for name, key in pairs(keys) do
-      assert.is_nil(seen[key], name)
-      seen[key] = name
-    end
-    assert.equal(keys.mean, key_of(function(l, logits) return (l:unsqueeze(3) * logits):mean() end)) -- a name is no code
-    local function gated(objective)
-      return exp:key({ gate = { forward = function(_, stats) return stats end, objective = objective } }, function() return 1 end)
-    end
-    assert.not_equal(gated(mean), gated(nil))
-    local runs = 0
-    for _, objective in ipairs { mean, "mixture", mean } do
-      exp:trial(tostring(objective), { gate_objective = objective }, function(cfg)
-        runs = runs + 1
-        return { metrics = { own = type(cfg.gate_objective) == "function" and 1 or 0 } }
-      end)
-    end
-    assert.equal(4, runs) -- two objectives, two seeds
-  end)
-
   it("notices other weights in a checkpoint that the configuration names", function()
     local exp = new()
     local function f() return 1 end
@@ -211,6 +185,32 @@ describe("an experiment", function()
     end
     for _ = 1, 2 do exp:artifact("logged", {}, logs) end
     assert.equal(1, #log)
+  end)
+
+  it("notices another objective of the gate, in the configuration or in the gate", function()
+    local exp = new()
+    local function key_of(objective) return exp:key({ gate_objective = objective }, function() return 1 end) end
+    local function mean(lambda, logits) return (lambda:unsqueeze(3) * logits):mean() end
+    local keys = { mixture = key_of "mixture", official = key_of "official", mean = key_of(mean),
+      sum = key_of(function(lambda, logits) return (lambda:unsqueeze(3) * logits):sum() end) }
+    local seen = {}
+    for name, key in pairs(keys) do
+      assert.is_nil(seen[key], name)
+      seen[key] = name
+    end
+    assert.equal(keys.mean, key_of(function(l, logits) return (l:unsqueeze(3) * logits):mean() end)) -- a name is no code
+    local function gated(objective)
+      return exp:key({ gate = { forward = function(_, stats) return stats end, objective = objective } }, function() return 1 end)
+    end
+    assert.not_equal(gated(mean), gated(nil))
+    local runs = 0
+    for _, objective in ipairs { mean, "mixture", mean } do
+      exp:trial(tostring(objective), { gate_objective = objective }, function(cfg)
+        runs = runs + 1
+        return { metrics = { own = type(cfg.gate_objective) == "function" and 1 or 0 } }
+      end)
+    end
+    assert.equal(4, runs) -- two objectives, two seeds
   end)
 
   it("gives a trial the same random numbers whatever ran before it", function()

@@ -40,13 +40,16 @@ describe("the settings of training", function()
     assert.equal(cfg, options.complete(cfg))
     assert.equal(cfg, options.check(cfg))
     assert.is_nil(cfg.nothing)
+    support.fails("train: cfg is nil, expected a table", options.check)
   end)
 
   it("tell what a stage depends on", function()
     local fit = options.settings({ epochs = 7, threads = 9, label = "x", mine = 3 }, "fit")
     assert.equal(7, fit.epochs)
     assert.equal(3e-4, fit.lr)
-    for _, name in ipairs { "threads", "label", "checkpoint", "clip_cache", "gate_epochs", "test_crops", "mine" } do assert.is_nil(fit[name], name) end
+    for _, name in ipairs { "threads", "label", "checkpoint", "clip_cache", "gate_epochs", "test_crops", "mine" } do
+      assert.is_nil(fit[name], name)
+    end
     assert.same({ "clip_len", "enhance", "gate_batch", "gate_epochs", "gate_lr", "gate_objective", "interval", "lr", "seed", "size",
       "warmup_epochs", "weight_decay" }, keys_of(options.settings({}, "gate")))
     assert.same({ "clip_len", "enhance", "interval", "seed", "size", "test_clips", "test_crops" }, keys_of(options.settings({}, "test")))

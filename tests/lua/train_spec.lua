@@ -575,11 +575,11 @@ describe("training on another device", function()
       t:save(folder .. "/" .. device .. ".h5")
       assert.equal("cpu", train.predict(model, dataset, cfg, "test").device)
       local known = train.expert_logits(model, dataset, cfg, "train")
-      for _, t in pairs(known) do assert.equal("cpu", t.device) end
+      for _, tensor in pairs(known) do assert.equal("cpu", tensor.device) end
       if selects(device) then
         local history = train.gate(model, known, known, cfg)
         local report = train.report(model, dataset, cfg, { history = history, gate_history = history, val = known })
-        for _, t in pairs(report.arrays) do assert.equal("cpu", t.device) end
+        for _, tensor in pairs(report.arrays) do assert.equal("cpu", tensor.device) end
       end
       for _, p in model:named_parameters() do assert.equal(device, p.device) end
     end
@@ -643,7 +643,8 @@ describe("the gate", function()
   it("tells an objective the shapes, the settings and the model's temperature", function()
     local seen
     local history = trained { gate_batch = 60, mine = 5, gate_objective = function(lambda, logits, labels, cfg)
-      seen = seen or { lambda.shape, logits.shape, labels.shape, labels.dtype, cfg.temperature, cfg.mine, cfg.gate_epochs, cfg.weight_decay }
+      seen = seen or { lambda.shape, logits.shape, labels.shape, labels.dtype, cfg.temperature, cfg.mine, cfg.gate_epochs,
+        cfg.weight_decay }
       return mine(lambda, logits, labels)
     end }
     assert.same({ { 60, 2 }, { 60, 2, 3 }, { 60 }, "int64", 1e-6, 5, 3, 0.05 }, seen)

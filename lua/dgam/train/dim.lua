@@ -7,10 +7,10 @@ local torch = require "torch"
 -- @param share of the clips that are changed
 -- @return uint8 [N, 3, T, H, W]
 return function(clip, share)
-  local n, at = clip:size(1), { device = clip.device }
-  local function draw() return torch.rand({ n, 1, 1, 1, 1 }, at) end
+  local n = clip:size(1)
+  local function draw() return torch.rand(n, 1, 1, 1, 1):to(clip.device) end -- the same numbers on every device
   local x = clip:float() * (draw() * -math.log(60)):exp()
-  local noise = torch.randn(clip.shape, at)
+  local noise = torch.randn(clip.shape):to(clip.device)
   local smooth = torch.avg_pool3d(noise, { 1, 3, 3 }, { 1, 1, 1 }, { 0, 1, 1 }) * 3 -- as strong as before
   noise = torch.where(draw():lt(0.5), smooth, noise)
   x = x + noise * (x * (draw() * 1.5) + (draw() * 5) ^ 2):sqrt() - draw() * 6

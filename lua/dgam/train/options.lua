@@ -126,6 +126,7 @@ end
 
 --- cfg with the defaults behind it.
 function options.complete(cfg)
+  check.option("train", "cfg", cfg, check.table)
   if getmetatable(cfg) == Complete then return cfg end
   return setmetatable({ [Complete] = cfg }, Complete)
 end
