@@ -5,7 +5,7 @@
 --     exp:table({ "top1", "top5" }):print()
 --
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
--- in; it is removed when the trial is stored. A trial is found again by its configuration, its seed, the dataset's fingerprint, its
+-- in; it is removed when the trial is stored. A trial is found again by its configuration, its seed, the dataset, its
 -- function and the code that this can reach: see dgam.trial.key. Where the configuration names a checkpoint (.h5, .pth,
 -- .safetensors) that there is, its content counts as well.
 --
@@ -340,7 +340,7 @@ function Experiment:table(columns, others)
 end
 
 --- @param options name; seeds = how many (1, 2, ...) or a list of different whole numbers; config = table; data = dataset
--- (its fingerprint goes into the key); folder = where results go (default results.folder())
+-- (it goes into the key); folder = where results go (default results.folder())
 return function(options)
   check.names("experiment", options, { "name", "seeds", "config", "data", "folder" })
   if type(options.name) ~= "string" or not options.name:match "^[%w_.-]+$" then
@@ -366,5 +366,5 @@ return function(options)
   end
   return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {}, notes = {},
     left = {}, folder = options.folder or results.folder(),
-    fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
+    fingerprint = options.data and keys.dataset(options.data) or "none" }, Experiment)
 end
