@@ -26,7 +26,7 @@ local Table = require "dgam.show.table"
 local Experiment = {}
 Experiment.__index = Experiment
 
-local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
+local Record = {} -- metatable of finished trials and of lists of them: objects, of which a key takes no notice
 
 -- Fields of a configuration that change how long a run takes but not what comes out; those that a variant sets count.
 local IRRELEVANT = { threads = true, profile = true, seeds = true }
@@ -227,7 +227,7 @@ end
 local function unfinished(self, n)
   local function wait(list)
     finish(self)
-    return setmetatable(list, nil)
+    return setmetatable(list, Record)
   end
   return { __index = function(list, i) return wait(list)[i] end, __len = function(list) return wait(list) and n end,
     __pairs = function(list) return pairs(wait(list)) end }
@@ -255,7 +255,7 @@ function Experiment:trial(label, variant, f)
       self.left[#self.left + 1] = job
     end
   end
-  if not complete then setmetatable(list, unfinished(self, #self.seeds)) end
+  setmetatable(list, complete and Record or unfinished(self, #self.seeds))
   self.trials[label] = list
   self.rows[#self.rows + 1] = { label = label, list = list, prefix = "" }
   return list
