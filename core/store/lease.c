@@ -112,11 +112,20 @@ static int open_lease(const char *path, int *created) {
   if (fd >= 0) return fd;
   if (errno == EEXIST) {
     fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES) fd = open(path, O_RDONLY | O_CLOEXEC); /* another user's; one can wait for it at least */
     if (fd >= 0) return fd;
     if (errno == ENOENT) return -1;
   }
   dgam_fail(DGAM_EIO, "cannot write '%s': %s", path, strerror(errno));
   return -2;
+}
+
+/* 1: locked; 0: another has the lock; -1: the file system has none. */
+static int lock(int fd, int wait) {
+  int failed;
+  do failed = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0;
+  while (failed && errno == EINTR);
+  return !failed ? 1 : errno == EWOULDBLOCK ? 0 : -1;
 }
 
 /* Whether an open lease that this process did not create is to be had; else *owner says why not. */
@@ -147,8 +156,8 @@ static dgam_status try_take(dgam_lease **out, const char *path, long long unchan
   *again = fd < 0;
   if (fd < 0) return DGAM_OK;
   /* Who only looks has the lock for a moment, so the one who created the file waits for it. */
-  int locked = flock(fd, LOCK_EX | (created ? 0 : LOCK_NB)) == 0;
-  if (!locked && errno == EWOULDBLOCK) {
+  int locked = lock(fd, created);
+  if (!locked) {
     read_owner(fd, owner);
     close(fd);
     return DGAM_OK;
@@ -158,7 +167,7 @@ static dgam_status try_take(dgam_lease **out, const char *path, long long unchan
   dgam_status s = DGAM_OK;
   if (!is_at(fd, path)) {
     *again = 1;
-  } else if (created || is_free(fd, locked, unchanged, owner)) {
+  } else if (created || is_free(fd, locked > 0, unchanged, owner)) {
     s = write_text(fd, path, text);
     if (s == DGAM_OK && !created && owner->elsewhere && !settled(path, text)) *again = 1;
     if (s == DGAM_OK && !*again) s = hold(out, fd, path, text);

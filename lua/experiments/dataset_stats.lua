@@ -8,6 +8,7 @@
 -- HDF5 file a dataset, and the tables and figures are drawn from them, named after the datasets; of those that share a
 -- title each is called as it stands in data=. What a dataset does not say (light, camera, location, spot) is left out.
 local dgam = require "dgam"
+local keys = require "dgam.trial.key"
 local figures = require "experiments.dataset_stats.figures"
 local measure = require "experiments.dataset_stats.measure"
 local names_of = require "experiments.dataset_stats.names"
@@ -50,7 +51,7 @@ for i, text in ipairs(config.data) do opened[i] = open(text) end
 local titles, names, all = names_of(opened)
 for i, one in ipairs(opened) do
   local d = one.d
-  local variant = { dataset = one.title, key = measure.key(d) } -- whatever else it is compared with
+  local variant = { dataset = one.title, key = keys.dataset(d) } -- whatever else it is compared with
   records[i] = exp:trial(titles[i], variant, function(cfg)
     return measure.trial(d, { frames = cfg.frames, lag = cfg.lag, threads = cfg.threads })
   end)

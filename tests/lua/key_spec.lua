@@ -183,6 +183,23 @@ describe("a key", function()
     assert.equal(uses(enhance.by_name "lime"), uses(enhance.by_name "lime"))
   end)
 
+  it("of a dataset is of its clips and their fields", function()
+    local function dataset(light)
+      return require "dgam.data".open { name = "x", classes = { "a" }, items = { { path = "/nowhere/a.avi", label = 1, light = light } } }
+    end
+    assert.equal(keys.dataset(dataset "LL"), keys.dataset(dataset "LL"))
+    assert.not_equal(keys.dataset(dataset "LL"), keys.dataset(dataset "ELL"))
+  end)
+
+  it("counts a function of the configuration by its code, one of the library by its file", function()
+    local function objective(text) return load("return function(lambda) return lambda * " .. text .. " end", "=own")() end
+    assert.equal(key { config = { objective = objective "1" } }, key { config = { objective = objective "1" } })
+    assert.not_equal(key { config = { objective = objective "1" } }, key { config = { objective = objective "2" } })
+    local files = table.concat(keys.files { config = { gate = require("dgam.kernels.gate").mixture } }, "\n")
+    assert.matches("dgam/kernels/gate.lua", files)
+    assert.matches("torch/init.lua", files)
+  end)
+
   it("changes with what a family of kernels computes", function()
     local real = sys.semantics
     local versions, before = real(), key { 1 }

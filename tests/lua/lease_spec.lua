@@ -40,11 +40,11 @@ describe("leases", function()
   local function kill(how, pid) assert(os.execute(("kill -%s %d"):format(how, pid))) end
 
   local function until_true(what, f)
-    for _ = 1, 2400 do
+    for _ = 1, 9600 do
       if f() then return end
       system.sleep(0.025)
     end
-    error("waited a minute for " .. what)
+    error("waited four minutes for " .. what)
   end
 
   local function says(out, text)
@@ -216,6 +216,38 @@ describe("leases", function()
     local lease = leases.new(path, "it")
     assert.is_nil(lease:try())
     assert.equal("it: another process makes it", tostring(lease))
+  end)
+
+  it("leave trials open, which changes no key, until somebody looks", function()
+    local runs, other = 0, "elsewhere.example 1 1700000000 5\n"
+    local exp = require "dgam.trial.experiment" { name = "a", seeds = 3, folder = folder .. "/results" }
+    local function f(cfg)
+      runs = runs + 1
+      return { top1 = cfg.seed }
+    end
+    local function lease(seed) return ("%s/results/partial/%s.lease"):format(folder, exp:key({ seed = seed }, f)) end
+    for _, name in ipairs { "/results", "/results/partial" } do lfs.mkdir(folder .. name) end
+    for _, seed in ipairs { 1, 3 } do fs.write(lease(seed), other) end
+    local list = exp:trial("a", {}, f)
+    assert.equal(1, runs)
+    local function holds() return list[1] end
+    local before = exp:key({}, holds)
+    for _, seed in ipairs { 1, 3 } do os.remove(lease(seed)) end
+    assert.equal(3, #list)
+    assert.equal(3, runs)
+    assert.equal(before, exp:key({}, holds))
+    assert.equal("variant,top1,top1_ci95\na,2,2.48417\n", exp:table({ "top1" }):csv())
+    assert.equal(before, exp:key({}, function() return list[1] end))
+
+    local k = 1
+    local function g() return { top1 = k } end
+    exp = require "dgam.trial.experiment" { name = "b", folder = folder .. "/results" }
+    local path = ("%s/results/partial/%s.lease"):format(folder, exp:key({ seed = 1 }, g))
+    fs.write(path, other)
+    exp:trial("b", {}, g)
+    os.remove(path)
+    k = 2
+    fails("trial 'b', seed 1: who ran it ended without a result, and the script has changed since", exp.table, exp, {})
   end)
 
   it("say what is wrong", function()

@@ -5,7 +5,7 @@
 --     exp:table({ "top1", "top5" }):print()
 --
 -- cfg is the configuration with the variant's fields, `seed`, and `checkpoint`, a file that training may keep its state
--- in; it is removed when the trial is stored. A trial is found again by its configuration, its seed, the dataset's fingerprint, its
+-- in; it is removed when the trial is stored. A trial is found again by its configuration, its seed, the dataset, its
 -- function and the code that this can reach: see dgam.trial.key. Where the configuration names a checkpoint (.h5, .pth,
 -- .safetensors) that there is, its content counts as well.
 --
@@ -31,7 +31,7 @@ local provenance = require "dgam.trial.provenance"
 local Experiment = {}
 Experiment.__index = Experiment
 
-local Record = {} -- metatable of finished trials: objects, of which a key takes no notice
+local Record = {} -- metatable of finished trials and of lists of them: objects, of which a key takes no notice
 
 -- Fields of a configuration that change how long a run takes but not what comes out; those that a variant sets count.
 local IRRELEVANT = { threads = true, profile = true, seeds = true, keep = true }
@@ -242,7 +242,7 @@ end
 local function unfinished(self, n)
   local function wait(list)
     finish(self)
-    return setmetatable(list, nil)
+    return setmetatable(list, Record)
   end
   return { __index = function(list, i) return wait(list)[i] end, __len = function(list) return wait(list) and n end,
     __pairs = function(list) return pairs(wait(list)) end }
@@ -271,7 +271,8 @@ function Experiment:trial(label, variant, f)
       self.left[#self.left + 1] = job
     end
   end
-  if complete then kept.rotate(self, list) else setmetatable(list, unfinished(self, #self.seeds)) end
+  if complete then kept.rotate(self, list) end
+  setmetatable(list, complete and Record or unfinished(self, #self.seeds))
   self.trials[label] = list
   self.rows[#self.rows + 1] = { label = label, list = list, prefix = "" }
   return list
@@ -380,7 +381,7 @@ end
 function Experiment:goodbye() announce.goodbye(self) end
 
 --- @param options name; seeds = how many (1, 2, ...) or a list of different whole numbers; config = table; data = dataset
--- (its fingerprint goes into the key); folder = where results go (default results.folder()); keep = "best" (default: of every variant
+-- (it goes into the key); folder = where results go (default results.folder()); keep = "best" (default: of every variant
 -- the model of the seed that was best on the validation list), "all" or "none": models that trials return as `model`
 return function(options)
   check.names("experiment", options, { "name", "seeds", "config", "data", "folder", "keep" })
@@ -408,5 +409,5 @@ return function(options)
   return setmetatable({ name = options.name, seeds = whole, config = options.config or {}, rows = {}, trials = {}, notes = {},
     left = {}, folder = options.folder or results.folder(), data = options.data,
     keep = check.option("experiment", "keep", options.keep or (options.config or {}).keep or "best", check.one_of("best", "all", "none")),
-    fingerprint = options.data and options.data:fingerprint() or "none" }, Experiment)
+    fingerprint = options.data and keys.dataset(options.data) or "none" }, Experiment)
 end

@@ -142,11 +142,14 @@ local function describe_globals(walk, env, texts, parts)
   end
 end
 
--- A function of the walk's own file counts with all that it holds; one of another file with that file, and of what it holds
--- with what is plain: the name that a function was made for.
+local function of_library(path) return path:sub(1, #ROOT) == ROOT and path:sub(#ROOT + 1, #ROOT + 12) ~= "experiments/" end
+
+-- A function of the walk's own file counts with all that it holds; one of another file, or of the library, with that file, and of
+-- what it holds with what is plain: the name that a function was made for.
 local function describe_function(f, walk)
   local info = debug.getinfo(f, "S")
-  local own, path = not walk.source or info.source == walk.source, info.source:match "^@(.*)"
+  local path = info.source:match "^@(.*)"
+  local own = (not walk.source or info.source == walk.source) and not (path and of_library(path))
   if info.what == "C" or info.source == "=prelude" or not own and path and not name_of(path) then return "" end
   if not own and path and lfs.attributes(path, "mode") == "file" then reach_file(walk, path) else own = true end
   local source = walk.source
@@ -239,6 +242,17 @@ function key.of(description)
   local versions = sys.semantics()
   for _, family in ipairs(sorted_keys(versions)) do parts[#parts + 1] = ("%s %d"):format(family, versions[family]) end
   return fs.sha256(table.concat(parts, "\n")):sub(1, 16)
+end
+
+--- What counts of a dataset: its fingerprint, and the fields of its clips, by which results may be grouped. 16 hexadecimal digits.
+function key.dataset(d)
+  local lines = { d:fingerprint() }
+  for _, item in ipairs(d.items) do
+    for _, field in ipairs(sorted_keys(item)) do
+      if PLAIN[type(item[field])] then lines[#lines + 1] = ("%s=%s"):format(field, plain_text(item[field])) end
+    end
+  end
+  return fs.sha256(table.concat(lines, "\n")):sub(1, 16)
 end
 
 local Watch = {}

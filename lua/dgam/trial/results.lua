@@ -7,8 +7,8 @@
 local lfs = require "lfs"
 local check = require "util.check"
 local json = require "util.json"
-local fs = require "dgamnative.fs"
 local h5 = require "dgam.kernels.h5"
+local index = require "dgam.trial.index"
 local sorted_keys = require "util.keys"
 
 local results = {}
@@ -156,79 +156,9 @@ function results.array(path, name)
   return file:read("arrays/" .. name)
 end
 
--- --- the index: what scan read from each file, so that it need not open thousands. Kept in index.json, rebuilt from the
--- files whenever one of them is not the one it was made from. ---
-
-local INDEX_VERSION = 1
-
-local function read_index(folder)
-  local f = io.open(folder .. "/index.json", "rb")
-  if not f then return {} end
-  local text = f:read "a"
-  f:close()
-  local index = text and json.decode(text)
-  if type(index) ~= "table" or index.version ~= INDEX_VERSION or type(index.files) ~= "table" then return {} end
-  local files = {}
-  for name, entry in pairs(index.files) do
-    local record = type(entry) == "table" and entry.record
-    if type(record) == "table" and type(record.metrics) == "table" and not fault(record) then files[name] = entry end
-  end
-  return files
-end
-
--- JSON has no NaN: a trial with one is read from its file each time.
-local function has_nan(record)
-  for _, v in pairs(record.metrics) do
-    if v ~= v then return true end
-  end
-  return false
-end
-
-local function write_index(folder, entries)
-  local files = {}
-  for name, entry in pairs(entries) do files[name] = not has_nan(entry.record) and entry or nil end
-  pcall(fs.write, folder .. "/index.json", json.encode { version = INDEX_VERSION, files = files }) -- not where one may only read
-end
-
 --- Every trial in a folder, oldest first, without curves and arrays, and a list of messages about files that could not
 -- be read.
-function results.scan(folder)
-  folder = folder or results.folder()
-  local list, problems = {}, {}
-  if lfs.attributes(folder, "mode") ~= "directory" then return list, problems end
-  local old, new, changed = read_index(folder), {}, false
-  for name in lfs.dir(folder) do
-    local st = name:match "^[^.].*%.h5$" and lfs.attributes(folder .. "/" .. name)
-    if st and st.mode == "file" then
-      local stamp = ("%d-%d-%d"):format(st.ino, st.size, st.modification)
-      local entry = old[name]
-      if not entry or entry.stamp ~= stamp then
-        changed = true
-        local ok, record = pcall(results.load, folder .. "/" .. name)
-        if ok then
-          record.curves, record.path = nil, nil
-          entry = { stamp = stamp, record = record }
-        else
-          entry = nil
-          problems[#problems + 1] = tostring(record)
-        end
-      end
-      new[name] = entry
-    end
-  end
-  for name in pairs(old) do changed = changed or not new[name] end
-  if changed then write_index(folder, new) end
-  for name, entry in pairs(new) do
-    entry.record.path = folder .. "/" .. name
-    list[#list + 1] = entry.record
-  end
-  table.sort(list, function(a, b)
-    if a.created ~= b.created then return tostring(a.created) < tostring(b.created) end
-    return a.path < b.path
-  end)
-  table.sort(problems)
-  return list, problems
-end
+function results.scan(folder) return index.scan(folder or results.folder(), results.load, fault) end
 
 --- Removes temporary files that killed processes left in a folder of results, in what its trials had begun and in its artifacts.
 function results.clean(folder)

@@ -1,5 +1,4 @@
 --- The numbers of a dataset: what dgam.survey measured of its videos, as it is stored, and what clips have in common.
-local fs = require "dgamnative.fs"
 local sorted_keys = require "util.keys"
 local survey = require "dgam.data.survey"
 local text = require "util.text"
@@ -146,17 +145,6 @@ function measure.trial(d, options)
     end
   end
   return out
-end
-
---- What determines that, beside the options: the files, and the fields that say which clips go together.
-function measure.key(d)
-  local fields = {}
-  for k, item in ipairs(d.items) do
-    local line = {}
-    for f, field in ipairs(measure.FIELDS) do line[f] = tostring(item[field]) end
-    fields[k] = table.concat(line, ",")
-  end
-  return { fingerprint = d:fingerprint(), fields = fs.sha256(table.concat(fields, "\n")) }
 end
 
 return measure
