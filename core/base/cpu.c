@@ -22,21 +22,27 @@ static int machine_level(void) {
 #endif
 }
 
-dgam_cpu dgam_cpu_level(void) {
-  int level = atomic_load_explicit(&current, memory_order_relaxed);
-  if (level >= 0) return (dgam_cpu)level;
-  level = machine_level();
+/* The best level of the machine that $DGAMLUA_CPU allows. */
+static int best_level(void) {
+  int level = machine_level();
   const char *want = getenv("DGAMLUA_CPU");
   for (int i = 0; want && i < level; i++)
     if (strcmp(want, names[i]) == 0) level = i;
+  return level;
+}
+
+dgam_cpu dgam_cpu_level(void) {
+  int level = atomic_load_explicit(&current, memory_order_relaxed);
+  if (level >= 0) return (dgam_cpu)level;
+  level = best_level();
   atomic_store_explicit(&current, level, memory_order_relaxed);
   return (dgam_cpu)level;
 }
 
 dgam_cpu dgam_cpu_limit(dgam_cpu most) {
   dgam_cpu old = dgam_cpu_level();
-  int machine = machine_level();
-  atomic_store_explicit(&current, (int)most < machine ? (int)most : machine, memory_order_relaxed);
+  int best = best_level();
+  atomic_store_explicit(&current, (int)most < best ? (int)most : best, memory_order_relaxed);
   return old;
 }
 

@@ -18,7 +18,8 @@ typedef enum dgam_cpu {
 /* The best level this machine has, lowered by $DGAMLUA_CPU (plain, avx2, avx512) or dgam_cpu_limit(). */
 DGAM_API dgam_cpu dgam_cpu_level(void);
 
-/* Lowers the level for this process (tests run every path); a level the machine lacks is ignored. Returns the old one. */
+/* Sets the level for this process (tests run every path), never above what the machine has and $DGAMLUA_CPU allows.
+ * Returns the old one. */
 DGAM_API dgam_cpu dgam_cpu_limit(dgam_cpu most);
 
 DGAM_API const char *dgam_cpu_name(dgam_cpu level);

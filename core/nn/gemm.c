@@ -265,8 +265,19 @@ static void copy_vector(size_t n, size_t size, const void *x, size_t from, void 
   for (size_t i = 0; i < n; i++) memcpy((char *)y + i * to * size, (const char *)x + i * from * size, size);
 }
 
+/* Some of oneDNN's products ask OpenMP anew for the number of threads, and split their sums by it. */
+static dnnl_status_t execute(const dgam_gemm *g, dnnl_stream_t stream, int n, const dnnl_exec_arg_t *args) {
+  int before = omp_get_max_threads(), alone = omp_in_parallel();
+  if (!alone) omp_set_num_threads(g->d.threads);
+  dnnl_status_t s = dnnl_primitive_execute(g->primitive, stream, n, args);
+  if (s == dnnl_success) s = dnnl_stream_wait(stream);
+  if (!alone) omp_set_num_threads(before);
+  return s;
+}
+
 dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, const float *bias, void *c, void *scratch) {
   dnnl_stream_t stream = NULL;
+  if (dgam_interrupted()) return dgam_fail_interrupted();
   DGAM_TRY(stream_of_thread(&stream));
   char *tail = (char *)scratch + g->scratch, *strided = NULL;
   size_t in = dgam_dtype_size(g->d.in), out = dgam_dtype_size(g->d.out);
@@ -297,8 +308,7 @@ dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, cons
     s = dnnl_memory_create(&args[made].memory, MD_PTR(*want[made].md), engine, (void *)(uintptr_t)want[made].data);
     if (s != dnnl_success) break;
   }
-  if (s == dnnl_success) s = dnnl_primitive_execute(g->primitive, stream, n, args);
-  if (s == dnnl_success) s = dnnl_stream_wait(stream);
+  if (s == dnnl_success) s = execute(g, stream, n, args);
   if (strided && s == dnnl_success) copy_vector(g->d.m, out, c, 1, strided, g->d.ldc);
   while (made > 0) dnnl_memory_destroy(args[--made].memory);
   if (s != dnnl_success)

@@ -50,7 +50,8 @@ DGAM_API void dgam_gemm_put(const dgam_gemm *g); /* NULL is allowed */
 /* Bytes of scratch a run needs, aligned to 64; the same for any thread. */
 DGAM_API size_t dgam_gemm_scratch(const dgam_gemm *g);
 
-/* Runs it. C overlaps neither A nor B. bias is NULL where the description has none. */
+/* Runs it. C overlaps neither A nor B. bias is NULL where the description has none. DGAM_EINTERRUPTED after Ctrl-C: a
+ * product is not begun then. */
 DGAM_API dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, const float *bias, void *c,
                                    void *scratch);
 

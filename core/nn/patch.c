@@ -243,7 +243,6 @@ static void plan_put(patch_job *j) { dgam_tiled_put(&j->product), dgam_tiled_put
 static dgam_status run(patch_job *j, void *scratch, int back) {
   dgam_cut cut = {scratch, 0};
   void *space;
-  if (dgam_interrupted()) return dgam_fail_interrupted();
   dgam_status s = plan(j, &cut, &space);
   j->operand = j->weight;
   if (s == DGAM_OK && j->bf) {

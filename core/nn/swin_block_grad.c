@@ -510,7 +510,6 @@ dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_s
   DGAM_TRY(dgam_block_init(d, &j.b));
   if (d->keep == DGAM_KEEP_NONE || !saved)
     return dgam_fail(DGAM_EINVAL, "swin_block: backward needs what forward saved, but keep is %d", (int)d->keep);
-  if (dgam_interrupted()) return dgam_fail_interrupted();
   dgam_cut cut = {(char *)(uintptr_t)saved, 0};
   dgam_block_saved_layout(&j.b, &cut, &j.s);
   cut = (dgam_cut){scratch, 0};
