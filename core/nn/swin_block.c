@@ -425,16 +425,17 @@ static void choose_mlp_tile(forward_job *j) {
   j->mlp_tiles = (j->span + j->mlp_tile - 1) / j->mlp_tile;
 }
 
-/* Groups of windows and tiles of rows follow from the shape alone, as above. Which thread does what may depend on the
- * number of threads. */
+/* Groups of windows and tiles of rows follow from the shape alone, as above: long tiles, over which the weights of a
+ * product are read less often, and shorter ones where windows are few. Which thread does what may depend on the number of
+ * threads. */
 static void choose_split(forward_job *j) {
   const dgam_block *b = &j->b;
   size_t threads = (size_t)b->threads;
   j->group = dgam_block_group(b);
-  j->row_tiles = (b->w.n + 199) / 200;
+  size_t units = units_of(b->windows, j->group), each = (units + threads - 1) / threads, most = units < 8 ? 200 : 400;
+  j->row_tiles = (b->w.n + most - 1) / most;
   j->row_tile = (b->w.n + j->row_tiles - 1) / j->row_tiles;
   j->row_tiles = (b->w.n + j->row_tile - 1) / j->row_tile;
-  size_t units = units_of(b->windows, j->group), each = (units + threads - 1) / threads;
   j->split = each * threads * 4 > units * 5; /* whole units would leave threads idle over a fifth of the time */
   j->slots = j->split ? at_most(units, 2 * threads) : threads;
 }
