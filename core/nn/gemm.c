@@ -28,6 +28,7 @@ struct dgam_gemm {
   dnnl_primitive_t primitive;
   md_t a, b, c, bias, work;
   size_t scratch;       /* oneDNN's, rounded up to 64; packed vectors follow it */
+  int slow;             /* 1: oneDNN has nothing but its reference, plain loops */
   int pack_a, pack_b, pack_c; /* one strided row or column: oneDNN 3.6 misreads that, so it is copied */
   int users;
   unsigned long long last; /* clock of the last get */
@@ -141,6 +142,9 @@ static dnnl_status_t build(dgam_gemm *g) {
 #endif
     g->scratch = (dnnl_memory_desc_get_size(MD_PTR(g->work)) + 63) / 64 * 64;
   }
+  const char *name = NULL;
+  DO(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
+  g->slow = name && strncmp(name, "ref", 3) == 0;
   DO(dnnl_primitive_create(&g->primitive, pd));
 #undef DO
 out:
@@ -396,8 +400,9 @@ int dgam_gemm_has_bf16(void) {
   const dgam_gemm *g;
   dgam_gemm_desc d = {.m = 16, .n = 16, .k = 16, .in = DGAM_BF16, .out = DGAM_BF16, .threads = 1};
   if (dgam_gemm_get(&d, &g) != DGAM_OK) return 0;
+  int has = !g->slow;
   dgam_gemm_put(g);
-  return 1;
+  return has;
 }
 
 const char *dgam_gemm_library(void) {
