@@ -1,7 +1,8 @@
 /* parallel.h - the one way the core uses threads.
  *
  * dgam_parallel(n, fn, ctx) splits 0 .. n-1 into one contiguous range per thread (OpenMP, the pool that oneDNN and
- * libtorch use too) and calls fn(ctx, begin, end, ith, nth) once in each. The split depends only on n and the thread
+ * libtorch use too) and calls fn(ctx, begin, end, ith, nth) once for each. Where OpenMP gives fewer threads than were asked
+ * for, a thread takes several ranges. The split depends only on n and the thread
  * count, so sums that are combined in the order of `ith` are bit-identical from run to run. Inside fn nothing spawns
  * threads again. Called from inside a parallel region it runs on the calling thread alone.
  */
@@ -29,7 +30,7 @@ DGAM_API void dgam_set_threads(int n); /* n < 1: back to the default */
  * work by the number it asked for, and leaves undone what was meant for threads that are missing. */
 DGAM_API void dgam_whole_teams(void);
 
-/* Runs fn over [0, n). The first failing thread's status and message are handed to the caller. n = 0 does nothing. */
+/* Runs fn over [0, n). Of several failures the caller gets that of the lowest range. n = 0 does nothing. */
 DGAM_API dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx);
 
 /* The same for items that take long or differ in cost: a thread takes the next item when it is free, so fn is called

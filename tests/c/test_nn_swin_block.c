@@ -395,6 +395,11 @@ static void refuses_nonsense(void **state) {
   BAD(d.c = (size_t)1 << 40, "too large");
   BAD(d.keep = (dgam_keep)3, "keep is 3");
 #undef BAD
+  setup s;
+  make(&s, &shapes[0], DGAM_KEEP_LEAN);
+  s.g.fc1_w = NULL;
+  assert_fails(dgam_swin_block_backward(&s.d, &s.p, s.x, NULL, s.y, s.dy, s.dx, &s.g, s.y), DGAM_EINVAL, "a gradient is NULL");
+  drop(&s);
 }
 
 int main(void) {

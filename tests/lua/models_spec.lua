@@ -293,6 +293,28 @@ describe("precision", function()
   end)
 end)
 
+describe("the number of threads", function()
+  it("changes no bit of features and gradients", function()
+    local before, want = torch.threads(), nil
+    local net = models.video_swin.new { embed = 32, depths = { 1, 2 }, heads = { 1, 2 }, window = { 4, 7, 7 }, drop_path = 0 }
+    local x = torch.randn(1, 3, 16, 120, 124, { requires_grad = true })
+    for _, threads in ipairs { 1, 2, 3, 7 } do
+      torch.threads(threads)
+      net:zero_grad()
+      x.grad = nil
+      local y = net(x)
+      y:cos():sum():backward()
+      local got = { ["the features"] = y:detach(), ["the clip's gradient"] = x.grad }
+      for name, t in net:named_parameters() do got[name] = t.grad end
+      want = want or got
+      for name, t in pairs(want) do
+        assert.is_true(t:equal(got[name]), ("%s differs with %d threads"):format(name, threads))
+      end
+    end
+    torch.threads(before)
+  end)
+end)
+
 describe("recompute", function()
   it("gives the same gradients and holds less in between", function()
     local x, grads, held = torch.randn(2, 3, 4, 32, 32), {}, {}
