@@ -162,7 +162,7 @@ static size_t slot_of(const dgam_gemm_desc *d) {
   h = h * 1000003u ^ d->ldb;
   h = h * 1000003u ^ d->ldc;
   h = h * 31u + (unsigned)(d->at + 2 * d->bt + 4 * d->bias + 8 * d->accumulate + 16 * d->gelu);
-  h = h * 31u + (unsigned)(d->in + 2 * (int)d->out) + 4u * (unsigned)d->threads;
+  h = h * 31u + (unsigned)(d->in + 16 * (int)d->out) + 512u * (unsigned)d->threads;
   return h % (sizeof cache / sizeof *cache);
 }
 
@@ -197,6 +197,11 @@ static dgam_status complete(const dgam_gemm_desc *given, dgam_gemm_desc *d) {
   if (d->lda < ra || d->ldb < rb || d->ldc < d->n)
     return dgam_fail(DGAM_EINVAL, "gemm: row strides are %zu, %zu, %zu, expected at least %zu, %zu, %zu", d->lda,
                      d->ldb, d->ldc, ra, rb, d->n);
+  if (!d->in) d->in = DGAM_F32;
+  if (!d->out) d->out = DGAM_F32;
+  if ((d->in != DGAM_F32 && d->in != DGAM_BF16) || (d->out != DGAM_F32 && d->out != DGAM_BF16))
+    return dgam_fail(DGAM_EINVAL, "gemm: types are %s and %s, expected float32 or bfloat16", dgam_dtype_name(d->in),
+                     dgam_dtype_name(d->out));
   if (d->accumulate && d->gelu) return dgam_fail(DGAM_EINVAL, "gemm: accumulate and gelu exclude each other");
   if (d->out == DGAM_BF16 && d->in != DGAM_BF16)
     return dgam_fail(DGAM_EINVAL, "gemm: a bf16 result needs bf16 operands");

@@ -296,6 +296,9 @@ static dgam_status sizes(patch_job *j, size_t *scratch) {
 
 static dgam_status finish_init(patch_job *j) {
   size_t all;
+  if (j->type != DGAM_F32 && j->type != DGAM_BF16)
+    return dgam_fail(DGAM_EINVAL, "%s: type is %s, expected float32 or bfloat16", j->merge ? "patch_merge" : "patch_embed",
+                     dgam_dtype_name(j->type));
   j->k = dgam_nn_kernels_get();
   j->bf = j->type == DGAM_BF16;
   j->es = dgam_dtype_size(j->type);

@@ -17,7 +17,7 @@ dgam_status dgam_block_init(const dgam_swin_block_desc *d, dgam_block *b) {
   if (d->c % d->heads)
     return dgam_fail(DGAM_EINVAL, "swin_block: %zu channels do not split into %zu heads", d->c, d->heads);
   if (d->type != DGAM_F32 && d->type != DGAM_BF16)
-    return dgam_fail(DGAM_EINVAL, "swin_block: type is %d, expected fp32 or bf16", (int)d->type);
+    return dgam_fail(DGAM_EINVAL, "swin_block: type is %s, expected float32 or bfloat16", dgam_dtype_name(d->type));
   if (d->keep < DGAM_KEEP_NONE || d->keep > DGAM_KEEP_ALL)
     return dgam_fail(DGAM_EINVAL, "swin_block: keep is %d, expected 0, 1 or 2", (int)d->keep);
   if (!(d->eps >= 0)) return dgam_fail(DGAM_EINVAL, "swin_block: eps is %g, expected 0 or more", (double)d->eps);
