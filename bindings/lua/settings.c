@@ -12,7 +12,7 @@ static int is(const char *value, const char *word) { return value && strcmp(valu
 __attribute__((constructor)) static void apply(void) {
   const char *cpu = getenv("DGAMLUA_CPU"), *threads = getenv("DGAMLUA_THREADS");
   for (int level = DGAM_CPU_PLAIN; level <= DGAM_CPU_AVX512BF; level++)
-    if (is(cpu, dgam_cpu_name((dgam_cpu)level))) dgam_cpu_limit((dgam_cpu)level);
+    if (is(cpu, dgam_cpu_name((dgam_cpu)level))) dgam_cpu_ceiling((dgam_cpu)level);
   if (threads) dgam_set_default_threads(atoi(threads));
   dgam_ffmpeg_log(is(getenv("DGAMLUA_FFMPEG_LOG"), "1"));
 }

@@ -1,12 +1,16 @@
 // nn_ops.cpp - the network kernels of core/nn as operators; see nn_composite.h for what each computes.
 //
-// float32 tensors on the CPU run the C kernels, forward and backward; everything else runs the ATen twin. Scratch comes
+// float32 tensors on the CPU run the C kernels, forward and backward; everything else runs the ATen twin. bf16 = true
+// rounds operands of products, where the processor has products of bfloat16. Scratch comes
 // from a block per thread that only grows, so that nothing is mapped anew in a training loop.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <ATen/core/grad_mode.h>
 
+#include <cstdio>
+
+#include "base/cpu.h"
 #include "nn/adamw.h"
 #include "nn/gemm.h"
 #include "nn/linear.h"
@@ -75,10 +79,20 @@ const float *data(const Tensor &t) { return t.defined() ? t.data_ptr<float>() : 
 float *write_to(const Tensor &t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
 Tensor dense(const OptionalTensor &t) { return given(t) ? t->contiguous() : Tensor(); }
 
-// bf16 where the machine has such products; else fp32, which is only more exact.
-dgam_dtype type_of(bool bf16) {
+bool has_bf16() {
   static const bool has = dgam_gemm_has_bf16() != 0;
-  return bf16 && has ? DGAM_BF16 : DGAM_F32;
+  return has;
+}
+
+// bf16 where the machine has such products; else fp32, which is said once.
+dgam_dtype type_of(bool bf16) {
+  if (!bf16) return DGAM_F32;
+  if (has_bf16()) return DGAM_BF16;
+  static const int said = std::fprintf(
+      stderr, "dgamlua: this processor (%s) has no bfloat16 products; what asks for them computes in float32\n",
+      dgam_cpu_name(dgam_cpu_level()));
+  (void)said;
+  return DGAM_F32;
 }
 
 // --- gemm ---
@@ -87,7 +101,7 @@ Tensor gemm(const Tensor &a, const Tensor &b) {
   auto ok = [](const Tensor &t) {
     auto type = t.scalar_type();
     return t.device().is_cpu() && t.layout() == at::kStrided && t.dim() == 2 && t.numel() > 0 &&
-           (type == at::kFloat || (type == at::kBFloat16 && dgam_gemm_has_bf16()));
+           (type == at::kFloat || (type == at::kBFloat16 && has_bf16()));
   };
   if (composite_forced() || !ok(a) || !ok(b) || a.scalar_type() != b.scalar_type() || any_grad(a, b))
     return gemm_composite(a, b);
@@ -476,6 +490,7 @@ void adamw(Tensor p, const Tensor &g, Tensor m, Tensor v, double lr, double beta
 }  // namespace dgam
 
 TORCH_LIBRARY_FRAGMENT(dgam, m) {
+  m.def("has_bf16() -> bool", &dgam::has_bf16);
   m.def("gemm(Tensor a, Tensor b) -> Tensor", &dgam::gemm);
   m.def("linear(Tensor x, Tensor weight, Tensor? bias=None, bool bf16=False) -> Tensor", &dgam::linear);
   m.def("swin_block(Tensor x, Tensor norm1_w, Tensor norm1_b, Tensor qkv_w, Tensor? qkv_b, Tensor proj_w, "

@@ -18,9 +18,12 @@ typedef enum dgam_cpu {
 /* The best level this machine has, or a lower one that dgam_cpu_limit() has set. */
 DGAM_API dgam_cpu dgam_cpu_level(void);
 
-/* Lowers the level for this process (tests run every path). A level that the machine lacks gives the best it has. Returns
+/* Sets the level for this process (tests run every path), never above what the machine has and the ceiling allows. Returns
  * the old one. */
 DGAM_API dgam_cpu dgam_cpu_limit(dgam_cpu most);
+
+/* The highest level from now on, for a program that was told to keep below what the machine has. */
+DGAM_API void dgam_cpu_ceiling(dgam_cpu most);
 
 /* "plain", "avx2", "avx512", "avx512-bf16". */
 DGAM_API const char *dgam_cpu_name(dgam_cpu level);

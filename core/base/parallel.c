@@ -85,10 +85,18 @@ dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx) {
   return f.status == DGAM_OK ? DGAM_OK : dgam_fail(f.status, "%s", f.text);
 }
 
+static dgam_status run_item(dgam_parallel_fn fn, void *ctx, size_t item, int ith, int nth) {
+  if (dgam_interrupted()) return dgam_fail_interrupted();
+  return fn(ctx, item, item + 1, ith, nth);
+}
+
 dgam_status dgam_parallel_items(size_t n, dgam_parallel_fn fn, void *ctx) {
   if (n == 0) return DGAM_OK;
   int nth = team_for(n);
-  if (nth == 1) return fn(ctx, 0, n, 0, 1);
+  if (nth == 1) {
+    for (size_t item = 0; item < n; item++) DGAM_TRY(run_item(fn, ctx, item, 0, 1));
+    return DGAM_OK;
+  }
   failure f = {.status = DGAM_OK};
   atomic_size_t next = 0;
 #pragma omp parallel num_threads(nth)
@@ -96,7 +104,7 @@ dgam_status dgam_parallel_items(size_t n, dgam_parallel_fn fn, void *ctx) {
     int ith = omp_get_thread_num();
     size_t item;
     while ((item = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed)) < n) {
-      dgam_status s = fn(ctx, item, item + 1, ith, nth);
+      dgam_status s = run_item(fn, ctx, item, ith, nth);
       if (s != DGAM_OK) {
         note(&f, s, item);
         atomic_store_explicit(&next, n, memory_order_relaxed);

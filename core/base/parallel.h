@@ -1,9 +1,10 @@
 /* parallel.h - the one way the core uses threads.
  *
  * dgam_parallel(n, fn, ctx) splits 0 .. n-1 into one contiguous range per thread (OpenMP, the pool that oneDNN and
- * libtorch use too) and calls fn(ctx, begin, end, ith, nth) once in each. The split depends only on n and the thread
+ * libtorch use too) and calls fn(ctx, begin, end, ith, nth) once for each. Where OpenMP gives fewer threads than were asked
+ * for, a thread takes several ranges. The split depends only on n and the thread
  * count, so sums that are combined in the order of `ith` are bit-identical from run to run. Inside fn nothing spawns
- * threads again. Called from inside a parallel region it runs fn once, on the calling thread.
+ * threads again. Called from inside a parallel region it runs on the calling thread alone.
  */
 #ifndef DGAM_BASE_PARALLEL_H
 #define DGAM_BASE_PARALLEL_H
@@ -30,12 +31,13 @@ DGAM_API void dgam_set_default_threads(int n); /* n < 1: OpenMP's number (OMP_NU
  * work by the number it asked for, and leaves undone what was meant for threads that are missing. */
 DGAM_API void dgam_whole_teams(void);
 
-/* Runs fn over [0, n). The first failing thread's status and message are handed to the caller. n = 0 does nothing. */
+/* Runs fn over [0, n). Of several failures the caller gets that of the lowest range. n = 0 does nothing. */
 DGAM_API dgam_status dgam_parallel(size_t n, dgam_parallel_fn fn, void *ctx);
 
 /* The same for items that take long or differ in cost: a thread takes the next item when it is free, so fn is called
  * with ranges of one, many times by each thread, and a thread that was held up does not keep the others waiting. Which
- * thread gets an item is not fixed: what fn computes may depend on `ith` for nothing but scratch memory. */
+ * thread gets an item is not fixed: what fn computes may depend on `ith` for nothing but scratch memory. Before every item
+ * dgam_interrupted() is asked, so after Ctrl-C the items under way end and the others are left out (DGAM_EINTERRUPTED). */
 DGAM_API dgam_status dgam_parallel_items(size_t n, dgam_parallel_fn fn, void *ctx);
 
 /* The share of [0, n) that belongs to thread ith of nth; every thread's differs by at most one item. */

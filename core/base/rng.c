@@ -79,12 +79,13 @@ uint32_t dgam_rng_poisson(dgam_rng *r, double mean) {
   }
   double b = 0.931 + 2.53 * sqrt(mean), a = -0.059 + 0.02483 * b, inv_alpha = 1.1239 + 1.1328 / (b - 3.4);
   double v_r = 0.9277 - 3.6224 / (b - 2), log_mean = log(mean);
+  int sign; /* lgamma would write it to a global of the process */
   for (;;) {
     double u = dgam_rng_uniform(r) - 0.5, v = dgam_rng_uniform(r), us = 0.5 - fabs(u);
     double k = floor((2 * a / us + b) * u + mean + 0.43);
     if (us >= 0.07 && v <= v_r) return (uint32_t)fmin(k, 4294967295.0);
     if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (log(v) + log(inv_alpha) - log(a / (us * us) + b) <= -mean + k * log_mean - lgamma(k + 1))
+    if (log(v) + log(inv_alpha) - log(a / (us * us) + b) <= -mean + k * log_mean - lgamma_r(k + 1, &sign))
       return (uint32_t)fmin(k, 4294967295.0);
   }
 }

@@ -54,7 +54,8 @@ DGAM_API const char *dgam_status_name(dgam_status code);
   } while (0)
 
 /* Interrupts. The program owns a flag that its Ctrl-C handler sets and its top level clears, and tells the core about
- * it once; long loops ask dgam_interrupted() about every 50 ms of work and return dgam_fail_interrupted(). */
+ * it once; long loops ask dgam_interrupted() before every piece of work, at least every 100 ms, and return
+ * dgam_fail_interrupted(). */
 DGAM_API void dgam_interrupt_watch(const volatile sig_atomic_t *flag); /* NULL: none */
 DGAM_API int dgam_interrupted(void);
 DGAM_API dgam_status dgam_fail_interrupted(void);

@@ -116,7 +116,8 @@ double dgam_tukey_quantile(double u, double lambda) {
 
 double dgam_tukey_sd(double l) {
   if (fabs(l) < 1e-4) return 1.8137993642342178; /* pi / sqrt 3 */
-  return sqrt(2 / (l * l) * (1 / (1 + 2 * l) - exp(2 * lgamma(l + 1) - lgamma(2 * l + 2))));
+  int sign; /* lgamma would write it to a global of the process */
+  return sqrt(2 / (l * l) * (1 / (1 + 2 * l) - exp(2 * lgamma_r(l + 1, &sign) - lgamma_r(2 * l + 2, &sign))));
 }
 
 /* The quantile function over u, divided by the standard deviation: straight lines inside, exact in both tails, which

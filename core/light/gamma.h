@@ -40,12 +40,13 @@ typedef enum dgam_layout {
 } dgam_layout;
 
 /* Tables for the frames whose counts are hist (N,T,3,256): table (N,T,3,256), overwritten; 0 for values below or above
- * all that a channel of the frame has. Runs on all threads, one frame at a time, 4 KB of stack each.
+ * all that a channel of the frame has. Runs on all threads, one frame at a time, 9 KB of stack each.
  * DGAM_EINVAL: a gamma that is not a finite number above 0, no experts, a bad norm. */
 DGAM_API dgam_status dgam_gic_table(const dgam_gic *gic, const uint32_t *hist, size_t n, size_t t, float *table);
 
 /* Gradients from sums (N,T,3,256) of dgam_gic_scatter: dweights (N,E) and dgammas (N,E), overwritten, NULL if not
- * wanted. Where the clips share their gammas the caller adds dgammas up over N. One clip a thread. */
+ * wanted. Where the clips share their gammas the caller adds dgammas up over N. Runs on all threads, one clip at a time,
+ * 8 KB of stack each. */
 DGAM_API dgam_status dgam_gic_table_backward(const dgam_gic *gic, const uint32_t *hist, size_t n, size_t t,
                                              const double *sums, float *dweights, float *dgammas);
 

@@ -82,7 +82,7 @@ static dgam_status multiply(const dgam_gemm_desc *d, const void *a, const void *
 /* A bf16 copy of `a` at *scratch, which moves on; or `a` itself. */
 static dgam_status operand(const float *a, size_t n, dgam_dtype type, char **scratch, const void **out) {
   *out = a;
-  if (type == DGAM_F32) return DGAM_OK;
+  if (type != DGAM_BF16) return DGAM_OK;
   *out = *scratch;
   *scratch += round64(n * 2);
   return dgam_to_bf16(n, a, (uint16_t *)(uintptr_t)*out);

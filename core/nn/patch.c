@@ -1,7 +1,7 @@
 /* patch.c - see patch.h
  *
  * Both operators are rows -> product -> rows, one tile of rows at a time inside a thread. Backward goes in rounds of
- * tiles: activations by tiles, then the weight gradient as one product of all threads over the round. */
+ * tiles: activations by tiles, then the weight gradient over all rows of the round, by slices of the weight. */
 #include "nn/patch.h"
 
 #include <string.h>
@@ -40,7 +40,9 @@ typedef struct patch_job {
   size_t bytes, work_bytes;
   char *operands, *slopes;   /* backward, of a round: gathered operands (rows, in), dy in the operands' type (rows, out) */
   float *partial;            /* (ROUND, 2, width of the norm) */
-  char *whole;               /* scratch of the product over a round */
+  dgam_tiled weights;        /* the weight gradient over a round: slices of `slice` of its rows */
+  size_t slice;
+  char *whole;               /* scratch of those products, of each thread */
   size_t whole_bytes;
   size_t first;              /* first tile of the round */
 } patch_job;
@@ -181,8 +183,43 @@ static dgam_status backward_tiles(void *ctx, size_t begin, size_t end, int ith, 
   return DGAM_OK;
 }
 
-static dgam_gemm_desc weight_product(const patch_job *j, size_t rows) {
-  return (dgam_gemm_desc){.m = j->out, .n = j->in, .k = rows, .at = 1, .accumulate = 1, .in = j->type};
+/* The products of the weight gradient over `rows`. By slices of one thread each: a product of all threads would be summed
+ * in another order for another number of them. */
+static dgam_status weight_products(patch_job *j, size_t rows, size_t *bytes) {
+  j->slice = at_least(16, (j->out / 8 + 15) / 16 * 16);
+  dgam_gemm_desc g = {.n = j->in, .k = rows, .at = 1, .lda = j->out, .accumulate = 1, .in = j->type};
+  *bytes = 0;
+  dgam_status s = dgam_tiled_get(&j->weights, g, j->slice, j->out, bytes);
+  *bytes = round64(*bytes);
+  return s;
+}
+
+static dgam_status weight_slices(void *ctx, size_t begin, size_t end, int ith, int nth) {
+  (void)nth;
+  patch_job *j = ctx;
+  for (size_t u = begin; u < end; u++) {
+    size_t at = u * j->slice, width = at_most(j->slice, j->out - at);
+    DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->weights, width), j->slopes + at * j->es, j->operands, NULL,
+                           j->dweight + at * j->in, j->whole + (size_t)ith * j->whole_bytes));
+  }
+  return DGAM_OK;
+}
+
+static dgam_status weight_gradient(patch_job *j, size_t rows) {
+  char *whole = j->whole;
+  size_t planned = j->whole_bytes;
+  dgam_arena own = {0};
+  dgam_status s = weight_products(j, rows, &j->whole_bytes);
+  if (s == DGAM_OK && j->whole_bytes > planned) { /* a short last round that oneDNN blocks in another way */
+    s = dgam_arena_init(&own, j->whole_bytes * (size_t)dgam_threads());
+    j->whole = (char *)own.base;
+  }
+  if (s == DGAM_OK) s = dgam_parallel_items((j->out + j->slice - 1) / j->slice, weight_slices, j);
+  dgam_tiled_put(&j->weights);
+  dgam_arena_free(&own);
+  j->whole = whole;
+  j->whole_bytes = planned;
+  return s;
 }
 
 static dgam_status backward(patch_job *j) {
@@ -197,18 +234,7 @@ static dgam_status backward(patch_job *j) {
     if (j->dnorm_w) j->k->colsum(n, width, j->partial, 2 * width, 0, j->dnorm_w);
     if (j->dnorm_b) j->k->colsum(n, width, j->partial + width, 2 * width, 0, j->dnorm_b);
     if (j->dbias) j->k->colsum(rows, j->out, j->slopes, j->out, j->bf, j->dbias);
-    if (!j->dweight) continue;
-    const dgam_gemm *g;
-    dgam_gemm_desc d = weight_product(j, rows);
-    DGAM_TRY(dgam_gemm_get(&d, &g));
-    dgam_arena own = {0};
-    dgam_status s = DGAM_OK;
-    if (dgam_gemm_scratch(g) > j->whole_bytes) s = dgam_arena_init(&own, dgam_gemm_scratch(g));
-    if (s == DGAM_OK)
-      s = dgam_gemm_run(g, j->slopes, j->operands, NULL, j->dweight, own.base ? (char *)own.base : j->whole);
-    dgam_arena_free(&own);
-    dgam_gemm_put(g);
-    DGAM_TRY(s);
+    if (j->dweight) DGAM_TRY(weight_gradient(j, rows));
   }
   return DGAM_OK;
 }
@@ -222,11 +248,9 @@ static dgam_status plan(patch_job *j, dgam_cut *cut, void **operand_space) {
   g = (dgam_gemm_desc){.n = j->in, .k = j->out, .in = j->type};
   DGAM_TRY(dgam_tiled_get(&j->grad, g, TILE, j->rows, &j->work_bytes));
   j->work_bytes = round64(j->work_bytes);
-  const dgam_gemm *whole;
-  g = weight_product(j, rows);
-  DGAM_TRY(dgam_gemm_get(&g, &whole));
-  j->whole_bytes = dgam_gemm_scratch(whole);
-  dgam_gemm_put(whole);
+  dgam_status s = weight_products(j, rows, &j->whole_bytes);
+  dgam_tiled_put(&j->weights);
+  DGAM_TRY(s);
   size_t a = round64(TILE * j->in * sizeof(float)), b = round64(TILE * j->in * j->es);
   j->bytes = a + b + round64(TILE * at_least(j->in, j->out) * sizeof(float)) + j->work_bytes;
   *operand_space = dgam_cut_take(cut, j->bf ? j->in * j->out * 2 : 0);
@@ -234,7 +258,7 @@ static dgam_status plan(patch_job *j, dgam_cut *cut, void **operand_space) {
   j->operands = dgam_cut_take(cut, rows * j->in * j->es);
   j->slopes = dgam_cut_take(cut, rows * j->out * j->es);
   j->partial = dgam_cut_take(cut, ROUND * 2 * at_least(j->in, j->out) * sizeof(float));
-  j->whole = dgam_cut_take(cut, j->whole_bytes);
+  j->whole = dgam_cut_take(cut, threads * j->whole_bytes);
   return DGAM_OK;
 }
 
@@ -243,7 +267,6 @@ static void plan_put(patch_job *j) { dgam_tiled_put(&j->product), dgam_tiled_put
 static dgam_status run(patch_job *j, void *scratch, int back) {
   dgam_cut cut = {scratch, 0};
   void *space;
-  if (dgam_interrupted()) return dgam_fail_interrupted();
   dgam_status s = plan(j, &cut, &space);
   j->operand = j->weight;
   if (s == DGAM_OK && j->bf) {
@@ -273,6 +296,9 @@ static dgam_status sizes(patch_job *j, size_t *scratch) {
 
 static dgam_status finish_init(patch_job *j) {
   size_t all;
+  if (j->type != DGAM_F32 && j->type != DGAM_BF16)
+    return dgam_fail(DGAM_EINVAL, "%s: type is %s, expected float32 or bfloat16", j->merge ? "patch_merge" : "patch_embed",
+                     dgam_dtype_name(j->type));
   j->k = dgam_nn_kernels_get();
   j->bf = j->type == DGAM_BF16;
   j->es = dgam_dtype_size(j->type);

@@ -8,8 +8,9 @@
  * Merging: the four tokens of a 2 x 2 block, in the order (0,0), (1,0), (0,1), (1,1) of (row, column), become one of 4C
  * channels; LayerNorm; y = W x with W (2C, 4C). Odd H or W is padded with zeros, which take part in the norm.
  *
- * Everything dense and fp32 (with type DGAM_BF16 operands of products are bf16). Work is split with dgam_parallel;
- * sums over rows do not depend on the number of threads. scratch: aligned to 64, sizes from the queries.
+ * Everything dense and fp32 (with type DGAM_BF16 operands of products are bf16). Work is split with dgam_parallel_items, by
+ * shape alone: results and gradients are the same to the bit for any number of threads. scratch: aligned to 64, sizes from
+ * the queries, for the current number of threads.
  */
 #ifndef DGAM_NN_PATCH_H
 #define DGAM_NN_PATCH_H

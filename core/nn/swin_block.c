@@ -17,7 +17,7 @@ dgam_status dgam_block_init(const dgam_swin_block_desc *d, dgam_block *b) {
   if (d->c % d->heads)
     return dgam_fail(DGAM_EINVAL, "swin_block: %zu channels do not split into %zu heads", d->c, d->heads);
   if (d->type != DGAM_F32 && d->type != DGAM_BF16)
-    return dgam_fail(DGAM_EINVAL, "swin_block: type is %d, expected fp32 or bf16", (int)d->type);
+    return dgam_fail(DGAM_EINVAL, "swin_block: type is %s, expected float32 or bfloat16", dgam_dtype_name(d->type));
   if (d->keep < DGAM_KEEP_NONE || d->keep > DGAM_KEEP_ALL)
     return dgam_fail(DGAM_EINVAL, "swin_block: keep is %d, expected 0, 1 or 2", (int)d->keep);
   if (!(d->eps >= 0)) return dgam_fail(DGAM_EINVAL, "swin_block: eps is %g, expected 0 or more", (double)d->eps);
@@ -183,9 +183,9 @@ typedef struct forward_job {
   size_t slots;         /* groups under way at a time */
   char *slot_base;
   size_t slot_bytes;
-  size_t first;         /* split mode: number of the first window of this round */
+  size_t first;         /* split mode: number of the first unit of this round */
   size_t row_tile, row_tiles;
-  int split;            /* 1: rows and heads of a window are spread over threads */
+  int split;            /* 1: rows and heads of a unit are spread over threads */
   dgam_tiled qkv, proj;
   /* MLP half */
   size_t span, spans;   /* rows in a run that has one factor; number of runs */
@@ -222,6 +222,8 @@ static window_buffers slot(const forward_job *j, size_t i, size_t first) {
   if (j->s.qkv) w.qkv = j->s.qkv + row * 3 * b->d.c * b->es;
   return w;
 }
+
+static size_t units_of(size_t windows, size_t group) { return windows / group + windows % group; }
 
 /* Number of the i-th window among those of active samples. */
 static size_t window_of(const forward_job *j, size_t i) {
@@ -281,39 +283,54 @@ static dgam_status windows_out(const forward_job *j, const window_buffers *w, si
   return DGAM_OK;
 }
 
-/* Each thread takes whole windows: everything a window needs stays near its core. Full groups come first, what is left
- * over goes one by one. */
-static dgam_status whole_windows(void *ctx, size_t begin, size_t end, int ith, int nth) {
+/* Windows that are taken together: full groups come first, what is left over goes one by one. */
+typedef struct window_unit {
+  size_t first, count;
+} window_unit;
+
+static window_unit unit_of(const forward_job *j, size_t u) {
+  size_t groups = j->actives * j->b.w.windows / j->group;
+  if (u < groups) return (window_unit){u * j->group, j->group};
+  return (window_unit){groups * j->group + (u - groups), 1};
+}
+
+/* A unit from beginning to end on one thread: everything a window needs stays near its core. */
+static dgam_status whole_units(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)nth;
   forward_job *j = ctx;
-  size_t n = j->b.w.n, groups = j->actives * j->b.w.windows / j->group;
+  size_t n = j->b.w.n;
   for (size_t i = begin; i < end; i++) {
-    size_t count = i < groups ? j->group : 1, first = i < groups ? i * count : groups * j->group + (i - groups);
-    window_buffers w = slot(j, (size_t)ith, first);
-    for (size_t k = 0; k < count; k++) window_index(j, &w, first, k);
-    DGAM_TRY(windows_in(j, &w, first, count, 0, n, ith));
-    for (size_t k = 0; k < count; k++)
-      for (size_t h = 0; h < j->b.d.heads; h++) window_attend(j, &w, first, k, h, ith);
-    DGAM_TRY(windows_out(j, &w, first, count, 0, n, ith));
+    window_unit u = unit_of(j, i);
+    window_buffers w = slot(j, (size_t)ith, u.first);
+    for (size_t k = 0; k < u.count; k++) window_index(j, &w, u.first, k);
+    for (size_t row = 0; row < n; row += j->row_tile)
+      DGAM_TRY(windows_in(j, &w, u.first, u.count, row, at_most(j->row_tile, n - row), ith));
+    for (size_t k = 0; k < u.count; k++)
+      for (size_t h = 0; h < j->b.d.heads; h++) window_attend(j, &w, u.first, k, h, ith);
+    for (size_t row = 0; row < n; row += j->row_tile)
+      DGAM_TRY(windows_out(j, &w, u.first, u.count, row, at_most(j->row_tile, n - row), ith));
   }
   return DGAM_OK;
 }
 
-/* Few windows for the threads: index, rows, heads, rows, each spread over all threads. */
+/* Few units for the threads: index, rows, heads, rows, each spread over all threads. The same tiles in the same
+ * products, so the same bits. */
 static dgam_status split_index(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   forward_job *j = ctx;
   for (size_t i = begin; i < end; i++) {
-    window_buffers w = slot(j, i, j->first + i);
-    window_index(j, &w, j->first + i, 0);
+    window_unit u = unit_of(j, j->first + i);
+    window_buffers w = slot(j, i, u.first);
+    for (size_t k = 0; k < u.count; k++) window_index(j, &w, u.first, k);
   }
   return DGAM_OK;
 }
 static dgam_status split_rows(forward_job *j, size_t begin, size_t end, int ith, int out) {
-  for (size_t u = begin; u < end; u++) {
-    size_t i = u / j->row_tiles, row = u % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, j->b.w.n - row);
-    window_buffers w = slot(j, i, j->first + i);
-    DGAM_TRY((out ? windows_out : windows_in)(j, &w, j->first + i, 1, row, rows, ith));
+  for (size_t r = begin; r < end; r++) {
+    size_t i = r / j->row_tiles, row = r % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, j->b.w.n - row);
+    window_unit u = unit_of(j, j->first + i);
+    window_buffers w = slot(j, i, u.first);
+    DGAM_TRY((out ? windows_out : windows_in)(j, &w, u.first, u.count, row, rows, ith));
   }
   return DGAM_OK;
 }
@@ -328,10 +345,11 @@ static dgam_status split_out(void *ctx, size_t begin, size_t end, int ith, int n
 static dgam_status split_heads(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)nth;
   forward_job *j = ctx;
-  for (size_t u = begin; u < end; u++) {
-    size_t i = u / j->b.d.heads;
-    window_buffers w = slot(j, i, j->first + i);
-    window_attend(j, &w, j->first + i, 0, u % j->b.d.heads, ith);
+  for (size_t q = begin; q < end; q++) {
+    size_t i = q / j->b.d.heads;
+    window_unit u = unit_of(j, j->first + i);
+    window_buffers w = slot(j, i, u.first);
+    for (size_t k = 0; k < u.count; k++) window_attend(j, &w, u.first, k, q % j->b.d.heads, ith);
   }
   return DGAM_OK;
 }
@@ -343,11 +361,10 @@ static dgam_status attention_half(forward_job *j) {
   if (j->actives < b->d.n)
     for (size_t i = 0; i < b->d.n; i++)
       if (j->scale[i] == 0.f) memcpy(j->y + i * l, j->x + i * l, l * sizeof(float));
-  size_t windows = j->actives * b->w.windows;
-  if (!windows) return DGAM_OK;
-  if (!j->split) return dgam_parallel_items(windows / j->group + windows % j->group, whole_windows, j);
-  for (j->first = 0; j->first < windows; j->first += j->slots) {
-    size_t n = at_most(j->slots, windows - j->first);
+  size_t units = units_of(j->actives * b->w.windows, j->group);
+  if (!j->split) return dgam_parallel_items(units, whole_units, j);
+  for (j->first = 0; j->first < units; j->first += j->slots) {
+    size_t n = at_most(j->slots, units - j->first);
     DGAM_TRY(dgam_parallel(n, split_index, j));
     DGAM_TRY(dgam_parallel_items(n * j->row_tiles, split_in, j));
     DGAM_TRY(dgam_parallel_items(n * b->d.heads, split_heads, j));
@@ -392,30 +409,35 @@ static dgam_status mlp_half(forward_job *j) {
   return dgam_parallel_items(runs * j->mlp_tiles, mlp_tiles, j);
 }
 
-/* Rows of the MLP taken at once: the hidden layer of a tile should stay in the second-level cache, and every thread
- * should get about as many rows. */
+/* Rows of the MLP taken at once. The hidden layer of a tile should stay in the second-level cache. Where tiles are few,
+ * their number is a multiple of 8, which most numbers of threads share evenly. It follows from the shape alone: what a
+ * product rounds depends on how many rows it has. */
 static void choose_mlp_tile(forward_job *j) {
   const dgam_block *b = &j->b;
   size_t rows = 393216 / (b->d.hidden * b->es);
   rows = rows < 96 ? 96 : rows > 256 ? 256 : rows;
-  size_t tiles = (j->span + rows - 1) / rows, threads = (size_t)b->threads;
-  if (j->spans * tiles < 8 * threads) { /* few tiles: a number that divides evenly */
-    size_t all = (j->spans * tiles + threads - 1) / threads * threads;
-    tiles = at_least(1, at_most((all + j->spans - 1) / j->spans, (j->span + 15) / 16));
+  size_t tiles = (j->span + rows - 1) / rows, all = j->spans * tiles;
+  if (all < 64) {
+    all = at_least(8, (all + 4) / 8 * 8);
+    tiles = at_least(1, at_most((all + j->spans - 1) / j->spans, j->span / 32));
   }
   j->mlp_tile = (j->span + tiles - 1) / tiles;
   j->mlp_tiles = (j->span + j->mlp_tile - 1) / j->mlp_tile;
 }
 
+/* Groups of windows and tiles of rows follow from the shape alone, as above: long tiles, over which the weights of a
+ * product are read less often, and shorter ones where windows are few. Which thread does what may depend on the number of
+ * threads. */
 static void choose_split(forward_job *j) {
   const dgam_block *b = &j->b;
-  size_t threads = (size_t)b->threads, each = (b->windows + threads - 1) / threads;
-  j->split = each * threads * 4 > b->windows * 5; /* whole windows would leave threads idle over a fifth of the time */
-  j->group = j->split ? 1 : at_least(1, at_most(dgam_block_group(b), b->windows / (2 * threads)));
-  j->slots = j->split ? at_most(b->windows, 2 * threads) : threads;
-  j->row_tiles = j->split ? (b->w.n + 199) / 200 : 1;
+  size_t threads = (size_t)b->threads;
+  j->group = dgam_block_group(b);
+  size_t units = units_of(b->windows, j->group), each = (units + threads - 1) / threads, most = units < 8 ? 200 : 400;
+  j->row_tiles = (b->w.n + most - 1) / most;
   j->row_tile = (b->w.n + j->row_tiles - 1) / j->row_tiles;
   j->row_tiles = (b->w.n + j->row_tile - 1) / j->row_tile;
+  j->split = each * threads * 4 > units * 5; /* whole units would leave threads idle over a fifth of the time */
+  j->slots = j->split ? at_most(units, 2 * threads) : threads;
 }
 
 /* Rows of the products of attention: full tiles, or full groups and then single windows. */
@@ -508,7 +530,6 @@ dgam_status dgam_swin_block_forward(const dgam_swin_block_desc *d, const dgam_sw
   DGAM_TRY(dgam_block_init(d, &j.b));
   if ((d->keep == DGAM_KEEP_NONE) != (saved == NULL))
     return dgam_fail(DGAM_EINVAL, "swin_block: keep is %d but saved is %s", (int)d->keep, saved ? "given" : "NULL");
-  if (dgam_interrupted()) return dgam_fail_interrupted();
   dgam_cut cut = {saved, 0};
   dgam_block_saved_layout(&j.b, &cut, &j.s);
   cut = (dgam_cut){scratch, 0};

@@ -10,10 +10,14 @@
  *
  * What backward needs is written by forward into `saved`: with KEEP_LEAN the LayerNorm statistics, log-sum-exp and the
  * attention's output, the rest being computed again; with KEEP_ALL also q, k, v, x1 and the hidden layer.
- * Results are bit-identical from run to run, and gradients also across thread counts: sums are split by shape alone.
+ * Results and gradients are the same to the bit from run to run and for any number of threads: tiles and sums follow from
+ * the shape alone.
  *
- * Threading: call from one thread; the work is split with dgam_parallel. No memory is allocated: `scratch` is the
- * caller's block of dgam_swin_block_scratch() bytes, aligned to 64, whose contents do not matter.
+ * Threading: call from one thread; the work is split with dgam_parallel_items, which answers Ctrl-C between tiles. What is
+ * written is then worth nothing.
+ * Memory: `scratch` is the caller's block of dgam_swin_block_scratch() bytes, aligned to 64, whose contents do not matter.
+ * Beyond it, products that are new go into the cache of gemm.h, and a short last round of backward may take a block of its
+ * own for the time of its products.
  */
 #ifndef DGAM_NN_SWIN_BLOCK_H
 #define DGAM_NN_SWIN_BLOCK_H
@@ -67,8 +71,8 @@ DGAM_API dgam_status dgam_swin_block_saved(const dgam_swin_block_desc *b, size_t
 DGAM_API dgam_status dgam_swin_block_forward(const dgam_swin_block_desc *b, const dgam_swin_block_params *p,
                                              const float *x, const float *scale, float *y, void *saved, void *scratch);
 
-/* dy -> dx and all parameter gradients (overwritten); g NULL: only dx, a third cheaper. x, scale, saved: as given to and written by forward.
- * dx must not overlap x or dy. */
+/* dy -> dx and all parameter gradients (overwritten). g NULL: only dx, a third cheaper. x, scale and saved are as given to
+ * and written by forward. dx must not overlap x or dy. */
 DGAM_API dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *b, const dgam_swin_block_params *p,
                                               const float *x, const float *scale, const void *saved, const float *dy,
                                               float *dx, const dgam_swin_block_grads *g, void *scratch);

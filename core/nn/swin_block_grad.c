@@ -490,6 +490,14 @@ dgam_status dgam_block_backward_scratch(const dgam_swin_block_desc *d, size_t *b
   return DGAM_OK;
 }
 
+static dgam_status check_grads(const dgam_swin_block_grads *g) {
+  const float *all[] = {g->norm1_w, g->norm1_b, g->qkv_w, g->proj_w, g->proj_b, g->table,
+                        g->norm2_w, g->norm2_b, g->fc1_w, g->fc1_b,  g->fc2_w,  g->fc2_b};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (!all[i]) return dgam_fail(DGAM_EINVAL, "swin_block: a gradient is NULL, expected all but qkv_b, or none at all");
+  return DGAM_OK;
+}
+
 static void clear_grads(const dgam_block *b, const dgam_swin_block_grads *g) {
   size_t c = b->d.c, hidden = b->d.hidden;
   struct {
@@ -510,7 +518,7 @@ dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_s
   DGAM_TRY(dgam_block_init(d, &j.b));
   if (d->keep == DGAM_KEEP_NONE || !saved)
     return dgam_fail(DGAM_EINVAL, "swin_block: backward needs what forward saved, but keep is %d", (int)d->keep);
-  if (dgam_interrupted()) return dgam_fail_interrupted();
+  if (g) DGAM_TRY(check_grads(g));
   dgam_cut cut = {(char *)(uintptr_t)saved, 0};
   dgam_block_saved_layout(&j.b, &cut, &j.s);
   cut = (dgam_cut){scratch, 0};

@@ -63,7 +63,7 @@ double dgam_lamp_at(const dgam_lamp *lamp, dgam_vec3 p, dgam_vec3 *toward) {
 
 /* --- rays --- */
 
-static void sample(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, const dgam_board *board,
+static void sample(const dgam_location *where, const dgam_scene_view *view, const dgam_lamp *lamp, const dgam_board *board,
                    uint32_t seed, dgam_vec3 ray, double out[3]) {
   enum { SKY, GROUND, WALL, SIDE, BOARD } hit = SKY;
   double nearest = 1e9;
@@ -118,7 +118,7 @@ static void sample(const dgam_location *where, const dgam_view *view, const dgam
   for (int c = 0; c < 3; c++) out[c] = albedo[c] * value * haze * (facing + lamp->ambient) * lamp->colour[c];
 }
 
-void dgam_background_render(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, const dgam_board *board,
+void dgam_background_render(const dgam_location *where, const dgam_scene_view *view, const dgam_lamp *lamp, const dgam_board *board,
                             uint32_t texture, float *rgb) {
   int side = view->width * view->height > 200000 ? 2 : 3; /* samples along each axis of a pixel */
   size_t plane = (size_t)view->width * view->height;

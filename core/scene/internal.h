@@ -5,12 +5,12 @@
 #include "scene/scene.h"
 
 /* A pinhole camera at `eye`, turned down by pitch and about its axis by roll. */
-typedef struct dgam_view {
+typedef struct dgam_scene_view {
   dgam_vec3 eye, right, down, forward; /* unit axes */
   double focal;                        /* pixels */
   double cx, cy;                       /* principal point, pixels */
   int width, height;
-} dgam_view;
+} dgam_scene_view;
 
 /* Light: a lamp with fall-off that gives 1 - ambient at distance d0 on a surface facing it, and an ambient part. */
 typedef struct dgam_lamp {
@@ -29,7 +29,7 @@ typedef struct dgam_board {
 double dgam_lamp_at(const dgam_lamp *lamp, dgam_vec3 p, dgam_vec3 *toward);
 
 /* Fills the background [3,H,W]: ground, walls and sky of the location and the board, several samples a pixel. */
-void dgam_background_render(const dgam_location *where, const dgam_view *view, const dgam_lamp *lamp, const dgam_board *board,
+void dgam_background_render(const dgam_location *where, const dgam_scene_view *view, const dgam_lamp *lamp, const dgam_board *board,
                             uint32_t texture, float *rgb);
 
 #endif

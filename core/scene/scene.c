@@ -12,7 +12,7 @@
 struct dgam_scene {
   dgam_scene_spec spec;
   dgam_motion motion;
-  dgam_view view;
+  dgam_scene_view view;
   dgam_lamp lamp;
   dgam_board board;
   int bar[2];          /* columns of a post in front of everything; empty if equal */
@@ -61,7 +61,7 @@ static dgam_status check(const dgam_scene_spec *s) {
 /* Puts the camera so that the standing person has the wanted size and the feet are near the lower edge. */
 static void place_camera(dgam_scene *s, dgam_rng *r) {
   const dgam_scene_spec *spec = &s->spec;
-  dgam_view *v = &s->view;
+  dgam_scene_view *v = &s->view;
   double person = dgam_scene_actors[spec->actor].height, eye = between(r, 1.0, 1.75);
   double tilt = about_one(r, .055) - 1, field = about_one(r, .15), foot_line = between(r, .91, .95);
   v->width = spec->width;
@@ -150,7 +150,7 @@ static void draw_lots(dgam_scene *s) {
 }
 
 int dgam_scene_project(const dgam_scene *s, dgam_vec3 p, double *x, double *y, double *scale) {
-  const dgam_view *v = &s->view;
+  const dgam_scene_view *v = &s->view;
   dgam_vec3 d = {p.x - v->eye.x, p.y - v->eye.y, p.z - v->eye.z};
   double depth = d.x * v->forward.x + d.y * v->forward.y + d.z * v->forward.z;
   if (depth < .1) return 0;
@@ -181,7 +181,7 @@ static void add(const dgam_scene *s, figure *f, dgam_vec3 a, dgam_vec3 b, double
   double xa, ya, sa, xb, yb, sb;
   if (f->count == MOST_CAPSULES || !dgam_scene_project(s, a, &xa, &ya, &sa) || !dgam_scene_project(s, b, &xb, &yb, &sb)) return;
   capsule *c = &f->part[f->count++];
-  const dgam_view *v = &s->view;
+  const dgam_scene_view *v = &s->view;
   dgam_vec3 middle = {.5 * (a.x + b.x), .5 * (a.y + b.y), .5 * (a.z + b.z)}, toward;
   double e = dgam_lamp_at(&s->lamp, middle, &toward);
   *c = (capsule){.x0 = (float)xa, .y0 = (float)ya, .r0 = (float)(ra * sa), .x1 = (float)xb, .y1 = (float)yb, .r1 = (float)(rb * sb)};

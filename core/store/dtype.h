@@ -1,30 +1,15 @@
-/* dtype.h - element types of stored tensors, numbered as libtorch's ScalarType is, and the description of one tensor.
- */
+/* dtype.h - the description of a stored tensor: name, element type (base/dtype.h), shape. */
 #ifndef DGAM_STORE_DTYPE_H
 #define DGAM_STORE_DTYPE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
+#include "base/dtype.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef enum dgam_dtype {
-  DGAM_U8 = 0,
-  DGAM_I8 = 1,
-  DGAM_I16 = 2,
-  DGAM_I32 = 3,
-  DGAM_I64 = 4,
-  DGAM_F16 = 5,
-  DGAM_F32 = 6,
-  DGAM_F64 = 7,
-  DGAM_BOOL = 11,
-  DGAM_BF16 = 15,
-  DGAM_NODTYPE = -1
-} dgam_dtype;
 
 enum { DGAM_MAXDIM = 12 };
 
@@ -36,10 +21,6 @@ typedef struct dgam_tensor_info {
   size_t shape[DGAM_MAXDIM];
   size_t count;
 } dgam_tensor_info;
-
-DGAM_API size_t dgam_dtype_size(dgam_dtype dtype);      /* bytes of an element; 0 for DGAM_NODTYPE */
-DGAM_API const char *dgam_dtype_name(dgam_dtype dtype); /* "float32"; "unknown" for DGAM_NODTYPE */
-DGAM_API dgam_dtype dgam_dtype_named(const char *name); /* the type called so, or DGAM_NODTYPE */
 
 /* Product of a shape into *count, and times the element's size into *bytes (may be NULL); 1 if it overflows. */
 DGAM_API int dgam_shape_overflow(int ndim, const size_t *shape, dgam_dtype dtype, size_t *count, size_t *bytes);

@@ -4,16 +4,17 @@ local progress = require "dgam.show.progress"
 
 local bench = {}
 
--- name, file of this folder that has its setup function under that name, what must be reached, what it does.
+-- name, file of this folder that has its setup function under that name, what must be reached, what it does, and what the
+-- processor must have for it.
 local LIST = {
   { "gemm_f32", "limits", nil, "oneDNN matrix products, float32, the best of several shapes" },
-  { "gemm_bf16", "limits", nil, "the same in bfloat16" },
+  { "gemm_bf16", "limits", nil, "the same in bfloat16", "bfloat16 products" },
   { "stream", "limits", nil, "memory bandwidth: four arrays read and three written in place, the best of several ways" },
   { "swin_b_forward", "nn", "75%, composite 10x, 900 MB", "Video Swin B, 1x3x32x224x224, float32" },
-  { "swin_b_forward_bf16", "nn", "0.60 of float32", "the same in bfloat16" },
+  { "swin_b_forward_bf16", "nn", "0.60 of float32", "the same in bfloat16", "bfloat16 products" },
   { "swin_t_train", "nn", "60%, composite 5x, half its memory", "Video Swin T, 1x3x32x224x224, forward + backward + AdamW, float32" },
   { "swin_t_train_recompute", "nn", "half the composite's memory", "the same, saving less and computing it again" },
-  { "swin_t_train_bf16", "nn", "0.65 of float32", "the same as swin_t_train in bfloat16" },
+  { "swin_t_train_bf16", "nn", "0.65 of float32", "the same as swin_t_train in bfloat16", "bfloat16 products" },
   { "linear", "nn", "90%", "Linear 4096 x 768 -> 3072, float32; peer: libtorch" },
   { "adamw", "nn", "80%", "AdamW over 88 M parameters" },
   { "light_agc", "light", "7 ms on two threads", "uint8 clip 3x32x224x224 -> statistics -> gate -> 5-expert mixture -> patches" },
@@ -28,7 +29,7 @@ local LIST = {
   { "startup_torch", "program", "1 s", "first use of torch, a new process" },
   { "ablation", "program", "300 s", "dgamlua experiments/ablation.lua, profile quick, data there already" },
   { "kernel_block", "kernels", nil, "one Swin block, 16x14x14 tokens, 512 channels, 16 heads, forward" },
-  { "kernel_block_bf16", "kernels", nil, "the same in bfloat16" },
+  { "kernel_block_bf16", "kernels", nil, "the same in bfloat16", "bfloat16 products" },
   { "kernel_block_train", "kernels", nil, "the same block forward and backward, float32" },
   { "kernel_patch_embed", "kernels", nil, "patches of a 3x32x224x224 clip -> 128 channels, with norm" },
   { "kernel_patch_merge", "kernels", nil, "16x56x56 tokens of 128 channels -> 16x28x28 of 256" },
@@ -74,15 +75,20 @@ end
 --   cold = true  no run to warm up before; cpu = true counts the CPU time of this process
 --   compare_peak = true   the peer's peak memory is of interest; see bench.peer_peak
 --   unit         "ms" (default) or "s"; peak() MB, where it is not this process's; close()
-local function setup(name)
+local function setup(entry)
+  local group = require("bench." .. entry[2])
+  return (group.benchmarks or group)[entry[1]]()
+end
+
+local function find(name)
   for _, b in ipairs(LIST) do
-    if b[1] == name then
-      local group = require("bench." .. b[2])
-      return (group.benchmarks or group)[name]()
-    end
+    if b[1] == name then return b end
   end
   error("bench: no benchmark is called " .. name, 0)
 end
+
+-- What an entry of LIST may ask of the processor -> whether it has it.
+local PROCESSOR = { ["bfloat16 products"] = function() return require("torch").ops.dgam.has_bf16() end }
 
 local WARM = 0.1 -- seconds of warming up
 
@@ -100,11 +106,14 @@ local function lower(t, name, value) t[name] = math.min(t[name] or math.huge, va
 -- @param options rounds = another number of rounds; peer = false leaves out peer and others;
 --   samples = true counts CPU time and keeps the ratio of every round
 -- @return { name, value, unit, ratio, limit, limit_unit, peer_ratio, peak_mb, note, samples, and what the case adds }; samples are
---   ratios, or for a case with a pace runs in the time of 10^9 FLOP of it
+--   ratios, or for a case with a pace runs in the time of 10^9 FLOP of it. { name, left_out = why } where the processor lacks
+--   what the benchmark needs
 function bench.measure(name, options)
   options = options or {}
+  local entry = find(name)
+  if entry[5] and not PROCESSOR[entry[5]]() then return { name = name, left_out = "this processor has no " .. entry[5] } end
   collectgarbage()
-  local case = setup(name)
+  local case = setup(entry)
   local clock = (case.cpu or options.samples) and os.clock or progress.now
   local rounds, t, samples = options.rounds or case.rounds or 5, {}, {}
   local repeats, peak = 1, nil
@@ -154,7 +163,7 @@ end
 
 --- The peak memory of the peer alone, MB: one run in this process, which should be a fresh one. nil where there is no peer.
 function bench.peer_peak(name)
-  local case = setup(name)
+  local case = setup(find(name))
   if not case.peer then return nil end
   reset_peak()
   case.peer()

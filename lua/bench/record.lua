@@ -115,11 +115,13 @@ function record.compare(new, old)
   return { fell = fall > record.FALL and p <= record.P, fall = fall, p = p, now = now, was = was }
 end
 
--- Ratios of one benchmark from several processes, through measure(name, options) as the command has it.
-local function sample(measure, name)
+-- Ratios of one benchmark from several processes, through measure(name, options) as the command has it. nil, after saying
+-- so, for one that needs what this processor lacks.
+local function sample(measure, name, say)
   local list = {}
   for _ = 1, PROCESSES do
     local r = measure(name, { rounds = ROUNDS, peer = false, samples = true })
+    if r and r.left_out then return say(("%-24s left out: %s"):format(name, r.left_out)) end
     if not r then error(("the benchmark %s failed"):format(name), 0) end
     if not r.samples or #r.samples == 0 then error(("the benchmark %s has no ratio to a limit that could be recorded"):format(name), 0) end
     table.move(r.samples, 1, #r.samples, #list + 1, list)
@@ -136,11 +138,13 @@ function record.update(path, names, measure, say)
   record.save(path, machines)
   say(machine)
   for _, name in ipairs(names) do
-    local ratios = sample(measure, name)
-    machines[machine] = machines[machine] or {}
-    machines[machine][name] = ratios
-    record.save(path, machines)
-    say(("%-24s %8.3f"):format(name, median(ratios)))
+    local ratios = sample(measure, name, say)
+    if ratios then
+      machines[machine] = machines[machine] or {}
+      machines[machine][name] = ratios
+      record.save(path, machines)
+      say(("%-24s %8.3f"):format(name, median(ratios)))
+    end
   end
 end
 
@@ -166,12 +170,14 @@ function record.check(path, names, measure, say)
   for _, name in ipairs(names) do
     local c
     for _ = 1, ATTEMPTS do
-      c = record.compare(sample(measure, name), recorded[name])
+      local ratios = sample(measure, name, say)
+      if not ratios then break end
+      c = record.compare(ratios, recorded[name])
       say(("%-24s %8.3f %8.3f %6.1f%% %8.2g%s"):format(name, c.was, c.now, -100 * c.fall, c.p,
         c.fell and "  fell" or ""))
       if not c.fell then break end
     end
-    if c.fell then fell[#fell + 1] = name end
+    if c and c.fell then fell[#fell + 1] = name end
   end
   return fell
 end

@@ -109,6 +109,7 @@ end
 local FORM = "%-24s %11s %7s %13s %7s %9s"
 
 local function row(r)
+  if r.left_out then return ("%-24s left out: %s"):format(r.name, r.left_out) end
   local line = FORM:format(r.name, ("%.2f %-2s"):format(r.value, r.unit), r.ratio and ("%.0f%%"):format(100 * r.ratio) or "",
     page.rate(r.limit, r.limit_unit), r.peer_ratio and ("%.1fx"):format(r.peer_ratio) or "",
     r.peak_mb and ("%.0f MB"):format(r.peak_mb) or "")
@@ -147,7 +148,7 @@ function M.run(args)
     local r = M.measure(b.name, { rounds = options.rounds, peer = not options.no_peer })
     if r then
       r.compare_peak = nil
-      results[#results + 1] = r
+      if not r.left_out then results[#results + 1] = r end
       say(options.json and bench.encode(r) or row(r))
     else
       io.stderr:write(("dgamlua: the benchmark %s failed\n"):format(b.name))

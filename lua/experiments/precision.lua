@@ -37,18 +37,10 @@ end
 
 local data = dgam.data.open(config.data)
 
--- f(...) with products in bfloat16, or without.
-local function in_precision(bf16, f, ...)
-  models.video_swin.bf16 = bf16
-  local ok, result = pcall(f, ...)
-  models.video_swin.bf16 = false
-  if not ok then error(result, 0) end
-  return result
-end
-
-local function new_model(cfg, backbone, pretrained, frames)
+-- The same weights for the same seed, whatever the precision.
+local function new_model(cfg, precision, backbone, pretrained, frames)
   torch.manual_seed(cfg.seed)
-  local model = models.dgam { backbone = backbone, gammas = { 1.0 }, classes = #data.classes, frames = frames }
+  local model = models.dgam { backbone = backbone, precision = precision, gammas = { 1.0 }, classes = #data.classes, frames = frames }
   if pretrained then models.load_pretrained(model, pretrained) end
   return model
 end
@@ -56,14 +48,16 @@ end
 -- --- logits ---
 
 local function compare_logits(cfg)
-  local model = new_model(cfg, cfg.network, cfg.weights, cfg.clip_len)
-  model:eval()
-  local both = { {}, {} }
+  local both, nets = { {}, {} }, {}
+  for i, precision in ipairs { "float32", "bfloat16" } do
+    nets[i] = new_model(cfg, precision, cfg.network, cfg.weights, cfg.clip_len)
+    nets[i]:eval()
+  end
   local loader = train.test_loader(data, cfg, "test", 1, 1)
   local bar = dgam.progress.new("logits of " .. cfg.network, loader:batches())
   for batch in loader:epoch(0) do
     for i, list in ipairs(both) do
-      list[#list + 1] = in_precision(i == 2, function() return torch.no_grad(function() return (model(batch.clip)) end) end)
+      list[#list + 1] = torch.no_grad(function() return (nets[i](batch.clip)) end)
     end
     bar:advance(1)
   end
@@ -94,24 +88,22 @@ end
 -- --- training ---
 
 local function curve(cfg)
-  local model = new_model(cfg, cfg.backbone, cfg.backbone == "swin-micro" and cfg.pretrained, cfg.clip_len)
+  local model = new_model(cfg, cfg.precision, cfg.backbone, cfg.backbone == "swin-micro" and cfg.pretrained, cfg.clip_len)
   local opt = dgam.optim.AdamW(model, { lr = cfg.lr, weight_decay = cfg.weight_decay })
   local loader = train.train_loader(data, cfg)
   local losses, epoch = {}, 0
-  local bar = dgam.progress.new(("%s, seed %d"):format(cfg.bf16 and "bfloat16" or "float32", cfg.seed), cfg.steps)
+  local bar = dgam.progress.new(("%s, seed %d"):format(cfg.precision, cfg.seed), cfg.steps)
   torch.manual_seed(cfg.seed)
   model:train()
   while #losses < cfg.steps do
     epoch = epoch + 1
     for batch in loader:epoch(epoch) do
       if #losses == cfg.steps then break end
-      losses[#losses + 1] = in_precision(cfg.bf16, function()
-        local loss = torch.cross_entropy((model(batch.clip)), batch.label)
-        opt:zero_grad()
-        loss:backward()
-        opt:step(math.min(1, (#losses + 1) / 20))
-        return loss:item()
-      end)
+      local loss = torch.cross_entropy((model(batch.clip)), batch.label)
+      opt:zero_grad()
+      loss:backward()
+      opt:step(math.min(1, (#losses + 1) / 20))
+      losses[#losses + 1] = loss:item()
       bar:advance(1, { loss = losses[#losses] })
     end
   end
@@ -128,8 +120,8 @@ end
 
 if wanted.training then
   local exp = dgam.experiment { name = "precision-training", seeds = config.seeds, config = config, data = data }
-  local full = exp:trial("float32", { bf16 = false }, curve)
-  local half = exp:trial("bfloat16", { bf16 = true }, curve)
+  local full = exp:trial("float32", { precision = "float32" }, curve)
+  local half = exp:trial("bfloat16", { precision = "bfloat16" }, curve)
   print(("\n%-10s %16s %16s %22s %22s"):format(config.backbone, "loss, float32", "loss, bfloat16", "bfloat16 - float32",
     "deviation over seeds"))
   local block = math.max(1, config.steps // 4)

@@ -137,9 +137,10 @@ end
 --   domain      "normalised" (default, as the official code) or "pixel" (equation 6)
 --   temperature of the softmax over lambda that mixes experts (default 1e-6: in effect one expert)
 --   dropout     before the heads (default 0.5)
+--   precision   "float32" (default) or "bfloat16", of a backbone that is given by name; others have their own
 function DGAM:init(options)
   check.names("dgam", options, { "backbone", "gammas", "heads", "gate", "classes", "frames", "domain",
-    "temperature", "dropout" })
+    "temperature", "dropout", "precision" })
   local gammas = check_gammas(check.default(options.gammas, { 1.0, 1.5, 2.0, 2.5, 3.0 }))
   local function option(name, default, kind) return check.option("dgam", name, check.default(options[name], default), kind) end
   local classes = option("classes", nil, check.whole(1))
@@ -156,7 +157,12 @@ function DGAM:init(options)
     domain = self.domain, temperature = self.temperature, dropout = check.default(options.dropout, 0.5) }
 
   local backbone = check_object("backbone", options.backbone or "swin-b")
-  if type(backbone) ~= "table" or not backbone._children then backbone = swin.new(backbone) end
+  local named = type(backbone) ~= "table"
+  if options.precision ~= nil and not named then
+    error("dgam: precision is an option of a backbone given by name; this one is " .. (backbone._children and
+      "made already" or "a table: write precision in it"), 3)
+  end
+  if named or not backbone._children then backbone = swin.new(backbone, named and { precision = options.precision } or nil) end
   check.option("dgam", "the backbone's channels", backbone.channels, check.whole(1))
   self:add("backbone", backbone)
   if #gammas > 1 then
@@ -180,7 +186,7 @@ function DGAM:dtype() return self.gamma.dtype end
 --- As of every module; a dtype may be float32 or float64.
 function DGAM:to(what)
   if what == "float16" or what == "bfloat16" then
-    error(("to: the type is %s, expected float32 or float64 (models.video_swin.bf16 = true computes in bfloat16)"):format(what), 2)
+    error(("to: the type is %s, expected float32 or float64 (the option precision = 'bfloat16' computes in bfloat16)"):format(what), 2)
   end
   return nn.Module.to(self, what)
 end
@@ -220,7 +226,7 @@ end
 -- @param clip uint8 [N, 3, T, H, W]; weights [N, E]; histogram as for stats -> [N, L, C]
 function DGAM:encode(clip, weights, trace, histogram)
   local patches, dtype = self.backbone.takes_patches == true, self:dtype()
-  local bf16 = patches and swin.bf16 and dtype == "float32"
+  local bf16 = patches and self.backbone.precision == "bfloat16" and dtype == "float32"
   local x = ops.gic(clip, weights, self.gamma, self.domain, MEAN, STD, patches and "patches" or "clip", bf16, histogram or torch.none)
   if not bf16 then x = x:to(dtype) end
   local features = self.backbone(x, { shape = { clip:size(3), clip:size(4), clip:size(5) }, trace = trace })

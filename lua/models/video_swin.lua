@@ -25,7 +25,8 @@ swin.sizes = {
   ["swin-micro"] = { embed = 32, depths = { 2, 2, 2 }, heads = { 2, 4, 8 }, window = { 4, 4, 4 }, drop_path = 0.05, stem = "conv",
     init_gain = 0.7 },
 }
-local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4, recompute = false }
+local DEFAULTS = { patch = { 2, 4, 4 }, window = { 8, 7, 7 }, drop_path = 0.2, mlp_ratio = 4, recompute = false,
+  precision = "float32" }
 
 -- --- one block ---
 
@@ -49,6 +50,7 @@ end
 function Block:init(channels, heads, shifted, drop_path, config)
   local window = config.window
   self.heads, self.window, self.drop_path, self.recompute = heads, window, drop_path, config.recompute
+  self.bf16 = config.precision == "bfloat16"
   self.shift = shifted and { window[1] // 2, window[2] // 2, window[3] // 2 } or { 0, 0, 0 }
   self:add("norm1", nn.LayerNorm(channels))
   self:add("attn", Attention(channels, heads, window))
@@ -66,7 +68,7 @@ function Block:forward(x) -- x [N, D, H, W, C]
   local a, m = self.attn, self.mlp
   return ops.swin_block(x, self.norm1.weight, self.norm1.bias, a.qkv.weight, a.qkv.bias, a.proj.weight, a.proj.bias,
     a.relative_position_bias_table, self.norm2.weight, self.norm2.bias, m.fc1.weight, m.fc1.bias, m.fc2.weight,
-    m.fc2.bias, self.heads, self.window, self.shift, scale, swin.bf16, self.recompute)
+    m.fc2.bias, self.heads, self.window, self.shift, scale, self.bf16, self.recompute)
 end
 
 function Block:describe()
@@ -76,23 +78,25 @@ end
 -- --- stages ---
 
 local Merging = nn.class "PatchMerging"
-function Merging:init(channels)
+function Merging:init(channels, config)
+  self.bf16 = config.precision == "bfloat16"
   self:add("norm", nn.LayerNorm(4 * channels))
   self:add("reduction", nn.Linear(4 * channels, 2 * channels, { bias = false }))
 end
 function Merging:forward(x) -- [N, D, H, W, C] -> [N, D, ceil(H/2), ceil(W/2), 2C]
-  return ops.patch_merge(x, self.norm.weight, self.norm.bias, self.reduction.weight, swin.bf16)
+  return ops.patch_merge(x, self.norm.weight, self.norm.bias, self.reduction.weight, self.bf16)
 end
 
 local PatchEmbed = nn.class "PatchEmbed"
-function PatchEmbed:init(channels, patch)
-  self.patch = patch
+function PatchEmbed:init(channels, config)
+  local patch = config.patch
+  self.patch, self.bf16 = patch, config.precision == "bfloat16"
   self:add("proj", nn.Conv3d(3, channels, patch, { stride = patch }))
   self:add("norm", nn.LayerNorm(channels))
 end
 function PatchEmbed:forward(x, shape) -- clip [N, 3, T, H, W], or patches [N, L, 96] of a clip of `shape` -> [N, D, H, W, C]
   return ops.patch_embed(x, self.proj.weight, self.proj.bias, self.norm.weight, self.norm.bias,
-    { shape[1], shape[2], shape[3] }, swin.bf16)
+    { shape[1], shape[2], shape[3] }, self.bf16)
 end
 
 -- Convolutions down to the same grid as patches of 2 x 4 x 4. Each clip is normalised by itself: statistics of a batch whose
@@ -120,7 +124,7 @@ function Stage:init(channels, depth, heads, drop_paths, config, merge)
   for i = 1, depth do
     blocks:append(Block(channels, heads, i % 2 == 0, drop_paths[i], config))
   end
-  if merge then self:add("downsample", Merging(channels)) end
+  if merge then self:add("downsample", Merging(channels, config)) end
 end
 function Stage:forward(x, trace)
   for i = 1, self.blocks:length() do
@@ -139,7 +143,8 @@ swin.VideoSwin = VideoSwin
 
 --- A backbone: a name of swin.sizes, or a table with embed, depths, heads and optionally patch, window, drop_path,
 -- mlp_ratio, stem ("patch" or "conv"), init_gain (deviation of initial weights times sqrt(inputs); default: .02),
--- recompute (true: keep little of every block for backward and compute the rest again; see docs/design.md).
+-- recompute (true: keep little of every block for backward and compute the rest again; see docs/design.md),
+-- precision ("float32", or "bfloat16": products take bfloat16 operands and sum in float32; parameters stay float32).
 -- `changes` overrides fields of a named size.
 function swin.new(size, changes)
   local config = {}
@@ -154,7 +159,7 @@ function swin.new(size, changes)
     changes = size
   end
   check.names("video_swin", changes or {}, { "embed", "depths", "heads", "patch", "window", "drop_path", "mlp_ratio",
-    "stem", "init_gain", "recompute" })
+    "stem", "init_gain", "recompute", "precision" })
   for k, v in pairs(changes or {}) do config[k] = v end
   return VideoSwin(config)
 end
@@ -166,7 +171,7 @@ local TRIPLE = check.naturals("three whole numbers of 1 or more (time, height, w
 local KINDS = {
   embed = check.whole(1), depths = LIST, heads = LIST, patch = TRIPLE, window = TRIPLE, drop_path = check.below(0, 1),
   mlp_ratio = check.positive, init_gain = check.optional(check.positive), stem = check.optional(check.one_of("patch", "conv")),
-  recompute = check.boolean,
+  recompute = check.boolean, precision = check.one_of("float32", "bfloat16"),
 }
 
 local function check_config(config)
@@ -179,11 +184,11 @@ end
 function VideoSwin:init(config)
   check_config(config)
   local depths, heads = config.depths, config.heads
-  self.config = config
+  self.config, self.precision = config, config.precision
   self.channels = config.embed * 2 ^ (#depths - 1) // 1 | 0
   -- Whether the gamma kernel may hand over patches of 2 x 4 x 4, the only ones it knows, instead of clips.
   self.takes_patches = config.stem ~= "conv" and table.concat(config.patch, " ") == "2 4 4"
-  self:add("patch_embed", config.stem == "conv" and ConvStem(config.embed) or PatchEmbed(config.embed, config.patch))
+  self:add("patch_embed", config.stem == "conv" and ConvStem(config.embed) or PatchEmbed(config.embed, config))
   local layers = self:add("layers", nn.Sequential())
   local blocks, at = 0, 0
   for _, d in ipairs(depths) do blocks = blocks + d end
@@ -224,8 +229,5 @@ function VideoSwin:forward(x, options)
   if trace then trace("norm", x) end
   return x
 end
-
---- Computes in bfloat16 where the device's kernels can; parameters stay float32.
-swin.bf16 = false
 
 return swin

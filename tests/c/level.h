@@ -14,7 +14,7 @@ __attribute__((constructor)) static void keep_to_level(void) {
   if (!wanted || !*wanted) return;
   for (int level = DGAM_CPU_PLAIN; level <= DGAM_CPU_AVX512BF; level++)
     if (strcmp(wanted, dgam_cpu_name((dgam_cpu)level)) == 0) {
-      dgam_cpu_limit((dgam_cpu)level);
+      dgam_cpu_ceiling((dgam_cpu)level);
       return;
     }
   fprintf(stderr, "DGAMLUA_CPU is '%s', expected plain, avx2, avx512 or avx512-bf16\n", wanted);

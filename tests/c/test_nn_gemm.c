@@ -48,10 +48,10 @@ static void products_match_reference(void **state) {
     for (int bits = 0; bits < 256; bits++) {
       dgam_gemm_desc d = {.m = sizes[i][0], .n = sizes[i][1], .k = sizes[i][2], .at = bits & 1, .bt = bits >> 1 & 1,
                           .bias = bits >> 2 & 1, .accumulate = bits >> 3 & 1, .gelu = bits >> 4 & 1,
-                          .in = bits >> 5 & 1, .out = bits >> 6 & 1, .threads = i & 1};
+                          .in = bits >> 5 & 1 ? DGAM_BF16 : DGAM_F32, .out = bits >> 6 & 1 ? DGAM_BF16 : DGAM_F32, .threads = i & 1};
       if (bits >> 7) d.lda = d.m + d.k + 3, d.ldb = d.n + d.k + 5, d.ldc = d.n + 2;
-      if ((d.accumulate && d.gelu) || d.out > d.in || (d.in && !bf16)) continue;
-      if (d.accumulate && d.out) continue; /* not used: sums stay fp32 */
+      if ((d.accumulate && d.gelu) || d.out > d.in || (d.in == DGAM_BF16 && !bf16)) continue;
+      if (d.accumulate && d.out == DGAM_BF16) continue; /* not used: sums stay fp32 */
       check(&d);
     }
 }
@@ -156,6 +156,7 @@ static void refuses_nonsense(void **state) {
   assert_fails(dgam_gemm_get(&(dgam_gemm_desc){.m = 4, .n = 2, .k = 3, .gelu = 1, .accumulate = 1}, &g), DGAM_EINVAL,
                "exclude");
   assert_fails(dgam_gemm_get(&(dgam_gemm_desc){.m = 4, .n = 2, .k = 3, .out = DGAM_BF16}, &g), DGAM_EINVAL, "bf16");
+  assert_fails(dgam_gemm_get(&(dgam_gemm_desc){.m = 4, .n = 2, .k = 3, .in = DGAM_F64}, &g), DGAM_EINVAL, "float64");
 }
 
 int main(void) {

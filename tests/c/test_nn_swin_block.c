@@ -1,6 +1,11 @@
 /* The Swin block against its naive form over a matrix of shapes, levels and thread counts; gradients against finite
- * differences; same bits from run to run; nothing written outside what was asked for. */
+ * differences; same bits from run to run and for any number of threads; nothing written outside what was asked for; an
+ * interrupt in the middle is answered. */
 #include "test.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
 
 #include "base/cpu.h"
 #include "base/parallel.h"
@@ -207,6 +212,117 @@ static void gradients_agree(void **state) {
   }
 }
 
+/* The same bits for any number of threads, at every level and with all that may be kept: shapes above, and some with
+ * several tiles of rows, windows of several tiles, few large windows and many small ones. */
+static void threads_change_no_bit(void **state) {
+  (void)state;
+  static const shape more[] = {
+      {1, 8, 14, 14, 32, 2, 128, {8, 7, 7}, {0, 0, 0}, 1, 0}, /* four windows of 392 tokens, two tiles each */
+      {2, 8, 7, 9, 24, 2, 96, {8, 7, 7}, {4, 3, 3}, 1, 1},    /* the same with padding and drop path */
+      {1, 4, 12, 12, 32, 2, 512, {2, 4, 4}, {1, 2, 2}, 1, 0}, /* windows two at a time; a wide hidden layer */
+      {5, 4, 8, 8, 48, 3, 96, {4, 4, 4}, {0, 2, 2}, 1, 1},    /* windows three at a time */
+      {1, 2, 40, 41, 16, 1, 64, {2, 3, 3}, {1, 1, 1}, 0, 0},  /* many tiny windows, seventeen tiles of rows */
+  };
+  static const dgam_cpu levels[] = {DGAM_CPU_PLAIN, DGAM_CPU_AVX2, DGAM_CPU_AVX512BF};
+  static const int threads[] = {2, 3, 5, 16};
+  int all = SHAPES + sizeof more / sizeof *more;
+  for (int i = 0; i < all; i++)
+    for (int l = 0; l < 3; l++)
+      for (int bf = 0; bf <= dgam_gemm_has_bf16(); bf++) {
+        dgam_keep keep = (dgam_keep)((i + l) % 3);
+        const shape *a = i < SHAPES ? &shapes[i] : &more[i - SHAPES];
+        dgam_cpu before = dgam_cpu_limit(levels[l]);
+        setup one;
+        make(&one, a, keep);
+        if (bf) one.d.type = DGAM_BF16;
+        dgam_set_threads(1);
+        run(&one);
+        for (int t = 0; t < 4; t++) {
+          setup other;
+          make(&other, a, keep);
+          other.d.type = one.d.type;
+          dgam_set_threads(threads[t]);
+          run(&other);
+          char what[80];
+          snprintf(what, sizeof what, "shape %d, %s, keep %d, bf16 %d, %d threads", i, dgam_cpu_name(levels[l]), (int)keep, bf,
+                   threads[t]);
+          size_t n = one.tokens * one.d.c * sizeof(float);
+          if (memcmp(one.y, other.y, n)) fail_msg("%s: y is not the same", what);
+          if (keep && memcmp(one.dx, other.dx, n)) fail_msg("%s: dx is not the same", what);
+          for (int m = 0; keep && m < MEMBERS; m++)
+            if (one.grad[m] && memcmp(one.grad[m], other.grad[m], one.size[m] * sizeof(float)))
+              fail_msg("%s: gradient %d is not the same", what, m);
+          drop(&other);
+        }
+        drop(&one);
+        dgam_set_threads(0);
+        dgam_cpu_limit(before);
+      }
+}
+
+typedef struct alarm_clock {
+  volatile sig_atomic_t flag;
+  double after; /* seconds */
+} alarm_clock;
+
+static void *ring(void *arg) {
+  alarm_clock *a = arg;
+  struct timespec t = {(time_t)a->after, (long)(1e9 * (a->after - floor(a->after)))};
+  nanosleep(&t, NULL);
+  a->flag = 1;
+  return NULL;
+}
+
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Ctrl-C in the middle of a block of the size that Swin B has ends it there, not after it. */
+static void an_interrupt_is_answered_inside(void **state) {
+  (void)state;
+  static const shape large = {1, 8, 14, 14, 512, 16, 2048, {8, 7, 7}, {4, 3, 3}, 1, 0};
+  setup s;
+  make(&s, &large, DGAM_KEEP_ALL);
+  size_t bytes;
+  assert_ok(dgam_swin_block_saved(&s.d, &bytes));
+  void *saved = guarded(bytes);
+  for (int back = 0; back < 2; back++) {
+    assert_ok(dgam_swin_block_scratch(&s.d, back, &bytes));
+    void *scratch = guarded(bytes);
+    double whole = 0;
+    for (int round = 0; round < 2; round++) {
+      pthread_t thread;
+      alarm_clock alarm = {0, whole / 4};
+      if (round) {
+        dgam_interrupt_watch(&alarm.flag);
+        assert_int_equal(pthread_create(&thread, NULL, ring, &alarm), 0);
+      }
+      double start = seconds();
+      dgam_status got = back ? dgam_swin_block_backward(&s.d, &s.p, s.x, NULL, saved, s.dy, s.dx, &s.g, scratch)
+                             : dgam_swin_block_forward(&s.d, &s.p, s.x, NULL, s.y, saved, scratch);
+      whole = seconds() - start;
+      if (round) {
+        pthread_join(thread, NULL);
+        dgam_interrupt_watch(NULL);
+      }
+      if (got != (round ? DGAM_EINTERRUPTED : DGAM_OK))
+        fail_msg("%s: status is %s", back ? "backward" : "forward", dgam_status_name(got));
+    }
+    check_guard(scratch, bytes, "scratch");
+    free(scratch);
+    if (!back) assert_ok(dgam_swin_block_scratch(&s.d, 0, &bytes));
+    if (!back) { /* what was saved is complete again for backward */
+      scratch = guarded(bytes);
+      assert_ok(dgam_swin_block_forward(&s.d, &s.p, s.x, NULL, s.y, saved, scratch));
+      free(scratch);
+    }
+  }
+  free(saved);
+  drop(&s);
+}
+
 /* Without parameter gradients dx is the same; a sample whose factors are 0 passes unchanged. */
 static void only_dx(void **state) {
   (void)state;
@@ -279,12 +395,18 @@ static void refuses_nonsense(void **state) {
   BAD(d.c = (size_t)1 << 40, "too large");
   BAD(d.keep = (dgam_keep)3, "keep is 3");
 #undef BAD
+  setup s;
+  make(&s, &shapes[0], DGAM_KEEP_LEAN);
+  s.g.fc1_w = NULL;
+  assert_fails(dgam_swin_block_backward(&s.d, &s.p, s.x, NULL, s.y, s.dy, s.dx, &s.g, s.y), DGAM_EINVAL, "a gradient is NULL");
+  drop(&s);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(forward_matches_reference), cmocka_unit_test(gradients_match_differences),
-      cmocka_unit_test(gradients_agree),           cmocka_unit_test(only_dx),
+      cmocka_unit_test(gradients_agree),           cmocka_unit_test(threads_change_no_bit),
+      cmocka_unit_test(only_dx),                   cmocka_unit_test(an_interrupt_is_answered_inside),
       cmocka_unit_test(bf16_is_near_fp32),         cmocka_unit_test(refuses_nonsense)};
   return cmocka_run_group_tests_name("nn_swin_block", tests, NULL, NULL);
 }

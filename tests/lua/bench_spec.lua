@@ -52,6 +52,14 @@ describe("dgamlua bench", function()
     assert.is_nil(results.startup_lua.ratio)
   end)
 
+  it("leaves out what the processor has no instructions for, and says so", function()
+    local pipe = assert(io.popen(("DGAMLUA_CPU=plain ONEDNN_MAX_CPU_ISA=SSE41 %s bench %s 2>&1"):format(shell.program(),
+      "gemm_bf16 swin_b_forward_bf16 swin_t_train_bf16 kernel_block_bf16")))
+    local text = pipe:read "a"
+    assert.is_true(pipe:close(), text)
+    assert.equal(4, select(2, text:gsub("_bf16 +left out: this processor has no bfloat16 products\n", "")), text)
+  end)
+
   it("gives each benchmark a process of its own", function()
     local function peak(words)
       local text, status = run(words .. " --json --rounds 1 --no-peer")
@@ -126,6 +134,15 @@ describe("recorded ratios", function()
     local there = pipe:read "l"
     assert.truthy(there:find(", plain, oneDNN %d+%.%d+ up to SSE41$"), there)
     assert.not_equal(here, there)
+  end)
+
+  it("are not of what the processor lacks", function()
+    local folder, said = support.folder(), {}
+    local function measure(name) return { name = name, left_out = "this processor has no wings" } end
+    record.update(folder .. "/ratios.json", { "linear" }, measure, function(line) said[#said + 1] = line end)
+    assert.matches("^linear +left out: this processor has no wings$", said[2])
+    assert.same({}, record.load(folder .. "/ratios.json"))
+    support.remove(folder)
   end)
 
   it("take p from the exact distribution of Mann and Whitney's U", function()

@@ -3,6 +3,7 @@ local torch = require "torch"
 local models = require "models"
 local nn = require "dgam.nn"
 local message = require("support").message
+local shell = require "util.shell"
 
 local function tiny(options)
   options = options or {}
@@ -48,7 +49,8 @@ describe("video_swin", function()
     local coned = { embed = 8, depths = { 1 }, heads = { 1 }, stem = "cone" }
     assert.matches("unknown stem 'cone'; did you mean 'conv'", message(models.video_swin.new, coned))
     for name, case in pairs { embed = { 0, "0" }, heads = { { 0 }, "{0}" }, window = { { 2, 2 }, "{2, 2}" }, drop_path = { 2, "2" },
-      mlp_ratio = { 0, "0" }, patch = { { 2, 4.5, 4 }, "{2, 4.5, 4}" }, stem = { 3, "3" }, recompute = { 1, "1" } } do
+      mlp_ratio = { 0, "0" }, patch = { { 2, 4.5, 4 }, "{2, 4.5, 4}" }, stem = { 3, "3" }, recompute = { 1, "1" },
+      precision = { 16, "16" } } do
       local bad = {}
       for k, v in pairs(good) do bad[k] = v end
       bad[name] = case[1]
@@ -278,21 +280,22 @@ describe("stochastic depth", function()
 end)
 
 describe("bfloat16", function()
+  local has = torch.ops.dgam.has_bf16()
+
   it("gives the logits and choices of float32, on the shipped model and filmed clips", function()
+    if not has then pending "this processor has no bfloat16 products: what asks for them computes in float32" end
     local scene = require "dgam.kernels.scene"
     local clips = {}
     for i = 1, 24 do
       clips[i] = scene.film { action = scene.cast.actions[i % 12 + 1], light = i % 2 == 0 and "LL" or "ELL", width = 64, height = 64,
         frames = 8, seed = i }
     end
-    local model = models.dgam { backbone = "swin-micro", gammas = { 1.0 }, classes = 12, frames = 8 }:eval()
-    models.load_pretrained(model, "data/pretrained/swin-micro.h5")
     local x, logits = torch.stack(clips), {}
-    for i, on in ipairs { false, true } do
-      models.video_swin.bf16 = on
+    for i, precision in ipairs { "float32", "bfloat16" } do
+      local model = models.dgam { backbone = "swin-micro", precision = precision, gammas = { 1.0 }, classes = 12, frames = 8 }:eval()
+      models.load_pretrained(model, "data/pretrained/swin-micro.h5")
       logits[i] = torch.no_grad(function() return (model(x)) end)
     end
-    models.video_swin.bf16 = false
     local off, spread = (logits[1] - logits[2]):abs():max():item(), logits[1]:std():item()
     assert.is_true(off > 0) -- it did compute in another type
     assert.is_true(off < 2e-2 * spread, ("off by %g of %g"):format(off, spread))
@@ -302,6 +305,57 @@ describe("bfloat16", function()
     local clear = (first:squeeze(2) - second):gt(2 * off)
     assert.is_true(clear:float():mean():item() > 0.9)
     assert.equal(0, (logits[1]:argmax(2):ne(logits[2]:argmax(2)) * clear):float():sum():item())
+  end)
+end)
+
+describe("precision", function()
+  it("belongs to a model, and is refused where it would be ignored", function()
+
+    local size = { embed = 16, depths = { 1 }, heads = { 2 }, precision = "bfloat16" }
+    local made = models.video_swin.new(size)
+    assert.equal("bfloat16", made.precision)
+    assert.equal("float32", models.video_swin.new("swin-micro").precision)
+    assert.equal("bfloat16", models.dgam { backbone = size, classes = 2, frames = 4 }.backbone.precision)
+    assert.equal("bfloat16", models.dgam { backbone = "swin-micro", precision = "bfloat16", classes = 2, frames = 4 }.backbone.precision)
+    for text, backbone in pairs { ["made already"] = made, ["write precision in it"] = size } do
+      assert.matches(text, message(models.dgam, { backbone = backbone, precision = "bfloat16", classes = 2, frames = 4 }))
+    end
+    assert.matches("unknown precision 'bf16'", message(models.video_swin.new, { embed = 8, depths = { 1 }, heads = { 1 }, precision = "bf16" }))
+
+  end)
+
+  it("that the processor lacks is said once", function()
+    local program = [[local torch = require "torch"
+      local ops, x, w = torch.ops.dgam, torch.randn(4, 8), torch.randn(2, 8)
+      local full = ops.linear(x, w)
+      for _ = 1, 3 do print(ops.linear(x, w, nil, true):sub(full):abs():max():item() == 0) end]]
+    local pipe = io.popen(("DGAMLUA_CPU=plain ONEDNN_MAX_CPU_ISA=SSE41 %s -e %s 2>&1"):format(shell.program(), shell.quote(program)))
+    local text = pipe:read "a"
+    assert.is_true(pipe:close(), text)
+    local lines = "dgamlua: this processor (plain) has no bfloat16 products; what asks for them computes in float32\n"
+    assert.equal(lines .. ("true\n"):rep(3), text)
+  end)
+end)
+
+describe("the number of threads", function()
+  it("changes no bit of features and gradients", function()
+    local before, want = torch.threads(), nil
+    local net = models.video_swin.new { embed = 32, depths = { 1, 2 }, heads = { 1, 2 }, window = { 4, 7, 7 }, drop_path = 0 }
+    local x = torch.randn(1, 3, 16, 120, 124, { requires_grad = true })
+    for _, threads in ipairs { 1, 2, 3, 7 } do
+      torch.threads(threads)
+      net:zero_grad()
+      x.grad = nil
+      local y = net(x)
+      y:cos():sum():backward()
+      local got = { ["the features"] = y:detach(), ["the clip's gradient"] = x.grad }
+      for name, t in net:named_parameters() do got[name] = t.grad end
+      want = want or got
+      for name, t in pairs(want) do
+        assert.is_true(t:equal(got[name]), ("%s differs with %d threads"):format(name, threads))
+      end
+    end
+    torch.threads(before)
   end)
 end)
 

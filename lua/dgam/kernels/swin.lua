@@ -28,6 +28,10 @@ swin.patch_embed = ops.patch_embed
 -- swin.patch_merge(x [N, D, H, W, C], norm_w [4C], norm_b [4C], reduction_w [2C, 4C] [, bf16]) -> [N, D, H/2, W/2, 2C]
 swin.patch_merge = ops.patch_merge
 
+--- Whether this processor has matrix products of bfloat16. Where it has not, bf16 = true computes in float32 and says so
+-- once on standard error.
+swin.has_bf16 = ops.has_bf16
+
 --- x [..., K] W^T + b through oneDNN. swin.linear(x, weight [N, K], bias [N] | nil [, bf16]) -> [..., N]
 swin.linear = ops.linear
 
