@@ -26,10 +26,12 @@ typedef struct dgam_facts {
   dgam_index index;
   dgam_place *places;      /* one a packet; NULL: some packet is not in one piece, or carries side data */
   int stream;              /* number in the container */
-  int width, height;       /* as stored */
+  int width, height;       /* of the first frame that comes out, as stored; 0: none was decoded yet */
+  int pixels;              /* its enum AVPixelFormat */
   int rotation, mirrored;  /* as in dgam_video_info */
   double fps, seconds;     /* 0: not known */
   int64_t promised;        /* packets that the container says it holds; 0: it does not say */
+  int64_t held;            /* frames that the packets should give */
   int64_t frames;          /* how many the decoder puts out */
   int counted;             /* `frames` comes from decoding */
   int by_count;            /* the index does not fit the decoder: count from the start */
