@@ -22,9 +22,8 @@ struct dgam_video {
   AVFrame *frame;
   int fresh;              /* the decoder was given nothing yet */
   int clearing;           /* the packet in hand may be half a picture: what it leaves out is 0, not what lay in memory */
-  int64_t fed;            /* packet the decoder takes next; -1: it must be restarted */
+  int64_t began, fed;     /* packets: it began with, and takes next; fed -1: it must be restarted */
   int draining;           /* it was told that no packet follows */
-  int altered;            /* a packet gave it a palette or codec data, which a flush does not take back */
   int64_t first, last;    /* lowest frame number that is whole since the restart; last one that came out, or first - 1 */
   int64_t skipped;        /* highest frame number whose packet was fed with leave to skip it */
   int judging;            /* the decoder has what it needs, so that an error from now on is the file's */
@@ -58,7 +57,6 @@ static dgam_status start_decoder(dgam_video *v) {
   v->decoder->opaque = v;
   v->decoder->get_buffer2 = get_buffer;
   v->fresh = 1;
-  v->altered = 0;
   v->decoder->max_pixels = (int64_t)v->reader.options.pixels;
   if (r >= 0) r = avcodec_open2(v->decoder, codec, NULL);
   return r < 0 ? dgam_ffmpeg_fail(r, "%s: the %s decoder does not start", v->path, codec->name) : DGAM_OK;
@@ -167,18 +165,18 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
 
 /* --- running the decoder --- */
 
-/* Begins with packet `at`, in the state of a decoder that was given nothing before. A flush leaves some decoders their last pictures,
- * so it is enough only for codecs whose pictures stand by themselves. */
+/* Begins with packet `at`, in the state of a decoder that was given nothing before. A flush leaves some decoders their last pictures, and
+ * all of them tables and palettes, so it is enough only where a picture stands by itself and brings them. */
 static dgam_status restart(dgam_video *v, int64_t at, int64_t first) {
   const dgam_index *x = &v->facts->index;
   v->fed = -1;
-  if (x->intra && x->entry[at] && v->decoder && !v->altered) {
+  if (x->entry[at] == DGAM_ENTRY_OF_ANY && !x->unsure && v->decoder) {
     avcodec_flush_buffers(v->decoder);
   } else if (!v->decoder || !v->fresh) {
     avcodec_free_context(&v->decoder);
     DGAM_TRY(start_decoder(v));
   }
-  v->fed = at;
+  v->began = v->fed = at;
   v->draining = 0;
   v->first = first;
   v->last = v->skipped = first - 1;
@@ -242,7 +240,6 @@ static dgam_status feed(dgam_video *v, int skip, uint64_t *hash) {
     DGAM_TRY(dgam_reader_packet(&v->reader, (size_t)i, &p));
     v->fed++;
     if (hash) *hash = dgam_facts_hash(*hash, p->data, (size_t)p->size);
-    v->altered |= dgam_packet_alters(p);
     if (p->size == 0) return DGAM_OK; /* would mean the end to the decoder */
     p->pts = i;                       /* a frame tells by its pts which packet it came from */
     p->dts = AV_NOPTS_VALUE;
@@ -307,7 +304,7 @@ static int is_wanted(const int64_t *wanted, size_t n, int64_t number) {
 
 /* Where decoding may start to reach frame w. */
 static int64_t entry_for(const dgam_index *x, int64_t w) {
-  int64_t i = x->packet[w];
+  int64_t i = w < x->solid ? x->packet[w] : 0;
   while (i > 0 && !(x->entry[i] && x->number[i] >= 0 && x->number[i] <= w)) i--;
   return i;
 }
@@ -325,7 +322,7 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
   int64_t skipped = v->skipped; /* by earlier calls, which did not know what this one wants */
   for (size_t k = 0; k < n; k++) {
     int64_t w = wanted[k], entry = entry_for(x, w);
-    if (v->fed < entry || w <= v->last || w <= skipped || w < v->first) {
+    if (v->fed < entry || (w >= x->solid && v->began > 0) || w <= v->last || w <= skipped || w < v->first) {
       DGAM_TRY(restart(v, entry, x->entry[entry] ? x->number[entry] : 0));
       skipped = v->skipped;
     }
@@ -470,26 +467,26 @@ static int fits(const dgam_index *x, const tally *t) {
   return 1;
 }
 
-/* Whether a new decoder that begins at packet i gives frames number[i] .. end-1 as they came out from the start. */
-static dgam_status try_entry(dgam_video *v, size_t i, int64_t end, const tally *t, int *same) {
-  int64_t first = v->facts->index.number[i], next = first;
+/* Up to which frame, at most `end`, a new decoder that begins at packet i gives them as they came out from the start: the first that
+ * differs. */
+static dgam_status try_entry(dgam_video *v, size_t i, int64_t end, const tally *t, int64_t *differs) {
+  int64_t first = v->facts->index.number[i];
   int got;
   DGAM_TRY(restart(v, (int64_t)i, first));
-  *same = 1;
-  while (*same && next < end) {
+  for (*differs = first; *differs < end;) {
     DGAM_TRY(next_frame(v, NULL, &got));
     int64_t number = got > 0 ? number_by_index(v) : -1;
     if (got > 0 && number >= 0 && number < first) continue;
-    *same = number == next && hash_picture(v->frame) == t->hash[next];
-    next++;
+    if (number != *differs || hash_picture(v->frame) != t->hash[number]) break;
+    ++*differs;
     dgam_reader_start_clock(&v->reader);
   }
   v->fed = -1;
   return DGAM_OK;
 }
 
-/* Leaves of the entries those that are proven: from the last to the first, each up to the next. Packets that can only be read from the
- * start of the file are none. */
+/* Leaves of the entries those that are proven: from the last to the first, each up to the next; what the last one does not give is the
+ * torn end. Packets that can only be read from the start of the file are none. */
 static dgam_status try_entries(dgam_video *v, const tally *t) {
   dgam_index *x = &v->facts->index;
   int64_t end = (int64_t)x->frames;
@@ -497,11 +494,14 @@ static dgam_status try_entries(dgam_video *v, const tally *t) {
   v->judging = 0;
   for (size_t i = x->packets; i-- > 0;) {
     int64_t number = x->number[i];
-    int same = can_go_back && number >= 0 && number < end && (x->entry[i] || t->key[number]);
+    int candidate = can_go_back && number >= 0 && number < end && (x->entry[i] || t->key[number]);
     x->entry[i] = 0;
-    if (same) DGAM_TRY(try_entry(v, i, end, t, &same));
-    x->entry[i] = (uint8_t)same;
-    if (same) end = number;
+    if (!candidate) continue;
+    int64_t differs;
+    DGAM_TRY(try_entry(v, i, end, t, &differs));
+    if (end == (int64_t)x->frames && differs > number) end = x->solid = differs;
+    x->entry[i] = differs == end ? DGAM_ENTRY : DGAM_NO_ENTRY;
+    if (x->entry[i]) end = number;
   }
   return DGAM_OK;
 }
@@ -585,13 +585,14 @@ static dgam_status look_at_end(dgam_video *v, int64_t *misfit) {
   int64_t *wanted = malloc(n * sizeof *wanted);
   if (!wanted) return dgam_fail(DGAM_ENOMEM, "%s: no memory for %zu frame numbers", v->path, n);
   for (size_t i = 0; i < n; i++) wanted[i] = first + (int64_t)i;
+  v->judging = 1, v->faults = v->latest = 0, v->faulty = -1;
   dgam_status s = run_by_index(v, wanted, n, take_nothing, NULL, misfit);
   free(wanted);
   DGAM_TRY(s);
   if (*misfit >= 0) return DGAM_OK;
   DGAM_TRY(next_frame(v, NULL, &got));
   v->fed = -1;
-  if (got > 0) *misfit = last;
+  if (got > 0 || v->faults + v->latest > 0) *misfit = last;
   return DGAM_OK;
 }
 
@@ -607,7 +608,9 @@ static dgam_status look(dgam_video *v) {
       return dgam_fail(DGAM_EFORMAT, "%s/%s: the picture cannot be decoded", v->path, v->reader.folder.names[misfit]);
     if (misfit < 0 && !folder && !ends_are_told(f)) DGAM_TRY(look_at_end(v, &misfit));
   }
-  return misfit < 0 ? DGAM_OK : count_all(v);
+  if (misfit < 0) return DGAM_OK;
+  v->facts->index.unsure = 1;
+  return count_all(v);
 }
 
 /* --- views --- */

@@ -80,7 +80,7 @@ typedef struct head {
   int64_t stream, width, height, pixels, rotation, mirrored, promised, held, frames, counted, by_count;
   uint64_t content;
   double fps, seconds;
-  int64_t packets, index_frames, delay, intra, unsure, placed;
+  int64_t packets, index_frames, solid, delay, intra, unsure, placed;
   char format[32], damage[160];
 } head;
 
@@ -104,7 +104,7 @@ static uint8_t *pack(const dgam_facts *f, uint64_t key, uint64_t size, int64_t c
             .frames = f->frames, .counted = f->counted,
             .by_count = f->by_count, .content = f->content, .fps = f->fps, .seconds = f->seconds,
             .packets = (int64_t)x->packets,
-            .index_frames = (int64_t)x->frames, .delay = x->delay, .intra = x->intra, .unsure = x->unsure,
+            .index_frames = (int64_t)x->frames, .solid = x->solid, .delay = x->delay, .intra = x->intra, .unsure = x->unsure,
             .placed = f->places != NULL};
   size_t extra = (size_t)par->extradata_size, i = 0;
 #define PUT(name) h.parameters[i++] = (int64_t)par->name;
@@ -130,7 +130,7 @@ static uint8_t *pack(const dgam_facts *f, uint64_t key, uint64_t size, int64_t c
 static int unpack_arrays(dgam_facts *f, const head *h, const uint8_t *from) {
   dgam_index *x = &f->index;
   size_t n = (size_t)h->packets;
-  x->packets = n, x->delay = (int)h->delay, x->intra = h->intra != 0, x->unsure = h->unsure != 0;
+  x->packets = n, x->solid = h->solid, x->delay = (int)h->delay, x->intra = h->intra != 0, x->unsure = h->unsure != 0;
   x->number = malloc((n + 1) * sizeof *x->number);
   x->entry = malloc(n + 1);
   if (!x->number || !x->entry) return 0;

@@ -95,13 +95,16 @@ static int32_t number_packets(dgam_index *x) {
  * picture is still an entry for the frames from its own number on. A palette, tables or headers in a packet hold for those after
  * it, so from there on only packets that bring their own are entries. */
 static void find_entries(dgam_index *x) {
-  unsigned kept = 0;
+  unsigned kept = 0, all = 0;
   int started = 0;
+  for (size_t i = 0; i < x->packets; i++) all |= x->note[i].changes;
   for (size_t i = 0; i < x->packets; i++) {
     const dgam_note *n = &x->note[i];
     kept |= n->changes;
     int key = x->peek.order == DGAM_BY_COUNT ? n->kind == DGAM_KEY_RESETS_ORDER : n->kind == DGAM_KEY;
-    x->entry[i] = key && (n->brings & kept) == kept;
+    x->entry[i] = !key || (n->brings & kept) != kept           ? DGAM_NO_ENTRY
+                  : x->intra && (n->brings & all) == all ? DGAM_ENTRY_OF_ANY
+                                                               : DGAM_ENTRY;
     if (!started && n->kind != DGAM_HIDDEN) {
       started = 1;
       if (!key) x->unsure = 1; /* what a decoder makes of pictures that lean on others, which it never had, it alone knows */
@@ -124,6 +127,7 @@ dgam_status dgam_index_invert(dgam_index *x, size_t frames) {
     found++;
   }
   if (found != frames) return dgam_fail(DGAM_EFORMAT, "index: %zu of %zu frames have a packet", found, frames);
+  if (x->solid < 0 || x->solid > (int64_t)frames) return dgam_fail(DGAM_EFORMAT, "index: out of range");
   x->frames = frames;
   return DGAM_OK;
 }
@@ -147,6 +151,7 @@ int dgam_index_rebuild(dgam_index *x, const int64_t *from, size_t frames) {
   x->number = number;
   x->packet = packet;
   x->frames = frames;
+  x->solid = (int64_t)frames;
   return 1;
 }
 
@@ -186,6 +191,7 @@ dgam_status dgam_index_end(dgam_index *x, AVCodecParameters *par) {
                                                      : number_packets(x);
   free(keys);
   find_delay(x);
+  x->solid = frames;
   DGAM_TRY(dgam_index_invert(x, (size_t)frames));
   find_entries(x);
   free(x->note);

@@ -19,12 +19,17 @@
 #include "base/status.h"
 #include "video/peek.h"
 
+/* Whether decoding may begin with a packet, for the frames from its number on. Of an index that is unsure: whether it may be tried. */
+typedef enum dgam_entry { DGAM_NO_ENTRY, DGAM_ENTRY /* of a new decoder */, DGAM_ENTRY_OF_ANY /* one that decoded others is as good */ } dgam_entry;
+
 typedef struct dgam_index {
   size_t packets;   /* packets of the stream */
   int32_t *number;  /* packet -> frame number, -1: puts out nothing */
-  uint8_t *entry;   /* packet -> 1: a new decoder may start here for the frames from number[packet] on; unsure: it may be tried */
+  uint8_t *entry;   /* packet -> dgam_entry */
   size_t frames;
   int32_t *packet;  /* frame number -> packet */
+  int64_t solid;    /* frames from this number on are the same only if all before them is decoded: a torn end, for which the decoder makes
+                       something up from what it has */
   int delay;        /* how many frames may wait in the decoder for one with an earlier number */
   int intra;        /* the codec's pictures stand by themselves */
   int unsure;       /* the order could not be told: count by decoding */
@@ -41,8 +46,8 @@ dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par);
 /* Adds the next packet of the stream. */
 dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet);
 
-/* Works out the order. Headers that the first packet has and `par` lacks become par's, so that a decoder can start at any entry; NULL:
- * not. */
+/* Works out the order. Headers that packets have and `par` lacks become par's, as ffmpeg does it, so that a decoder can start at any
+ * entry; NULL: not. */
 dgam_status dgam_index_end(dgam_index *x, AVCodecParameters *par);
 
 /* All of the above for n packets of which each is a picture by itself. */

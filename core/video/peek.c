@@ -55,7 +55,8 @@ int dgam_packet_is_headers(const AVCodecParameters *par, const AVPacket *packet)
 
 /* --- headers that a decoder keeps --- */
 
-int dgam_packet_alters(const AVPacket *packet) {
+/* A palette or new codec data beside the packet. */
+static int has_side_data(const AVPacket *packet) {
   for (int i = 0; i < packet->side_data_elems; i++) {
     enum AVPacketSideDataType type = packet->side_data[i].type;
     if (type == AV_PKT_DATA_PALETTE || type == AV_PKT_DATA_NEW_EXTRADATA) return 1;
@@ -74,12 +75,14 @@ static dgam_status hold_headers(dgam_peek *k, const uint8_t *from, size_t n) {
   return DGAM_OK;
 }
 
-/* A header in a packet. New is what neither stands beside the packets nor in the first of them, if there is nothing beside them. */
+/* A header in a packet. New is what neither stands beside the packets nor in the first of them that has any, if there is nothing
+ * beside them. */
 static dgam_status meet_header(dgam_peek *k, const uint8_t *from, size_t n, dgam_note *note) {
   while (n && !from[n - 1]) n--; /* zeros before the next start code */
   note->brings |= HEADERS;
   if (n == 0) return DGAM_OK;
-  if (k->par->extradata_size <= 0 && k->packets == 1) return hold_headers(k, from, n);
+  if (!k->from) k->from = k->packets;
+  if (k->par->extradata_size <= 0 && k->from == k->packets) return hold_headers(k, from, n);
   const uint8_t *had = k->par->extradata_size > 0 ? k->par->extradata : k->headers;
   size_t n_had = k->par->extradata_size > 0 ? (size_t)k->par->extradata_size : k->n_headers;
   if (!n_had || !memmem(had, n_had, from, n)) note->changes |= HEADERS;
@@ -330,7 +333,7 @@ dgam_status dgam_peek_begin(dgam_peek *k, const AVCodecParameters *par) {
 dgam_status dgam_peek_packet(dgam_peek *k, const AVPacket *packet, dgam_note *note) {
   memset(note, 0, sizeof *note);
   k->packets++;
-  if (dgam_packet_alters(packet)) note->brings = note->changes = SIDE_DATA;
+  if (has_side_data(packet)) note->brings = note->changes = SIDE_DATA;
   if (packet->size == 0 || packet->flags & AV_PKT_FLAG_DISCARD) return DGAM_OK; /* hidden */
   note->odd = (packet->flags & AV_PKT_FLAG_CORRUPT) != 0;
   note->kind = (uint8_t)kind_of(k, packet, note);

@@ -30,8 +30,9 @@ typedef struct dgam_peek {
   int intra;         /* pictures stand by themselves */
   int known;         /* kinds of pictures can be told; else all that has a container's key flag is DGAM_KEY */
   size_t packets;
-  uint8_t *headers;  /* parameter sets, sequence or VOL headers of the first packet, for a stream that has none beside its packets */
+  uint8_t *headers;  /* the first parameter sets, sequence or VOL headers, for a stream that has none beside its packets */
   size_t n_headers;
+  size_t from;       /* packet that they come from, counted from 1 */
   int length_size;   /* bytes of a NAL unit's length; 0: start codes */
   AVCodecParserContext *parser;
   AVCodecContext *context;
@@ -44,9 +45,6 @@ dgam_status dgam_peek_begin(dgam_peek *k, const AVCodecParameters *par);
 dgam_status dgam_peek_packet(dgam_peek *k, const AVPacket *packet, dgam_note *note);
 
 void dgam_peek_end(dgam_peek *k); /* twice is fine */
-
-/* 1 if the packet carries a palette or new codec data, which the decoder keeps for the packets after it. */
-int dgam_packet_alters(const AVPacket *packet);
 
 /* 1 if an H.264 or HEVC packet has parameter sets, SEI and the like only: of such a one a decoder says that it holds no frame. */
 int dgam_packet_is_headers(const AVCodecParameters *par, const AVPacket *packet);
