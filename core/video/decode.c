@@ -165,12 +165,17 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
 
 /* --- running the decoder --- */
 
+/* The last picture may be torn. Where pictures stand by themselves, it is never shown by a decoder that knows others. */
+static int is_last_alone(const dgam_index *x, int64_t packet) {
+  return x->intra && packet == (int64_t)x->packets - 1 && x->entry[packet];
+}
+
 /* Begins with packet `at`, in the state of a decoder that was given nothing before. A flush leaves some decoders their last pictures, and
  * all of them tables and palettes, so it is enough only where a picture stands by itself and brings them. */
 static dgam_status restart(dgam_video *v, int64_t at, int64_t first) {
   const dgam_index *x = &v->facts->index;
   v->fed = -1;
-  if (x->entry[at] == DGAM_ENTRY_OF_ANY && !x->unsure && v->decoder) {
+  if (x->entry[at] == DGAM_ENTRY_OF_ANY && !x->unsure && !is_last_alone(x, at) && v->decoder) {
     avcodec_flush_buffers(v->decoder);
   } else if (!v->decoder || !v->fresh) {
     avcodec_free_context(&v->decoder);
@@ -322,7 +327,8 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
   int64_t skipped = v->skipped; /* by earlier calls, which did not know what this one wants */
   for (size_t k = 0; k < n; k++) {
     int64_t w = wanted[k], entry = entry_for(x, w);
-    if (v->fed < entry || (w >= x->solid && v->began > 0) || w <= v->last || w <= skipped || w < v->first) {
+    int other = (w >= x->solid || is_last_alone(x, entry)) && v->began != entry; /* it began elsewhere, which might show */
+    if (v->fed < entry || other || w <= v->last || w <= skipped || w < v->first) {
       DGAM_TRY(restart(v, entry, x->entry[entry] ? x->number[entry] : 0));
       skipped = v->skipped;
     }
@@ -571,9 +577,14 @@ dgam_status dgam_video_count(dgam_video *v) {
   return count_all(v);
 }
 
-/* A container that says where each packet ends, so that the last one is whole or known not to be. */
-static int ends_are_told(const dgam_facts *f) {
-  return strncmp(f->format, "mov,", 4) == 0 || strcmp(f->format, "avi") == 0 || strncmp(f->format, "matroska,", 9) == 0;
+/* Whether the last packet is known to be whole: Matroska's reader drops half a block, MP4 and AVI say how many packets there are and
+ * where they end. */
+static int ends_are_told(const dgam_video *v) {
+  const dgam_facts *f = v->facts;
+  char why[128];
+  if (strncmp(f->format, "matroska,", 9) == 0) return 1;
+  if (strncmp(f->format, "mov,", 4) != 0 && strcmp(f->format, "avi") != 0) return 0;
+  return f->promised == (int64_t)f->index.packets && dgam_whole_file(&v->reader.input, f->format, why, sizeof why);
 }
 
 /* Whether what comes out from the last entry on is what the index says. */
@@ -606,7 +617,7 @@ static dgam_status look(dgam_video *v) {
     DGAM_TRY(run_by_index(v, first, f->frames > 1 && !folder ? 2 : 1, take_nothing, NULL, &misfit));
     if (misfit >= 0 && folder)
       return dgam_fail(DGAM_EFORMAT, "%s/%s: the picture cannot be decoded", v->path, v->reader.folder.names[misfit]);
-    if (misfit < 0 && !folder && !ends_are_told(f)) DGAM_TRY(look_at_end(v, &misfit));
+    if (misfit < 0 && !folder && !ends_are_told(v)) DGAM_TRY(look_at_end(v, &misfit));
   }
   if (misfit < 0) return DGAM_OK;
   v->facts->index.unsure = 1;
