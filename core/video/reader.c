@@ -191,11 +191,12 @@ static dgam_status open_stream(dgam_reader *r) {
   return DGAM_OK;
 }
 
-/* Reads on to the next packet of the stream; AVERROR_EOF at the end, also of a file that was cut off. */
+/* Reads on to the next packet of the stream; AVERROR_EOF at the end, also of a file that was cut off, which every container calls
+ * otherwise. Whether reading the file itself failed, check_reading tells. */
 static int read_packet(dgam_reader *r) {
   for (;;) {
     int bad = av_read_frame(r->file, r->packet);
-    if (bad == AVERROR_INVALIDDATA) return AVERROR_EOF;
+    if (bad < 0 && bad != AVERROR(ENOMEM)) return AVERROR_EOF;
     if (bad < 0 || r->packet->stream_index == r->facts.stream) return bad;
     av_packet_unref(r->packet);
   }
