@@ -1,4 +1,5 @@
-/* facts.h - what one pass over a video file tells, and keeping that on disk so that the pass is not made again.
+/* facts.h - what one pass over a video file tells, and keeping that on disk so that the pass is not made again. Entries of an older
+ * format (the magic in facts.c) are not believed.
  * Used by reader.c and decode.c, not for other modules.
  *
  * An entry is a file in a folder that the caller names. Its name is a hash of the video's size, its time of change, its

@@ -17,6 +17,7 @@
 
 #include "base/rng.h"
 #include "video/decode.h"
+#include "video/sample.h"
 
 #include "../../core/video/picture.c"
 
@@ -525,7 +526,188 @@ static void every_codec_in_every_container(void **state) {
   assert_true(only || files > 150);
 }
 
+/* --- sizes are the decoder's --- */
+
+/* A packet that holds two packets' bytes. */
+static AVPacket *joined(const AVPacket *a, const AVPacket *b) {
+  AVPacket *p = av_packet_alloc();
+  assert_true(av_new_packet(p, a->size + b->size) >= 0);
+  memcpy(p->data, a->data, (size_t)a->size);
+  memcpy(p->data + a->size, b->data, (size_t)b->size);
+  p->pts = p->dts = a->pts / 2;
+  p->duration = 1, p->flags = AV_PKT_FLAG_KEY;
+  return p;
+}
+
+/* Interlaced MJPEG of old capture cards: two fields of half the height in a packet. */
+static void two_fields_in_a_packet(void **state) {
+  (void)state;
+  enum { W = 64, H = 96 };
+  static const char *const muxers[] = {"avi", "matroska", "mov"};
+  static uint8_t rgb[3 * W * H];
+  AVCodecContext *c = start_encoder(avcodec_find_encoder_by_name("mjpeg"), W, H / 2, 0, 0);
+  AVFrame *f = av_frame_alloc();
+  stream fields = {0}, s = {0};
+  f->width = W, f->height = H / 2, f->format = c->pix_fmt;
+  assert_true(av_frame_get_buffer(f, 0) >= 0);
+  struct SwsContext *sws = sws_getContext(W, H / 2, AV_PIX_FMT_RGB24, W, H / 2, f->format, SWS_BILINEAR, NULL, NULL, NULL);
+  for (int k = 0; k < 2 * N; k++) {
+    film_frame(rgb, W, H, k / 2);
+    const uint8_t *from[4] = {rgb + 3 * W * (k % 2)};
+    int line[4] = {6 * W};
+    assert_true(av_frame_make_writable(f) >= 0 && sws_scale(sws, from, line, 0, H / 2, f->data, f->linesize) > 0);
+    f->pts = k;
+    assert_true(avcodec_send_frame(c, f) >= 0 && take_packets(c, &fields));
+  }
+  assert_int_equal(fields.n, 2 * N);
+  for (int k = 0; k < N; k++) s.packets[s.n++] = joined(fields.packets[2 * k], fields.packets[2 * k + 1]);
+  s.par = avcodec_parameters_alloc(), s.rate = c->framerate;
+  avcodec_parameters_from_context(s.par, c);
+  s.par->height = H;
+  for (int m = 0; m < 3; m++) {
+    char path[512];
+    snprintf(path, sizeof path, "%s", scratch_path("fields.bin"));
+    assert_true(mux(path, muxers[m], &s, 0, 0));
+    dgam_video *v;
+    dgam_video_info info;
+    int64_t order[5] = {29, 3, 17, 0, 4};
+    int got[5];
+    assert_ok(dgam_video_open(&v, path, NULL));
+    dgam_video_get_info(v, &info);
+    if (info.width != W || info.height != H || info.frames != N)
+      fail_msg("%s: %lld frames of %d x %d, expected %d of %d x %d", muxers[m], (long long)info.frames, info.width, info.height, N, W, H);
+    for (int i = 0; i < 5; i++) film_numbers(v, order + i, 1, W, H, got + i);
+    for (int i = 0; i < 5; i++) assert_int_equal(got[i], order[i]);
+    dgam_video_close(v);
+  }
+  sws_freeContext(sws);
+  av_frame_free(&f);
+  avcodec_free_context(&c);
+  free_stream(&fields), free_stream(&s);
+  scratch_empty();
+}
+
+/* H.264 whose parameter set crops, also on the left: the pixels are those of the uncropped film, shifted and not squeezed. */
+static void crops_are_exact(void **state) {
+  (void)state;
+  enum { W = 160, H = 96, FRAMES = 5 };
+  static const int crops[][4] = {{0, 0, 0, 0}, {6, 0, 20, 0}, {2, 4, 0, 8}, {34, 2, 36, 6}}; /* left, top, right, bottom */
+  static uint8_t whole[3 * FRAMES * W * H], cropped[3 * FRAMES * W * H];
+  for (size_t i = 0; i < sizeof crops / sizeof *crops; i++) {
+    const int *r = crops[i], w = W - r[0] - r[2], h = H - r[1] - r[3];
+    char options[128], path[512];
+    snprintf(options, sizeof options, "preset=ultrafast:x264-params='crop-rect=%d,%d,%d,%d'", r[0], r[1], r[2], r[3]);
+    snprintf(path, sizeof path, "%s", scratch_path(i % 2 ? "crop.mp4" : "crop.mkv"));
+    dgam_encoder_spec s = dgam_encoder_defaults(W, H, 25, 1);
+    s.codec = "libx264", s.options = options;
+    dgam_status status = film_write(path, &s, FRAMES);
+    if (status == DGAM_EUNSUPPORTED) skip();
+    assert_ok(status);
+    dgam_video *v;
+    dgam_video_info info;
+    int64_t all[FRAMES] = {0, 1, 2, 3, 4};
+    assert_ok(dgam_video_open(&v, path, NULL));
+    dgam_video_get_info(v, &info);
+    if (info.width != w || info.height != h) fail_msg("%s: %d x %d, expected %d x %d", options, info.width, info.height, w, h);
+    assert_ok(dgam_video_frames(v, all, FRAMES, i ? cropped : whole));
+    for (int k = 0; i && k < 3 * FRAMES; k++)
+      for (int y = 0; y < h; y++)
+        if (memcmp(cropped + (k * h + y) * w, whole + (k * H + y + r[1]) * W + r[0], (size_t)w) != 0)
+          fail_msg("%s: frame %d, channel %d, row %d is not that of the uncropped film", options, k / 3, k % 3, y);
+    dgam_video_close(v);
+  }
+  scratch_empty();
+}
+
+/* --- readings are alike --- */
+
+/* Of a file that starts before a key picture: the same views the first time, with what is known of it stored, and from that. */
+static void first_and_later_readings(void **state) {
+  (void)state;
+  static const struct {
+    const char *encoder, *muxer;
+  } kinds[] = {{"libvpx", "webm"}, {"libvpx-vp9", "webm"}, {"libaom-av1", "matroska"}, {"mpeg4", "avi"}, {"msmpeg4", "avi"}, {"flv", "flv"}};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    const AVCodec *codec = avcodec_find_encoder_by_name(kinds[i].encoder);
+    stream s;
+    char path[512];
+    const AVOutputFormat *format = av_guess_format(kinds[i].muxer, NULL, NULL);
+    if (!codec || !encode(codec, format->flags & AVFMT_GLOBALHEADER, &s)) continue;
+    snprintf(path, sizeof path, "%s", scratch_path("f.bin"));
+    if (!make_file(path, kinds[i].muxer, &s, CUT_AT_START)) fail_msg("%s does not go into %s", kinds[i].encoder, kinds[i].muxer);
+    struct timespec old[2] = {{1000000, 0}, {1000000, 0}};
+    utimensat(AT_FDCWD, path, old, 0);
+    dgam_sampling how = dgam_sampling_defaults();
+    how.clip_len = 6, how.out_w = how.out_h = 32;
+    size_t n = dgam_sampling_bytes(&how);
+    uint8_t *first = malloc(n), *later = malloc(n);
+    int64_t frames = 0;
+    for (int turn = 0; turn < 4; turn++) {
+      dgam_video *v;
+      dgam_video_info info;
+      assert_ok(dgam_video_open(&v, path, &(dgam_video_options){.index = turn ? scratch : NULL}));
+      dgam_video_get_info(v, &info);
+      assert_ok(dgam_video_sample(v, &how, turn ? later : first));
+      if (turn && (memcmp(first, later, n) != 0 || info.frames != frames))
+        fail_msg("%s in %s: reading %d gives other views, or %lld frames and not %lld", kinds[i].encoder, kinds[i].muxer, turn + 1,
+                 (long long)info.frames, (long long)frames);
+      frames = info.frames;
+      dgam_video_close(v);
+    }
+    free(first), free(later);
+    free_stream(&s);
+    scratch_empty();
+  }
+}
+
+/* --- what is no video --- */
+
+static void covers_and_animated_webp(void **state) {
+  (void)state;
+  dgam_video *v;
+  char path[512];
+  snprintf(path, sizeof path, "%s", scratch_path("song.mka"));
+  stream s;
+  assert_true(encode(avcodec_find_encoder_by_name("mjpeg"), 0, &s));
+  AVFormatContext *f = NULL;
+  assert_true(avformat_alloc_output_context2(&f, NULL, "matroska", path) >= 0);
+  AVStream *sound = avformat_new_stream(f, NULL), *cover = avformat_new_stream(f, NULL);
+  sound->codecpar->codec_type = AVMEDIA_TYPE_AUDIO, sound->codecpar->codec_id = AV_CODEC_ID_PCM_S16LE;
+  sound->codecpar->sample_rate = 8000, sound->codecpar->format = AV_SAMPLE_FMT_S16, sound->codecpar->bits_per_coded_sample = 16;
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(59, 24, 100)
+  av_channel_layout_default(&sound->codecpar->ch_layout, 1);
+#else
+  sound->codecpar->channels = 1;
+#endif
+  cover->codecpar->codec_type = AVMEDIA_TYPE_ATTACHMENT, cover->codecpar->codec_id = AV_CODEC_ID_MJPEG;
+  cover->codecpar->extradata = av_mallocz((size_t)s.packets[0]->size + AV_INPUT_BUFFER_PADDING_SIZE);
+  cover->codecpar->extradata_size = s.packets[0]->size;
+  memcpy(cover->codecpar->extradata, s.packets[0]->data, (size_t)s.packets[0]->size);
+  av_dict_set(&cover->metadata, "filename", "cover.jpg", 0);
+  av_dict_set(&cover->metadata, "mimetype", "image/jpeg", 0);
+  assert_true(avio_open(&f->pb, path, AVIO_FLAG_WRITE) >= 0 && avformat_write_header(f, NULL) >= 0);
+  AVPacket *p = av_packet_alloc();
+  assert_true(av_new_packet(p, 1600) >= 0);
+  memset(p->data, 0, 1600);
+  p->pts = p->dts = 0;
+  assert_true(av_interleaved_write_frame(f, p) >= 0 && av_write_trailer(f) >= 0);
+  av_packet_free(&p);
+  avio_closep(&f->pb);
+  avformat_free_context(f);
+  free_stream(&s);
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EFORMAT, "there is no video in this file, only the picture of a cover");
+
+  static const uint8_t webp[60] = {'R', 'I', 'F', 'F', 52, 0, 0, 0, 'W', 'E', 'B', 'P', 'V', 'P', '8', 'X', 10, 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 7, 0, 0,
+                                   'A', 'N', 'I', 'M', 6, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  snprintf(path, sizeof path, "%s", scratch_path("moving.webp"));
+  write_file(path, webp, sizeof webp);
+  assert_fails(dgam_video_open(&v, path, NULL), DGAM_EUNSUPPORTED, "moving.webp: animated WebP is not supported");
+  scratch_empty();
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_codec_in_every_container)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(two_fields_in_a_packet), cmocka_unit_test(crops_are_exact), cmocka_unit_test(first_and_later_readings),
+      cmocka_unit_test(covers_and_animated_webp), cmocka_unit_test(every_codec_in_every_container)};
   return cmocka_run_group_tests_name("video_matrix", tests, scratch_make, scratch_remove);
 }
