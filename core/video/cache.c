@@ -45,7 +45,7 @@ typedef struct head {
   dgam_video_info info;
 } head;
 
-static const char magic[8] = "dgamclp4"; /* count on when the same key comes to mean other pixels */
+static const char magic[8] = "dgamclp5"; /* count on when the same key comes to mean other pixels */
 enum { UNCHECKED = offsetof(head, check) + sizeof(uint64_t) };
 
 static int64_t ns(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }

@@ -1,4 +1,4 @@
-/* decode.c - see decode.h. Sections: opening, running the decoder, views. */
+/* decode.c - see decode.h. Sections: opening, running the decoder, reaching frames, going through a file, views. */
 #include "video/decode.h"
 
 #include <stdio.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <libavcodec/avcodec.h>
+#include <libavutil/imgutils.h>
 #include <libavutil/pixdesc.h>
 
 #include "video/ffmpeg.h"
@@ -19,20 +20,28 @@ struct dgam_video {
   const char *path;
   AVCodecContext *decoder;
   AVFrame *frame;
-  int64_t fed;            /* packet the decoder takes next; -1: it must be restarted */
+  int fresh;              /* the decoder was given nothing yet */
+  int clearing;           /* the packet in hand may be half a picture: what it leaves out is 0, not what lay in memory */
+  int64_t began, fed;     /* packets: it began with, and takes next; fed -1: it must be restarted */
   int draining;           /* it was told that no packet follows */
-  int altered;            /* a packet gave it a palette or codec data, which a flush does not take back */
   int64_t first, last;    /* lowest frame number that is whole since the restart; last one that came out, or first - 1 */
   int64_t skipped;        /* highest frame number whose packet was fed with leave to skip it */
   int judging;            /* the decoder has what it needs, so that an error from now on is the file's */
   int64_t faults, latest; /* packets that gave errors while judging, and are followed by a sound frame; those since then */
   int64_t faulty;         /* the last of them */
-  int width, height;      /* upright */
-  enum AVPixelFormat pixels;
+  int width, height;      /* upright; 0: no frame was seen yet */
   dgam_picture picture;   /* conversion to RGB */
 };
 
 /* --- opening --- */
+
+/* Decoders use pictures again, so that half a picture would show what was decoded before. */
+static int get_buffer(AVCodecContext *decoder, AVFrame *f, int flags) {
+  const dgam_video *v = decoder->opaque;
+  int bad = avcodec_default_get_buffer2(decoder, f, flags);
+  for (int i = 0; bad >= 0 && v->clearing && i < AV_NUM_DATA_POINTERS && f->buf[i]; i++) memset(f->buf[i]->data, 0, f->buf[i]->size);
+  return bad;
+}
 
 static dgam_status start_decoder(dgam_video *v) {
   const AVCodecParameters *par = v->facts->par;
@@ -44,14 +53,14 @@ static dgam_status start_decoder(dgam_video *v) {
   int r = avcodec_parameters_to_context(v->decoder, par);
   if (v->decoder->has_b_frames < v->facts->index.delay) v->decoder->has_b_frames = v->facts->index.delay;
   v->decoder->thread_count = 1;
+  v->decoder->flags |= AV_CODEC_FLAG_UNALIGNED; /* crops on the left as the file says, to the pixel */
+  v->decoder->opaque = v;
+  v->decoder->get_buffer2 = get_buffer;
+  v->fresh = 1;
   v->decoder->max_pixels = (int64_t)v->reader.options.pixels;
   if (r >= 0) r = avcodec_open2(v->decoder, codec, NULL);
   return r < 0 ? dgam_ffmpeg_fail(r, "%s: the %s decoder does not start", v->path, codec->name) : DGAM_OK;
 }
-
-/* Called for each wanted frame, which is in v->frame. */
-typedef dgam_status (*frame_fn)(dgam_video *v, int64_t number, void *ctx);
-static dgam_status run(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx);
 
 static dgam_status check_size(const dgam_video *v, int w, int h) {
   if (w < 1 || h < 1)
@@ -81,31 +90,33 @@ static void find_orientation(const dgam_video *v, int *rotation, int *mirrored) 
   }
 }
 
-static dgam_status take_first(dgam_video *v, int64_t number, void *unused) {
-  (void)number, (void)unused;
-  dgam_facts *f = &v->reader.facts;
-  find_orientation(v, &f->rotation, &f->mirrored);
-  v->width = f->rotation % 180 ? v->frame->height : v->frame->width;
-  v->height = f->rotation % 180 ? v->frame->width : v->frame->height;
-  return check_size(v, v->width, v->height);
+static void set_size(dgam_video *v) {
+  const dgam_facts *f = v->facts;
+  v->width = f->rotation % 180 ? f->height : f->width;
+  v->height = f->rotation % 180 ? f->width : f->height;
 }
+
+/* Of the first frame. Containers and parsers may say another size than the decoder gives. */
+static void take_size(dgam_video *v) {
+  dgam_facts *f = v->facts;
+  find_orientation(v, &f->rotation, &f->mirrored);
+  f->width = v->frame->width;
+  f->height = v->frame->height;
+  f->pixels = v->frame->format;
+  set_size(v);
+}
+
+static dgam_status look(dgam_video *v);
 
 static dgam_status open_video(dgam_video *v, const char *path, const dgam_video_options *options) {
   DGAM_TRY(dgam_reader_open(&v->reader, path, options));
   const dgam_facts *f = v->facts = &v->reader.facts;
   v->path = v->reader.path;
-  if (v->reader.folder.count) { /* the first picture tells size and orientation */
-    int64_t first = 0;
-    v->pixels = AV_PIX_FMT_NONE;
-    DGAM_TRY(start_decoder(v));
-    return run(v, &first, 1, take_first, NULL);
-  }
-  DGAM_TRY(check_size(v, f->width, f->height));
-  v->width = f->rotation % 180 ? f->height : f->width;
-  v->height = f->rotation % 180 ? f->width : f->height;
-  v->pixels = f->par->format;
+  set_size(v);
+  if (!v->width && f->par->width > 0 && f->par->height > 0) DGAM_TRY(check_size(v, f->par->width, f->par->height));
   DGAM_TRY(start_decoder(v));
-  return f->index.unsure && !f->counted ? dgam_video_count(v) : DGAM_OK;
+  if (!v->width) DGAM_TRY(look(v));
+  return check_size(v, v->width, v->height);
 }
 
 dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_options *options) {
@@ -146,7 +157,7 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
   info->counted = f->counted;
   info->content = f->content;
   memcpy(info->damage, f->damage, sizeof info->damage);
-  const char *pixels = v->pixels == AV_PIX_FMT_NONE ? NULL : av_get_pix_fmt_name(v->pixels);
+  const char *pixels = av_get_pix_fmt_name(f->pixels);
   snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(f->par->codec_id));
   snprintf(info->pixels, sizeof info->pixels, "%s", pixels ? pixels : "");
   snprintf(info->format, sizeof info->format, "%s", f->format);
@@ -154,17 +165,23 @@ void dgam_video_get_info(const dgam_video *v, dgam_video_info *info) {
 
 /* --- running the decoder --- */
 
+/* The last picture may be torn. Where pictures stand by themselves, it is never shown by a decoder that knows others. */
+static int is_last_alone(const dgam_index *x, int64_t packet) {
+  return x->intra && packet == (int64_t)x->packets - 1 && x->entry[packet];
+}
+
+/* Begins with packet `at`, in the state of a decoder that was given nothing before. A flush leaves some decoders their last pictures, and
+ * all of them tables and palettes, so it is enough only where a picture stands by itself and brings them. */
 static dgam_status restart(dgam_video *v, int64_t at, int64_t first) {
+  const dgam_index *x = &v->facts->index;
   v->fed = -1;
-  if (v->altered) {
+  if (x->entry[at] == DGAM_ENTRY_OF_ANY && !x->unsure && !is_last_alone(x, at) && v->decoder) {
+    avcodec_flush_buffers(v->decoder);
+  } else if (!v->decoder || !v->fresh) {
     avcodec_free_context(&v->decoder);
     DGAM_TRY(start_decoder(v));
-    v->altered = 0;
-  } else {
-    avcodec_flush_buffers(v->decoder);
-    while (avcodec_receive_frame(v->decoder, v->frame) == 0) {} /* libavcodec 61 forgets to flush HEVC frames that are ready */
   }
-  v->fed = at;
+  v->began = v->fed = at;
   v->draining = 0;
   v->first = first;
   v->last = v->skipped = first - 1;
@@ -186,14 +203,18 @@ static void blame(dgam_video *v, int64_t packet) {
   v->latest++;
 }
 
+static int has_key_flag(const AVFrame *f) {
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+  return (f->flags & AV_FRAME_FLAG_KEY) != 0;
+#else
+  return f->key_frame != 0;
+#endif
+}
+
 /* Looks at the frame that came out. Before the first key picture is there frames may lean on what the file never had. */
 static void judge_frame(dgam_video *v) {
   int wrong = v->frame->decode_error_flags || v->frame->flags & AV_FRAME_FLAG_CORRUPT;
-#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
-  int key = v->frame->flags & AV_FRAME_FLAG_KEY;
-#else
-  int key = v->frame->key_frame;
-#endif
+  int key = has_key_flag(v->frame);
   if (wrong) {
     blame(v, v->frame->pts);
     return;
@@ -202,17 +223,28 @@ static void judge_frame(dgam_video *v) {
   if (v->frame->pts > v->faulty) v->faults += v->latest, v->latest = 0;
 }
 
+/* Whether the decoder leaves out just the pictures that no other leans on, when told to, and the index knows what comes out all the
+ * same. */
+static int may_skip(const dgam_facts *f) {
+  switch (f->par->codec_id) {
+    case AV_CODEC_ID_H264: case AV_CODEC_ID_HEVC: case AV_CODEC_ID_MPEG1VIDEO: case AV_CODEC_ID_MPEG2VIDEO: case AV_CODEC_ID_MPEG4:
+    case AV_CODEC_ID_VP8:
+      return !f->index.unsure;
+    default: return 0;
+  }
+}
+
 /* Feeds the packet that is next, or the end of the file. What a damaged packet loses shows in what comes out. The packet
  * goes into *hash unless that is NULL. */
 static dgam_status feed(dgam_video *v, int skip, uint64_t *hash) {
   DGAM_TRY(dgam_reader_check_time(&v->reader));
   AVPacket *p = NULL;
-  int64_t i = v->fed;
-  if (i < (int64_t)v->facts->index.packets) {
+  int64_t i = v->fed, packets = (int64_t)v->facts->index.packets;
+  skip = skip && may_skip(v->facts);
+  if (i < packets) {
     DGAM_TRY(dgam_reader_packet(&v->reader, (size_t)i, &p));
     v->fed++;
     if (hash) *hash = dgam_facts_hash(*hash, p->data, (size_t)p->size);
-    v->altered |= dgam_packet_alters(p);
     if (p->size == 0) return DGAM_OK; /* would mean the end to the decoder */
     p->pts = i;                       /* a frame tells by its pts which packet it came from */
     p->dts = AV_NOPTS_VALUE;
@@ -220,6 +252,8 @@ static dgam_status feed(dgam_video *v, int skip, uint64_t *hash) {
   } else {
     v->draining = 1;
   }
+  v->fresh = 0;
+  v->clearing = p && (p->flags & AV_PKT_FLAG_CORRUPT || i == packets - 1);
   v->decoder->skip_frame = skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
   int bad = avcodec_send_packet(v->decoder, p);
   if (bad == AVERROR(ENOMEM)) return dgam_fail(DGAM_ENOMEM, "%s: no memory to decode packet %lld", v->path, (long long)i);
@@ -241,10 +275,26 @@ static int receive(dgam_video *v) {
       continue;
     }
     judge_frame(v);
-    if (v->pixels == AV_PIX_FMT_NONE) v->pixels = v->frame->format;
+    if (!v->width) take_size(v);
     return 1;
   }
   return v->draining ? -1 : 0;
+}
+
+/* Decodes on to the next frame: *got = 1 and v->frame, or -1 at the end. */
+static dgam_status next_frame(dgam_video *v, uint64_t *hash, int *got) {
+  while ((*got = receive(v)) == 0) DGAM_TRY(feed(v, 0, hash));
+  return DGAM_OK;
+}
+
+/* --- reaching frames --- */
+
+/* Called for each wanted frame, which is in v->frame. */
+typedef dgam_status (*frame_fn)(dgam_video *v, int64_t number, void *ctx);
+
+static dgam_status take_nothing(dgam_video *v, int64_t number, void *unused) {
+  (void)v, (void)number, (void)unused;
+  return DGAM_OK;
 }
 
 static int is_wanted(const int64_t *wanted, size_t n, int64_t number) {
@@ -259,8 +309,8 @@ static int is_wanted(const int64_t *wanted, size_t n, int64_t number) {
 
 /* Where decoding may start to reach frame w. */
 static int64_t entry_for(const dgam_index *x, int64_t w) {
-  int64_t i = x->packet[w];
-  while (i > 0 && !(x->entry[i] && x->number[i] <= w)) i--;
+  int64_t i = w < x->solid ? x->packet[w] : 0;
+  while (i > 0 && !(x->entry[i] && x->number[i] >= 0 && x->number[i] <= w)) i--;
   return i;
 }
 
@@ -277,8 +327,9 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
   int64_t skipped = v->skipped; /* by earlier calls, which did not know what this one wants */
   for (size_t k = 0; k < n; k++) {
     int64_t w = wanted[k], entry = entry_for(x, w);
-    if (v->fed < entry || w <= v->last || w <= skipped || w < v->first) {
-      DGAM_TRY(restart(v, entry, x->number[entry]));
+    int other = (w >= x->solid || is_last_alone(x, entry)) && v->began != entry; /* it began elsewhere, which might show */
+    if (v->fed < entry || other || w <= v->last || w <= skipped || w < v->first) {
+      DGAM_TRY(restart(v, entry, x->entry[entry] ? x->number[entry] : 0));
       skipped = v->skipped;
     }
     for (;;) {
@@ -304,53 +355,161 @@ static dgam_status run_by_index(dgam_video *v, const int64_t *wanted, size_t n, 
   return DGAM_OK;
 }
 
-/* Delivers frames by counting from the start of the file; n = 0 decodes it whole. *fits: all came out as the index says. */
-static dgam_status run_by_count(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx, int *fits) {
+/* Delivers frames by counting from the start of the file. */
+static dgam_status run_by_count(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx) {
   int64_t count = 0;
+  size_t k = 0;
   int got;
-  size_t k = 0, whole = n == 0;
-  uint64_t hash = 1;
-  *fits = 1;
-  v->judging = 0, v->faults = v->latest = 0, v->faulty = -1;
   DGAM_TRY(restart(v, 0, 0));
-  for (; (whole || k < n) && (got = receive(v)) >= 0;) {
-    if (got == 0) {
-      DGAM_TRY(feed(v, 0, &hash));
-      continue;
-    }
-    if (number_by_index(v) != count) *fits = 0;
-    if (k < n && wanted[k] == count) {
-      DGAM_TRY(fn(v, count, ctx));
-      k++;
-    }
-    count++;
-    if (whole) dgam_reader_start_clock(&v->reader); /* a long film is no hang */
+  for (; k < n; count++) {
+    DGAM_TRY(next_frame(v, NULL, &got));
+    if (got < 0) break;
+    if (wanted[k] != count) continue;
+    DGAM_TRY(fn(v, count, ctx));
+    k++;
   }
   v->fed = -1;
-  if (!whole && k == n) return DGAM_OK;
-  if (count != (int64_t)v->facts->index.frames) *fits = 0;
-  v->facts->content = hash;
-  v->facts->frames = count;
-  v->facts->counted = 1;
-  v->reader.changed = 1;
-  if (k < n)
-    return dgam_fail(DGAM_EFORMAT, "%s: frame %lld does not come out of the decoder, the last is %lld of %zu expected; the file "
-                     "is damaged or cut off", v->path, (long long)wanted[k], (long long)count - 1, v->facts->index.frames);
-  return DGAM_OK;
+  return k == n ? DGAM_OK
+                : dgam_fail(DGAM_EFORMAT, "%s: frame %lld did not come out of the decoder again, the last is %lld of %lld", v->path,
+                            (long long)wanted[k], (long long)count - 1, (long long)v->facts->frames);
 }
 
+static dgam_status count_all(dgam_video *v);
+
 static dgam_status run(dgam_video *v, const int64_t *wanted, size_t n, frame_fn fn, void *ctx) {
-  int fits;
-  int64_t misfit;
-  if (!v->facts->by_count) {
+  dgam_facts *f = v->facts;
+  for (int again = 0; !f->by_count; again++) {
+    int64_t misfit;
     DGAM_TRY(run_by_index(v, wanted, n, fn, ctx, &misfit));
     if (misfit < 0) return DGAM_OK;
     if (v->reader.folder.count)
       return dgam_fail(DGAM_EFORMAT, "%s/%s: the picture cannot be decoded", v->path, v->reader.folder.names[misfit]);
-    v->facts->by_count = 1;
-    v->reader.changed = 1;
+    if (!again) DGAM_TRY(count_all(v));
+    else f->by_count = v->reader.changed = 1;
+    if (wanted[n - 1] >= f->frames)
+      return dgam_fail(DGAM_EFORMAT, "%s: frame %lld does not come out of the decoder, the last is %lld of %lld expected; the file "
+                       "is damaged or cut off", v->path, (long long)wanted[n - 1], (long long)f->frames - 1, (long long)f->held);
   }
-  return run_by_count(v, wanted, n, fn, ctx, &fits);
+  return run_by_count(v, wanted, n, fn, ctx);
+}
+
+/* --- going through a file --- */
+
+/* What came out from the first packet to the last. */
+typedef struct tally {
+  int64_t *from;   /* frame -> packet, -1: not known */
+  uint64_t *hash;  /* of its pixels */
+  uint8_t *key;    /* the decoder calls it a key picture */
+  size_t n, room;
+  int hashed;      /* hash is wanted */
+} tally;
+
+static void free_tally(tally *t) {
+  free(t->from);
+  free(t->hash);
+  free(t->key);
+}
+
+static uint64_t hash_picture(const AVFrame *f) {
+  const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(f->format);
+  int about[3] = {f->format, f->width, f->height};
+  uint64_t h = dgam_facts_hash(1, about, sizeof about);
+  for (int p = 0; d && p < AV_NUM_DATA_POINTERS && f->data[p]; p++) {
+    if (p == 1 && d->flags & AV_PIX_FMT_FLAG_PAL) {
+      h = dgam_facts_hash(h, f->data[p], 1024);
+      break;
+    }
+    int chroma = p == 1 || p == 2, rows = chroma ? AV_CEIL_RSHIFT(f->height, d->log2_chroma_h) : f->height;
+    int bytes = av_image_get_linesize(f->format, f->width, p);
+    for (int y = 0; y < rows && bytes > 0; y++) h = dgam_facts_hash(h, f->data[p] + (ptrdiff_t)y * f->linesize[p], (size_t)bytes);
+  }
+  return h;
+}
+
+static dgam_status put_down(dgam_video *v, tally *t) {
+  if (t->n == t->room) {
+    size_t room = t->room ? 2 * t->room : 256;
+    int64_t *from = realloc(t->from, room * sizeof *from);
+    if (from) t->from = from;
+    uint64_t *hash = from ? realloc(t->hash, room * sizeof *hash) : NULL;
+    if (hash) t->hash = hash;
+    uint8_t *key = hash ? realloc(t->key, room) : NULL;
+    if (!key) return dgam_fail(DGAM_ENOMEM, "%s: no memory for %zu frames", v->path, room);
+    t->key = key;
+    t->room = room;
+  }
+  t->from[t->n] = v->frame->pts;
+  t->hash[t->n] = t->hashed ? hash_picture(v->frame) : 0;
+  t->key[t->n++] = has_key_flag(v->frame) || v->frame->pict_type == AV_PICTURE_TYPE_I;
+  return DGAM_OK;
+}
+
+/* Decodes everything, which a long film is given the time for. */
+static dgam_status go_through(dgam_video *v, tally *t) {
+  dgam_facts *f = v->facts;
+  uint64_t hash = 1;
+  int got;
+  t->n = 0;
+  v->judging = 0, v->faults = v->latest = 0, v->faulty = -1;
+  DGAM_TRY(restart(v, 0, 0));
+  for (;;) {
+    DGAM_TRY(next_frame(v, &hash, &got));
+    if (got < 0) break;
+    DGAM_TRY(put_down(v, t));
+    dgam_reader_start_clock(&v->reader);
+  }
+  v->fed = -1;
+  f->content = hash;
+  f->frames = (int64_t)t->n;
+  f->counted = 1;
+  v->reader.changed = 1;
+  return DGAM_OK;
+}
+
+static int fits(const dgam_index *x, const tally *t) {
+  if (t->n != x->frames) return 0;
+  for (size_t k = 0; k < t->n; k++)
+    if (t->from[k] != x->packet[k]) return 0;
+  return 1;
+}
+
+/* Up to which frame, at most `end`, a new decoder that begins at packet i gives them as they came out from the start: the first that
+ * differs. */
+static dgam_status try_entry(dgam_video *v, size_t i, int64_t end, const tally *t, int64_t *differs) {
+  int64_t first = v->facts->index.number[i];
+  int got;
+  DGAM_TRY(restart(v, (int64_t)i, first));
+  for (*differs = first; *differs < end;) {
+    DGAM_TRY(next_frame(v, NULL, &got));
+    int64_t number = got > 0 ? number_by_index(v) : -1;
+    if (got > 0 && number >= 0 && number < first) continue;
+    if (number != *differs || hash_picture(v->frame) != t->hash[number]) break;
+    ++*differs;
+    dgam_reader_start_clock(&v->reader);
+  }
+  v->fed = -1;
+  return DGAM_OK;
+}
+
+/* Leaves of the entries those that are proven: from the last to the first, each up to the next; what the last one does not give is the
+ * torn end. Packets that can only be read from the start of the file are none. */
+static dgam_status try_entries(dgam_video *v, const tally *t) {
+  dgam_index *x = &v->facts->index;
+  int64_t end = (int64_t)x->frames;
+  int can_go_back = v->facts->places || v->reader.kept;
+  v->judging = 0;
+  for (size_t i = x->packets; i-- > 0;) {
+    int64_t number = x->number[i];
+    int candidate = can_go_back && number >= 0 && number < end && (x->entry[i] || t->key[number]);
+    x->entry[i] = 0;
+    if (!candidate) continue;
+    int64_t differs;
+    DGAM_TRY(try_entry(v, i, end, t, &differs));
+    if (end == (int64_t)x->frames && differs > number) end = x->solid = differs;
+    x->entry[i] = differs == end ? DGAM_ENTRY : DGAM_NO_ENTRY;
+    if (x->entry[i]) end = number;
+  }
+  return DGAM_OK;
 }
 
 /* Puts down what decoding everything found wrong, the plainest reason first. */
@@ -367,25 +526,102 @@ static void find_damage(dgam_video *v) {
     snprintf(f->damage, room, "%s; %lld frames come out", why, (long long)f->frames);
   else if (faults)
     snprintf(f->damage, room, "errors in %lld of %zu coded frames", (long long)faults, f->index.packets);
-  else if (!loose && f->frames < (int64_t)f->index.frames && (f->index.intra || !f->index.unsure))
-    snprintf(f->damage, room, "%lld of %zu frames come out", (long long)f->frames, f->index.frames);
+  else if (!loose && f->frames < f->held && (f->index.intra || !f->index.unsure))
+    snprintf(f->damage, room, "%lld of %lld frames come out", (long long)f->frames, (long long)f->held);
+}
+
+/* Puts right what was told from the packets alone, by what came out. */
+static dgam_status settle(dgam_video *v, tally *t) {
+  dgam_index *x = &v->facts->index;
+  if (!fits(x, t) && !dgam_index_rebuild(x, t->from, t->n)) {
+    v->facts->by_count = 1;
+    return DGAM_OK;
+  }
+  x->unsure = 1; /* its order is known now, but not what a decoder does that is told to skip */
+  if (!t->hashed) {
+    t->hashed = 1;
+    DGAM_TRY(go_through(v, t));
+    if (!fits(x, t)) return dgam_fail(DGAM_EFORMAT, "%s: frames come out otherwise each time", v->path);
+  }
+  return try_entries(v, t);
+}
+
+static dgam_status count_with(dgam_video *v, tally *t) {
+  dgam_facts *f = v->facts;
+  int settled = f->by_count || (f->index.unsure && f->counted);
+  t->hashed = f->index.unsure && !settled;
+  DGAM_TRY(go_through(v, t));
+  int as_told = fits(&f->index, t);
+  if (v->reader.folder.count && !as_told) {
+    int64_t lost = (int64_t)v->reader.folder.count - f->frames;
+    f->frames = (int64_t)v->reader.folder.count;
+    return dgam_fail(DGAM_EFORMAT, "%s: %lld of %zu pictures cannot be decoded", v->path, (long long)lost, v->reader.folder.count);
+  }
+  find_damage(v);
+  if (f->frames == 0)
+    return dgam_fail(DGAM_EFORMAT, "%s: none of the %zu frames can be decoded (%s); the file is damaged", v->path,
+                     f->index.packets, avcodec_get_name(f->par->codec_id));
+  return f->by_count || (as_told && !t->hashed) ? DGAM_OK : settle(v, t);
+}
+
+static dgam_status count_all(dgam_video *v) {
+  tally t = {0};
+  dgam_status s = count_with(v, &t);
+  free_tally(&t);
+  if (s != DGAM_OK) v->fed = -1;
+  return s;
 }
 
 dgam_status dgam_video_count(dgam_video *v) {
-  int fits;
   dgam_reader_start_clock(&v->reader);
-  DGAM_TRY(run_by_count(v, NULL, 0, NULL, NULL, &fits));
-  if (v->reader.folder.count && !fits) {
-    int64_t lost = (int64_t)v->reader.folder.count - v->facts->frames;
-    v->facts->frames = (int64_t)v->reader.folder.count;
-    return dgam_fail(DGAM_EFORMAT, "%s: %lld of %zu pictures cannot be decoded", v->path, (long long)lost, v->reader.folder.count);
-  }
-  v->facts->by_count = !fits;
-  find_damage(v);
-  if (v->facts->frames == 0)
-    return dgam_fail(DGAM_EFORMAT, "%s: none of the %zu frames can be decoded (%s); the file is damaged", v->path,
-                     v->facts->index.packets, avcodec_get_name(v->facts->par->codec_id));
+  return count_all(v);
+}
+
+/* Whether the last packet is known to be whole: Matroska's reader drops half a block, MP4 and AVI say how many packets there are and
+ * where they end. */
+static int ends_are_told(const dgam_video *v) {
+  const dgam_facts *f = v->facts;
+  char why[128];
+  if (strncmp(f->format, "matroska,", 9) == 0) return 1;
+  if (strncmp(f->format, "mov,", 4) != 0 && strcmp(f->format, "avi") != 0) return 0;
+  return f->promised == (int64_t)f->index.packets && dgam_whole_file(&v->reader.input, f->format, why, sizeof why);
+}
+
+/* Whether what comes out from the last entry on is what the index says. */
+static dgam_status look_at_end(dgam_video *v, int64_t *misfit) {
+  const dgam_index *x = &v->facts->index;
+  int64_t last = (int64_t)x->frames - 1, entry = entry_for(x, last), first = x->entry[entry] ? x->number[entry] : 0;
+  size_t n = (size_t)(last - first) + 1;
+  int got = -1;
+  int64_t *wanted = malloc(n * sizeof *wanted);
+  if (!wanted) return dgam_fail(DGAM_ENOMEM, "%s: no memory for %zu frame numbers", v->path, n);
+  for (size_t i = 0; i < n; i++) wanted[i] = first + (int64_t)i;
+  v->judging = 1, v->faults = v->latest = 0, v->faulty = -1;
+  dgam_status s = run_by_index(v, wanted, n, take_nothing, NULL, misfit);
+  free(wanted);
+  DGAM_TRY(s);
+  if (*misfit >= 0) return DGAM_OK;
+  DGAM_TRY(next_frame(v, NULL, &got));
+  v->fed = -1;
+  if (got > 0 || v->faults + v->latest > 0) *misfit = last;
   return DGAM_OK;
+}
+
+/* Learns what only decoding tells: size and pixels of a frame, and whether the index is right where streams that were cut are odd. */
+static dgam_status look(dgam_video *v) {
+  static const int64_t first[2] = {0, 1};
+  const dgam_facts *f = v->facts;
+  int folder = v->reader.folder.count > 0;
+  int64_t misfit = 0;
+  if (!f->index.unsure) {
+    DGAM_TRY(run_by_index(v, first, f->frames > 1 && !folder ? 2 : 1, take_nothing, NULL, &misfit));
+    if (misfit >= 0 && folder)
+      return dgam_fail(DGAM_EFORMAT, "%s/%s: the picture cannot be decoded", v->path, v->reader.folder.names[misfit]);
+    if (misfit < 0 && !folder && !ends_are_told(v)) DGAM_TRY(look_at_end(v, &misfit));
+  }
+  if (misfit < 0) return DGAM_OK;
+  v->facts->index.unsure = 1;
+  return count_all(v);
 }
 
 /* --- views --- */

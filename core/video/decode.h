@@ -1,10 +1,15 @@
 /* decode.h - reads frames of a video file by number, decoding no more than it must.
  *
- * Frame n is the n-th frame that the decoder puts out, counted from 0, for every file and however it is reached:
- * timestamps are never used to count. Opening a file reads its packets and works out from the bitstream (picture types,
- * picture order, hidden frames) in which order frames will come out; decoding checks that against what does come out. If
- * the two differ, the whole file is decoded once and frames are counted from the start from then on. Of a file with bit errors
- * the number is as exact, but not the picture: decoding that started elsewhere conceals an error with other neighbours.
+ * Frame n is the n-th frame that the decoder puts out, counted from 0, for every file and however it is reached: neither timestamps nor
+ * the container's marks of key pictures are used. Opening a file reads its packets, works out from the bitstream (picture types, picture
+ * order, hidden frames) in which order frames will come out, and decodes the first two. Decoding checks the order against what does come
+ * out. The whole file is decoded once, at opening, where the bitstream does not tell enough (index.h): it starts in the middle of a group
+ * of pictures, its end is torn, its codec is a rare one. The same happens later if the two differ. The order is then that which was seen,
+ * and decoding starts only where a new decoder was seen to give the same pixels.
+ *
+ * A decoder that starts anew is a new one, unless pictures stand by themselves, because a flush leaves some decoders their memory. Size and
+ * crop are those of the decoder's first frame. Of a file with bit errors in its middle the number is as exact, but not the picture: decoding
+ * that started elsewhere conceals an error with other neighbours.
  *
  * What a frame is: the decoder's picture, turned to RGB by swscale (full or limited range, BT.601 unless the file says
  * otherwise, chroma as the usual players do it; grey full range unless the file says otherwise), turned upright and
@@ -63,7 +68,7 @@ typedef struct dgam_video_info {
 DGAM_API dgam_status dgam_video_open(dgam_video **out, const char *path, const dgam_video_options *options);
 DGAM_API void dgam_video_close(dgam_video *v); /* NULL is fine */
 
-/* What is known about the file. The pixel format of some files is known only once a frame was decoded; "" before. */
+/* What is known about the file. */
 DGAM_API void dgam_video_get_info(const dgam_video *v, dgam_video_info *info);
 
 /* Decodes every frame, corrects `frames` and fills in what get_info may miss, the content hash and `damage`. It is given up only when no

@@ -77,14 +77,14 @@ typedef struct head {
   uint64_t key, size;
   int64_t changed;
   int64_t parameters[N_PARAMETERS];
-  int64_t stream, width, height, rotation, mirrored, promised, frames, counted, by_count;
+  int64_t stream, width, height, pixels, rotation, mirrored, promised, held, frames, counted, by_count;
   uint64_t content;
   double fps, seconds;
-  int64_t packets, index_frames, delay, intra, unsure, placed;
+  int64_t packets, index_frames, solid, delay, intra, unsure, placed;
   char format[32], damage[160];
 } head;
 
-static const char magic[8] = "dgamidx3";
+static const char magic[8] = "dgamidx4";
 
 static uint64_t check_of(const uint8_t *bytes, size_t n) {
   size_t skip = offsetof(head, check) + sizeof(uint64_t);
@@ -100,10 +100,11 @@ static uint8_t *pack(const dgam_facts *f, uint64_t key, uint64_t size, int64_t c
   const dgam_index *x = &f->index;
   const AVCodecParameters *par = f->par;
   head h = {.key = key, .size = size, .changed = changed, .stream = f->stream, .width = f->width, .height = f->height,
-            .rotation = f->rotation, .mirrored = f->mirrored, .promised = f->promised, .frames = f->frames, .counted = f->counted,
+            .pixels = f->pixels, .rotation = f->rotation, .mirrored = f->mirrored, .promised = f->promised, .held = f->held,
+            .frames = f->frames, .counted = f->counted,
             .by_count = f->by_count, .content = f->content, .fps = f->fps, .seconds = f->seconds,
             .packets = (int64_t)x->packets,
-            .index_frames = (int64_t)x->frames, .delay = x->delay, .intra = x->intra, .unsure = x->unsure,
+            .index_frames = (int64_t)x->frames, .solid = x->solid, .delay = x->delay, .intra = x->intra, .unsure = x->unsure,
             .placed = f->places != NULL};
   size_t extra = (size_t)par->extradata_size, i = 0;
 #define PUT(name) h.parameters[i++] = (int64_t)par->name;
@@ -129,8 +130,7 @@ static uint8_t *pack(const dgam_facts *f, uint64_t key, uint64_t size, int64_t c
 static int unpack_arrays(dgam_facts *f, const head *h, const uint8_t *from) {
   dgam_index *x = &f->index;
   size_t n = (size_t)h->packets;
-  x->codec = f->par->codec_id;
-  x->packets = n, x->delay = (int)h->delay, x->intra = h->intra != 0, x->unsure = h->unsure != 0;
+  x->packets = n, x->solid = h->solid, x->delay = (int)h->delay, x->intra = h->intra != 0, x->unsure = h->unsure != 0;
   x->number = malloc((n + 1) * sizeof *x->number);
   x->entry = malloc(n + 1);
   if (!x->number || !x->entry) return 0;
@@ -168,14 +168,14 @@ static int unpack(dgam_facts *f, const uint8_t *bytes, size_t n, uint64_t key, u
     par->extradata_size = extra;
   }
   f->stream = (int)h.stream, f->width = (int)h.width, f->height = (int)h.height;
-  f->rotation = (int)h.rotation, f->mirrored = h.mirrored != 0;
-  f->fps = h.fps, f->seconds = h.seconds, f->promised = h.promised, f->frames = h.frames, f->content = h.content;
+  f->pixels = (int)h.pixels, f->rotation = (int)h.rotation, f->mirrored = h.mirrored != 0;
+  f->fps = h.fps, f->seconds = h.seconds, f->promised = h.promised, f->held = h.held, f->frames = h.frames, f->content = h.content;
   f->counted = h.counted != 0, f->by_count = h.by_count != 0;
   memcpy(f->format, h.format, sizeof f->format);
   f->format[sizeof f->format - 1] = 0;
   memcpy(f->damage, h.damage, sizeof f->damage);
   f->damage[sizeof f->damage - 1] = 0;
-  if (f->frames < 1 || f->stream < 0 || f->rotation < 0 || f->rotation > 270 || f->rotation % 90) return 0;
+  if (f->frames < 1 || f->width < 1 || f->height < 1 || f->stream < 0 || f->rotation < 0 || f->rotation > 270 || f->rotation % 90) return 0;
   return unpack_arrays(f, &h, bytes + sizeof h + extra);
 }
 

@@ -1,4 +1,5 @@
-/* facts.h - what one pass over a video file tells, and keeping that on disk so that the pass is not made again.
+/* facts.h - what one pass over a video file tells, and keeping that on disk so that the pass is not made again. Entries of an older
+ * format (the magic in facts.c) are not believed.
  * Used by reader.c and decode.c, not for other modules.
  *
  * An entry is a file in a folder that the caller names. Its name is a hash of the video's size, its time of change, its
@@ -26,10 +27,12 @@ typedef struct dgam_facts {
   dgam_index index;
   dgam_place *places;      /* one a packet; NULL: some packet is not in one piece, or carries side data */
   int stream;              /* number in the container */
-  int width, height;       /* as stored */
+  int width, height;       /* of the first frame that comes out, as stored; 0: none was decoded yet */
+  int pixels;              /* its enum AVPixelFormat */
   int rotation, mirrored;  /* as in dgam_video_info */
   double fps, seconds;     /* 0: not known */
   int64_t promised;        /* packets that the container says it holds; 0: it does not say */
+  int64_t held;            /* frames that the packets should give */
   int64_t frames;          /* how many the decoder puts out */
   int counted;             /* `frames` comes from decoding */
   int by_count;            /* the index does not fit the decoder: count from the start */

@@ -62,6 +62,57 @@ static dgam_status add(dgam_folder *f, const char *name, size_t *room) {
   return DGAM_OK;
 }
 
+/* Where the first number of a name begins. */
+static size_t number_at(const char *name) { return strcspn(name, "0123456789"); }
+
+static size_t text_length(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot ? (size_t)(dot - name) : strlen(name);
+}
+
+/* img_00001.jpg */
+static int is_mmaction_frame(const char *name) {
+  size_t n = text_length(name);
+  return n > 4 && strncmp(name, "img_", 4) == 0 && 4 + strspn(name + 4, "0123456789") == n;
+}
+
+/* Whether two names, the first of which comes just before the second, cannot be of one film: another text before the number, a number in
+ * one of them only, or the same number with another text behind. */
+static int are_of_two_films(const char *a, const char *b) {
+  size_t n = number_at(a), m = number_at(b), na = text_length(a), nb = text_length(b);
+  if ((n < na) != (m < nb)) return 1;
+  if (n >= na) return 0;
+  if (n != m || strncmp(a, b, n) != 0) return n > 0 && m > 0;
+  const char *p = a + n + strspn(a + n, "0"), *q = b + n + strspn(b + n, "0");
+  size_t i = strspn(p, "0123456789"), j = strspn(q, "0123456789");
+  if (i != j || strncmp(p, q, i) != 0) return 0;
+  p += i, q += j;
+  size_t left = (size_t)(a + na - p), right = (size_t)(b + nb - q);
+  size_t text = strcspn(p, "0123456789"), other = strcspn(q, "0123456789");
+  if (text > left) text = left;
+  if (other > right) other = right;
+  return text != other || strncmp(p, q, text) != 0;
+}
+
+/* Of the pictures of several films those that are named as frames are. */
+static dgam_status choose_film(dgam_folder *f) {
+  size_t clash = 0, kept = 0;
+  for (size_t i = 1; i < f->count && !clash; i++)
+    if (are_of_two_films(f->names[i - 1], f->names[i])) clash = i;
+  if (!clash) return DGAM_OK;
+  dgam_status s = dgam_fail(DGAM_EFORMAT, "%s: there are pictures of several films in this folder (%s, %s), expected one; put flow, masks "
+                            "or thumbnails into a folder of their own, or name the frames img_00001 and so on", f->path,
+                            f->names[clash - 1], f->names[clash]);
+  for (size_t i = 0; i < f->count; i++) kept += (size_t)is_mmaction_frame(f->names[i]);
+  if (!kept) return s;
+  kept = 0;
+  for (size_t i = 0; i < f->count; i++)
+    if (is_mmaction_frame(f->names[i])) f->names[kept++] = f->names[i];
+    else free(f->names[i]);
+  f->count = kept;
+  return DGAM_OK;
+}
+
 dgam_status dgam_folder_open(dgam_folder *f, const char *path) {
   memset(f, 0, sizeof *f);
   size_t room = 0;
@@ -72,12 +123,12 @@ dgam_status dgam_folder_open(dgam_folder *f, const char *path) {
   closedir(d);
   if (s == DGAM_OK && f->count == 0)
     s = dgam_fail(DGAM_EFORMAT, "%s: there is no picture in this folder, expected a video file or a folder of JPEG, PNG, ...", path);
-  if (s != DGAM_OK) {
-    dgam_folder_free(f);
-    return s;
+  if (s == DGAM_OK) {
+    qsort(f->names, f->count, sizeof *f->names, in_order);
+    s = choose_film(f);
   }
-  qsort(f->names, f->count, sizeof *f->names, in_order);
-  return DGAM_OK;
+  if (s != DGAM_OK) dgam_folder_free(f);
+  return s;
 }
 
 dgam_status dgam_folder_read(const dgam_folder *f, size_t i, AVPacket *packet) {

@@ -13,7 +13,9 @@ typedef struct dgam_folder {
   enum AVCodecID codec; /* all pictures are of one kind: JPEG, PNG, BMP, TIFF, WebP, PPM or PGM */
 } dgam_folder;
 
-/* Lists the pictures of a folder. DGAM_EFORMAT if there are none or of several kinds; other files are ignored. */
+/* Lists the pictures of a folder. Those of one film have one text before their number: where flow, masks, depth or thumbnails lie beside
+ * frames that are named img_00001.jpg and so on, as MMAction2 has them, these are the film. DGAM_EFORMAT if there are no pictures,
+ * pictures of several kinds, or of several films and none is named so; other files are ignored. */
 dgam_status dgam_folder_open(dgam_folder *f, const char *path);
 
 /* The bytes of picture i. The packet must be empty. */

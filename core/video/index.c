@@ -5,164 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libavutil/mem.h>
+
 /* Frames that a decoder may hold back: H.264 and HEVC have room for 16 in all. */
 enum { MOST_DELAY = 15 };
-
-/* What a packet turned out to be. */
-enum { HIDDEN, PICTURE, B_PICTURE, KEY, KEY_RESETS_ORDER };
-
-/* --- looking into packets --- */
-
-/* Next start code 00 00 01 at or after p: the byte after it, or end. */
-static const uint8_t *start_code(const uint8_t *p, const uint8_t *end) {
-  while (end - p > 3) {
-    if (p[2] > 1) p += 3; /* no start code holds this byte */
-    else if (p[2] == 1 && p[1] == 0 && p[0] == 0) return p + 3;
-    else p++;
-  }
-  return end;
-}
-
-/* Type of the next NAL unit of an H.264 or HEVC packet, -1 if there is none. length_size 0: it follows a start code. */
-static int next_unit(enum AVCodecID codec, int length_size, const uint8_t **at, const uint8_t *end) {
-  size_t n = 0;
-  if (!length_size) {
-    *at = start_code(*at, end);
-    if (*at == end) return -1;
-  } else {
-    if (end - *at <= length_size) return -1;
-    for (int i = 0; i < length_size; i++) n = n << 8 | *(*at)++;
-  }
-  int type = codec == AV_CODEC_ID_H264 ? **at & 31 : **at >> 1 & 63;
-  *at = n > (size_t)(end - *at) ? end : *at + n;
-  return type;
-}
-
-/* Whether an H.264 or HEVC packet holds the start of a coded video sequence: IDR, or for HEVC also BLA. */
-static int holds_idr(const dgam_index *x, const AVPacket *p) {
-  const uint8_t *at = p->data, *end = p->data + p->size;
-  for (int type; (type = next_unit(x->codec, x->length_size, &at, end)) >= 0;)
-    if (x->codec == AV_CODEC_ID_H264 ? type == 5 : type >= 16 && type <= 20) return 1;
-  return 0;
-}
-
-/* Bytes of a NAL unit's length; 0: start codes. */
-static int length_size_of(const AVCodecParameters *par) {
-  int at = par->codec_id == AV_CODEC_ID_H264 ? 4 : 21;
-  return par->extradata_size > at && par->extradata[0] == 1 ? (par->extradata[at] & 3) + 1 : 0;
-}
-
-int dgam_packet_is_headers(const AVCodecParameters *par, const AVPacket *packet) {
-  if (par->codec_id != AV_CODEC_ID_H264 && par->codec_id != AV_CODEC_ID_HEVC) return 0;
-  const uint8_t *at = packet->data, *end = packet->data + packet->size;
-  int length_size = length_size_of(par), units = 0;
-  for (int type; (type = next_unit(par->codec_id, length_size, &at, end)) >= 0; units++)
-    if (par->codec_id == AV_CODEC_ID_H264 ? type < 6 || type > 12 : type < 32 || type > 40) return 0;
-  return units > 0;
-}
-
-/* Picture types in an MPEG-1, 2 or 4 packet: 'I', 'P', 'B', or 0 if there is not exactly one coded picture. */
-static int mpeg_picture(const dgam_index *x, const AVPacket *p) {
-  const uint8_t *at = p->data, *end = p->data + p->size;
-  int mpeg4 = x->codec == AV_CODEC_ID_MPEG4, found = 0, type = 0;
-  while ((at = start_code(at, end)) < end) {
-    if (at[0] != (mpeg4 ? 0xb6 : 0x00) || end - at < 3) continue;
-    int code = mpeg4 ? at[1] >> 6 : (at[2] >> 3 & 7) - 1; /* I, P, B, (S or D) */
-    type = code < 0 || code > 3 ? 0 : "IPBP"[code];
-    if (!mpeg4 && code == 3) type = 0;
-    found++;
-  }
-  return found == 1 ? type : 0;
-}
-
-/* A JPEG that a decoder will take: a frame header that makes sense comes before the first scan. */
-static int sound_jpeg(dgam_index *x, const AVPacket *p) {
-  const uint8_t *at = p->data, *end = p->data + p->size;
-  int frame = 0;
-  while (end - at >= 4) {
-    if (*at++ != 0xff) continue;
-    int marker = *at++;
-    if (marker == 0 || marker == 0xff || marker == 0xd8 || (marker >= 0xd0 && marker <= 0xd7)) {
-      if (marker == 0xff) at--;
-      continue;
-    }
-    size_t n = (size_t)at[0] << 8 | at[1];
-    if (n < 2 || n > (size_t)(end - at)) return 0;
-    if (marker >= 0xc0 && marker <= 0xc3) {
-      frame = n >= 11 && at[2] == 8 && (at[3] | at[4]) && (at[5] | at[6]);
-      if (frame && !x->width) x->height = at[3] << 8 | at[4], x->width = at[5] << 8 | at[6];
-    }
-    if (marker == 0xda) return frame;
-    at += n;
-  }
-  return 0;
-}
-
-static int classify(dgam_index *x, const AVPacket *p, int32_t *order) {
-  *order = 0;
-  if (p->size == 0 || p->flags & AV_PKT_FLAG_DISCARD) return HIDDEN;
-  if (p->flags & AV_PKT_FLAG_CORRUPT) x->unsure = 1;
-  int key = p->flags & AV_PKT_FLAG_KEY ? KEY : PICTURE;
-  switch (x->codec) {
-    case AV_CODEC_ID_MJPEG:
-      if (!sound_jpeg(x, p)) x->unsure = 1;
-      return KEY;
-    case AV_CODEC_ID_VP8: return p->data[0] & 16 ? key : HIDDEN;
-    case AV_CODEC_ID_MPEG4: case AV_CODEC_ID_MPEG1VIDEO: case AV_CODEC_ID_MPEG2VIDEO:
-      switch (mpeg_picture(x, p)) {
-        case 'I': return KEY;
-        case 'P': return PICTURE;
-        case 'B': return B_PICTURE;
-      }
-      x->unsure = 1;
-      return PICTURE;
-    case AV_CODEC_ID_H264: case AV_CODEC_ID_HEVC: {
-      uint8_t *out;
-      int out_size;
-      x->parser->output_picture_number = INT_MIN;
-      av_parser_parse2(x->parser, x->context, &out, &out_size, p->data, p->size, AV_NOPTS_VALUE, AV_NOPTS_VALUE, 0);
-      *order = x->parser->output_picture_number;
-      if (!x->width) x->width = x->parser->width, x->height = x->parser->height;
-      int idr = holds_idr(x, p);
-      if (*order == INT_MIN || (x->packets == 1 && !idr)) x->unsure = 1; /* leading pictures may be dropped */
-      return idr ? KEY_RESETS_ORDER : PICTURE;
-    }
-    default: return key;
-  }
-}
 
 /* --- building --- */
 
 dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par) {
   memset(x, 0, sizeof *x);
-  x->codec = par->codec_id;
-  const AVCodecDescriptor *d = avcodec_descriptor_get(par->codec_id);
-  x->intra = d && d->props & AV_CODEC_PROP_INTRA_ONLY;
-  switch (x->codec) {
-    case AV_CODEC_ID_MPEG4: case AV_CODEC_ID_MPEG1VIDEO: case AV_CODEC_ID_MPEG2VIDEO: break;
-    case AV_CODEC_ID_H264: case AV_CODEC_ID_HEVC: {
-      x->parser = av_parser_init((int)x->codec);
-      x->context = avcodec_alloc_context3(NULL);
-      if (!x->parser || !x->context || avcodec_parameters_to_context(x->context, par) < 0) {
-        dgam_index_free(x);
-        return dgam_fail(DGAM_ENOMEM, "no memory for a parser");
-      }
-      x->parser->flags |= PARSER_FLAG_COMPLETE_FRAMES;
-      x->length_size = length_size_of(par);
-      break;
-    }
-    default: /* a codec that may reorder, of which nothing more is known here */
-      x->unsure = !x->intra && (!d || d->props & AV_CODEC_PROP_REORDER);
-  }
+  DGAM_TRY(dgam_peek_begin(&x->peek, par));
+  x->intra = x->peek.intra;
+  x->unsure = !x->peek.known;
   return DGAM_OK;
-}
-
-int dgam_packet_alters(const AVPacket *packet) {
-  for (int i = 0; i < packet->side_data_elems; i++) {
-    enum AVPacketSideDataType type = packet->side_data[i].type;
-    if (type == AV_PKT_DATA_PALETTE || type == AV_PKT_DATA_NEW_EXTRADATA) return 1;
-  }
-  return 0;
 }
 
 dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet) {
@@ -173,9 +28,9 @@ dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet) {
     x->note = note;
     x->room = room;
   }
-  struct dgam_index_note *n = &x->note[x->packets++];
-  n->kind = (uint8_t)classify(x, packet, &n->order);
-  n->alters = (uint8_t)dgam_packet_alters(packet);
+  dgam_note *n = &x->note[x->packets++];
+  DGAM_TRY(dgam_peek_packet(&x->peek, packet, n));
+  x->unsure |= n->odd;
   return DGAM_OK;
 }
 
@@ -192,11 +47,20 @@ static int by_order(const void *a, const void *b) {
 static int32_t number_sequence(dgam_index *x, size_t begin, size_t end, int32_t next, dgam_index_key *keys) {
   size_t n = 0;
   for (size_t i = begin; i < end; i++)
-    if (x->note[i].kind != HIDDEN) keys[n++] = (dgam_index_key){x->note[i].order, (int32_t)i};
+    if (x->note[i].kind != DGAM_HIDDEN) keys[n++] = (dgam_index_key){x->note[i].order, (int32_t)i};
   qsort(keys, n, sizeof *keys, by_order);
   for (size_t k = 0; k < n; k++) {
     if (k && keys[k].order == keys[k - 1].order) x->unsure = 1; /* two fields in two packets, or damage */
     x->number[keys[k].packet] = next++;
+  }
+  return next;
+}
+
+static int32_t number_by_count(dgam_index *x, dgam_index_key *keys) {
+  int32_t next = 0;
+  for (size_t begin = 0, end; begin < x->packets; begin = end) {
+    for (end = begin + 1; end < x->packets && x->note[end].kind != DGAM_KEY_RESETS_ORDER; end++) {}
+    next = number_sequence(x, begin, end, next, keys);
   }
   return next;
 }
@@ -206,8 +70,8 @@ static int32_t number_mpeg(dgam_index *x) {
   int references = 0;
   for (size_t i = 0; i < x->packets; i++) {
     int kind = x->note[i].kind;
-    if (kind == HIDDEN) continue;
-    if (kind == B_PICTURE) {
+    if (kind == DGAM_HIDDEN) continue;
+    if (kind == DGAM_B_PICTURE) {
       if (references < 2) x->unsure = 1; /* without both neighbours a decoder may drop it */
       x->number[i] = next++;
       continue;
@@ -220,15 +84,31 @@ static int32_t number_mpeg(dgam_index *x) {
   return next;
 }
 
+static int32_t number_packets(dgam_index *x) {
+  int32_t next = 0;
+  for (size_t i = 0; i < x->packets; i++)
+    if (x->note[i].kind != DGAM_HIDDEN) x->number[i] = next++;
+  return next;
+}
+
 /* B pictures that come out before their I picture lean on what came earlier; they have lower numbers than it, so the
- * picture is still an entry for the frames from its own number on. A palette or codec data in a packet holds for those after
+ * picture is still an entry for the frames from its own number on. A palette, tables or headers in a packet hold for those after
  * it, so from there on only packets that bring their own are entries. */
 static void find_entries(dgam_index *x) {
-  int altered = 0;
+  unsigned kept = 0, all = 0;
+  int started = 0;
+  for (size_t i = 0; i < x->packets; i++) all |= x->note[i].changes;
   for (size_t i = 0; i < x->packets; i++) {
-    int kind = x->note[i].kind, alters = x->note[i].alters;
-    altered |= alters;
-    x->entry[i] = (x->parser ? kind == KEY_RESETS_ORDER : x->intra ? kind != HIDDEN : kind == KEY) && alters == altered;
+    const dgam_note *n = &x->note[i];
+    kept |= n->changes;
+    int key = x->peek.order == DGAM_BY_COUNT ? n->kind == DGAM_KEY_RESETS_ORDER : n->kind == DGAM_KEY;
+    x->entry[i] = !key || (n->brings & kept) != kept           ? DGAM_NO_ENTRY
+                  : x->intra && (n->brings & all) == all ? DGAM_ENTRY_OF_ANY
+                                                               : DGAM_ENTRY;
+    if (!started && n->kind != DGAM_HIDDEN) {
+      started = 1;
+      if (!key) x->unsure = 1; /* what a decoder makes of pictures that lean on others, which it never had, it alone knows */
+    }
   }
 }
 
@@ -247,11 +127,56 @@ dgam_status dgam_index_invert(dgam_index *x, size_t frames) {
     found++;
   }
   if (found != frames) return dgam_fail(DGAM_EFORMAT, "index: %zu of %zu frames have a packet", found, frames);
+  if (x->solid < 0 || x->solid > (int64_t)frames) return dgam_fail(DGAM_EFORMAT, "index: out of range");
   x->frames = frames;
   return DGAM_OK;
 }
 
-dgam_status dgam_index_end(dgam_index *x) {
+int dgam_index_rebuild(dgam_index *x, const int64_t *from, size_t frames) {
+  if (frames > x->packets) return 0;
+  int32_t *number = malloc((x->packets + 1) * sizeof *number), *packet = malloc((x->packets + 1) * sizeof *packet);
+  int fits = number && packet;
+  for (size_t i = 0; fits && i < x->packets; i++) number[i] = -1;
+  for (size_t k = 0; fits && k < frames; k++) {
+    fits = from[k] >= 0 && (size_t)from[k] < x->packets && number[from[k]] < 0;
+    if (fits) number[from[k]] = (int32_t)k, packet[k] = (int32_t)from[k];
+  }
+  if (!fits) {
+    free(number);
+    free(packet);
+    return 0;
+  }
+  free(x->number);
+  free(x->packet);
+  x->number = number;
+  x->packet = packet;
+  x->frames = frames;
+  x->solid = (int64_t)frames;
+  return 1;
+}
+
+/* How many frames may have to wait for one that comes later in the file. */
+static void find_delay(dgam_index *x) {
+  int32_t decoded = 0;
+  for (size_t i = 0; i < x->packets; i++) {
+    if (x->number[i] < 0) continue;
+    if (decoded - x->number[i] > x->delay) x->delay = decoded - x->number[i];
+    decoded++;
+  }
+  if (x->delay > MOST_DELAY) x->delay = 0, x->unsure = 1; /* no standard allows it, and H.264's decoder would abort */
+}
+
+static dgam_status give_headers(const dgam_index *x, AVCodecParameters *par) {
+  if (!par || par->extradata_size > 0 || !x->peek.n_headers) return DGAM_OK;
+  av_freep(&par->extradata);
+  par->extradata = av_mallocz(x->peek.n_headers + AV_INPUT_BUFFER_PADDING_SIZE);
+  if (!par->extradata) return dgam_fail(DGAM_ENOMEM, "no memory for %zu bytes of headers", x->peek.n_headers);
+  memcpy(par->extradata, x->peek.headers, x->peek.n_headers);
+  par->extradata_size = (int)x->peek.n_headers;
+  return DGAM_OK;
+}
+
+dgam_status dgam_index_end(dgam_index *x, AVCodecParameters *par) {
   size_t n = x->packets;
   x->number = malloc((n + 1) * sizeof *x->number);
   x->entry = malloc(n + 1);
@@ -261,33 +186,18 @@ dgam_status dgam_index_end(dgam_index *x) {
     return dgam_fail(DGAM_ENOMEM, "no memory for an index of %zu packets", n);
   }
   for (size_t i = 0; i < n; i++) x->number[i] = -1;
-  int32_t frames = 0;
-  if (x->codec == AV_CODEC_ID_H264 || x->codec == AV_CODEC_ID_HEVC) {
-    for (size_t begin = 0, end; begin < n; begin = end) {
-      for (end = begin + 1; end < n && x->note[end].kind != KEY_RESETS_ORDER; end++) {}
-      frames = number_sequence(x, begin, end, frames, keys);
-    }
-  } else if (x->codec == AV_CODEC_ID_MPEG4 || x->codec == AV_CODEC_ID_MPEG1VIDEO || x->codec == AV_CODEC_ID_MPEG2VIDEO) {
-    frames = number_mpeg(x);
-  } else {
-    for (size_t i = 0; i < n; i++)
-      if (x->note[i].kind != HIDDEN) x->number[i] = frames++;
-  }
+  int32_t frames = x->peek.order == DGAM_BY_COUNT    ? number_by_count(x, keys)
+                   : x->peek.order == DGAM_LIKE_MPEG ? number_mpeg(x)
+                                                     : number_packets(x);
   free(keys);
-  int32_t decoded = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (x->number[i] < 0) continue;
-    if (decoded - x->number[i] > x->delay) x->delay = decoded - x->number[i];
-    decoded++;
-  }
-  if (x->delay > MOST_DELAY) x->delay = 0, x->unsure = 1; /* no standard allows it, and H.264's decoder would abort */
+  find_delay(x);
+  x->solid = frames;
   DGAM_TRY(dgam_index_invert(x, (size_t)frames));
   find_entries(x);
   free(x->note);
   x->note = NULL;
-  if (x->parser) av_parser_close(x->parser);
-  x->parser = NULL;
-  avcodec_free_context(&x->context);
+  DGAM_TRY(give_headers(x, par));
+  dgam_peek_end(&x->peek);
   return DGAM_OK;
 }
 
@@ -296,9 +206,9 @@ dgam_status dgam_index_pictures(dgam_index *x, size_t n) {
   x->intra = 1;
   x->note = n < INT32_MAX ? calloc(n + 1, sizeof *x->note) : NULL;
   if (!x->note) return dgam_fail(DGAM_ENOMEM, "no memory for an index of %zu pictures", n);
-  for (size_t i = 0; i < n; i++) x->note[i].kind = KEY;
+  for (size_t i = 0; i < n; i++) x->note[i].kind = DGAM_KEY;
   x->packets = n;
-  return dgam_index_end(x);
+  return dgam_index_end(x, NULL);
 }
 
 void dgam_index_free(dgam_index *x) {
@@ -306,7 +216,6 @@ void dgam_index_free(dgam_index *x) {
   free(x->entry);
   free(x->packet);
   free(x->note);
-  if (x->parser) av_parser_close(x->parser);
-  avcodec_free_context(&x->context);
+  dgam_peek_end(&x->peek);
   memset(x, 0, sizeof *x);
 }

@@ -1,11 +1,15 @@
 /* index.h - the order in which the packets of a video come out of its decoder, told from the bitstream alone.
  * Shared by decode.c; not for other modules.
  *
- * FFmpeg's pts and frame counts are wrong or missing in many real files (H.264 in AVI has neither), so they are not used:
- *   - codecs that never reorder: packet order, without hidden frames (VP8) and empty packets;
+ * FFmpeg's pts and frame counts are wrong or missing in many real files (H.264 in AVI has neither), and containers call pictures key
+ * that are not (AVI without its index: all of them). Neither is used where the codec says more:
+ *   - codecs whose pictures stand by themselves (MJPEG, FFV1's key pictures, ProRes, ...): packet order;
+ *   - VP8, VP9, AV1, Theora, FLV1, MS-MPEG-4, WMV 7 and 8: packet order, without hidden frames; the picture's own header says whether
+ *     it is a key picture;
  *   - H.264, HEVC: picture order count, sorted within each coded video sequence (from one IDR to the next);
  *   - MPEG-1, 2, 4: a B picture comes out at once, any other when the next such one is decoded;
- *   - the rest, and files in which something looks odd: unsure, the caller counts by decoding.
+ *   - the rest, files that do not start with a key picture, and those in which something looks odd: unsure. The caller then decodes
+ *     all, puts what came out here (dgam_index_rebuild), and tries each entry before it believes it.
  */
 #ifndef DGAM_VIDEO_INDEX_H
 #define DGAM_VIDEO_INDEX_H
@@ -13,48 +17,45 @@
 #include <libavcodec/avcodec.h>
 
 #include "base/status.h"
+#include "video/peek.h"
+
+/* Whether decoding may begin with a packet, for the frames from its number on. Of an index that is unsure: whether it may be tried. */
+typedef enum dgam_entry { DGAM_NO_ENTRY, DGAM_ENTRY /* of a new decoder */, DGAM_ENTRY_OF_ANY /* one that decoded others is as good */ } dgam_entry;
 
 typedef struct dgam_index {
   size_t packets;   /* packets of the stream */
   int32_t *number;  /* packet -> frame number, -1: puts out nothing */
-  uint8_t *entry;   /* packet -> 1: decoding may start here for the frames from number[packet] on */
+  uint8_t *entry;   /* packet -> dgam_entry */
   size_t frames;
   int32_t *packet;  /* frame number -> packet */
+  int64_t solid;    /* frames from this number on are the same only if all before them is decoded: a torn end, for which the decoder makes
+                       something up from what it has */
   int delay;        /* how many frames may wait in the decoder for one with an earlier number */
   int intra;        /* the codec's pictures stand by themselves */
   int unsure;       /* the order could not be told: count by decoding */
-  int width, height; /* of the first picture, as the bitstream says; 0: not known */
 
   /* while it is being built */
   size_t room;
-  struct dgam_index_note {
-    int32_t order;  /* picture order count */
-    uint8_t kind;   /* see index.c */
-    uint8_t alters; /* dgam_packet_alters */
-  } *note;
-  AVCodecParserContext *parser;
-  AVCodecContext *context;
-  int length_size;  /* bytes of a NAL unit's length; 0: start codes */
-  enum AVCodecID codec;
+  dgam_note *note;
+  dgam_peek peek;
 } dgam_index;
 
-/* 1 if the packet carries a palette or new codec data, which the decoder keeps for the packets after it. */
-int dgam_packet_alters(const AVPacket *packet);
-
-/* 1 if an H.264 or HEVC packet has parameter sets, SEI and the like only: of such a one a decoder says that it holds no frame. */
-int dgam_packet_is_headers(const AVCodecParameters *par, const AVPacket *packet);
-
-/* Starts an empty index for a stream. */
+/* Starts an empty index for a stream; par must live until dgam_index_end. */
 dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par);
 
 /* Adds the next packet of the stream. */
 dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet);
 
-/* Works out the order. */
-dgam_status dgam_index_end(dgam_index *x);
+/* Works out the order. Headers that packets have and `par` lacks become par's, as ffmpeg does it, so that a decoder can start at any
+ * entry; NULL: not. */
+dgam_status dgam_index_end(dgam_index *x, AVCodecParameters *par);
 
 /* All of the above for n packets of which each is a picture by itself. */
 dgam_status dgam_index_pictures(dgam_index *x, size_t n);
+
+/* The order as it was seen: frame k comes from packet from[k]. 0 and no change if that cannot
+ * be, as when one packet gives two. */
+int dgam_index_rebuild(dgam_index *x, const int64_t *from, size_t frames);
 
 /* For arrays number and entry that come from elsewhere: checks that each of `frames` frames has one packet, and fills in
  * `packet` and `frames`. DGAM_EFORMAT if not. */

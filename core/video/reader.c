@@ -2,6 +2,7 @@
 #include "video/reader.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 #include "video/ffmpeg.h"
 
-enum { IO_BUFFER = 1 << 15, HEAD = 64, LOOK_BEYOND = 64 };
+enum { IO_BUFFER = 1 << 15, HEAD = 64, LOOK_BEYOND = 64, COVER_ONLY = INT_MIN };
 
 /* --- giving up --- */
 
@@ -91,7 +92,7 @@ static dgam_status check_reading(dgam_reader *r) {
 
 /* Containers and raw streams of video. Others that FFmpeg knows (text, playlists, devices) are not videos to us. */
 static const char formats[] =
-    "avi,mov,mp4,matroska,webm,mpeg,mpegts,mpegvideo,m4v,h264,hevc,vc1,mjpeg,asf,flv,ogg,nut,mxf,dv,gif,ivf,rm,"
+    "avi,mov,mp4,matroska,webm,mpeg,mpegts,mpegvideo,m4v,h264,hevc,vc1,mjpeg,asf,flv,ogg,nut,mxf,dv,gif,apng,ivf,rm,"
     "yuv4mpegpipe,obu,3gp,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,tiff_pipe,ppm_pipe,pgm_pipe";
 
 static void close_input(dgam_reader *r) {
@@ -161,6 +162,17 @@ static dgam_status probe_streams(dgam_reader *r) {
   return bad < 0 ? dgam_fail(DGAM_EFORMAT, "%s: no stream in this file can be made out", r->path) : DGAM_OK;
 }
 
+/* Number of the stream that we read. Covers and thumbnails are no videos. */
+static int find_stream(AVFormatContext *file) {
+  int best = av_find_best_stream(file, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+  if (best < 0 || !(file->streams[best]->disposition & AV_DISPOSITION_ATTACHED_PIC)) return best;
+  for (unsigned s = 0; s < file->nb_streams; s++) {
+    const AVStream *stream = file->streams[s];
+    if (stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO && !(stream->disposition & AV_DISPOSITION_ATTACHED_PIC)) return (int)s;
+  }
+  return COVER_ONLY;
+}
+
 /* Opens the file with FFmpeg and finds the stream that we read. */
 static dgam_status open_stream(dgam_reader *r) {
   DGAM_TRY(open_input(r));
@@ -170,18 +182,21 @@ static dgam_status open_stream(dgam_reader *r) {
     named |= par->codec_type == AVMEDIA_TYPE_VIDEO && par->codec_id != AV_CODEC_ID_NONE && par->width > 0 && par->height > 0;
   }
   if (!named) DGAM_TRY(probe_streams(r));
-  r->facts.stream = av_find_best_stream(r->file, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
-  if (r->facts.stream < 0) return dgam_fail(DGAM_EFORMAT, "%s: there is no video in this file", r->path);
+  r->facts.stream = find_stream(r->file);
+  if (r->facts.stream < 0)
+    return dgam_fail(DGAM_EFORMAT, "%s: there is no video in this file%s", r->path,
+                     r->facts.stream == COVER_ONLY ? ", only the picture of a cover" : "");
   for (unsigned s = 0; s < r->file->nb_streams; s++)
     if ((int)s != r->facts.stream) r->file->streams[s]->discard = AVDISCARD_ALL;
   return DGAM_OK;
 }
 
-/* Reads on to the next packet of the stream; AVERROR_EOF at the end, also of a file that was cut off. */
+/* Reads on to the next packet of the stream; AVERROR_EOF at the end, also of a file that was cut off, which every container calls
+ * otherwise. Whether reading the file itself failed, check_reading tells. */
 static int read_packet(dgam_reader *r) {
   for (;;) {
     int bad = av_read_frame(r->file, r->packet);
-    if (bad == AVERROR_INVALIDDATA) return AVERROR_EOF;
+    if (bad < 0 && bad != AVERROR(ENOMEM)) return AVERROR_EOF;
     if (bad < 0 || r->packet->stream_index == r->facts.stream) return bad;
     av_packet_unref(r->packet);
   }
@@ -281,31 +296,40 @@ static dgam_status read_all(dgam_reader *r) {
   DGAM_TRY(check_reading(r));
   if (bad != AVERROR_EOF) return dgam_ffmpeg_fail(bad, "%s: reading stopped after packet %zu", r->path, r->facts.index.packets);
   r->next = r->facts.index.packets;
-  return dgam_index_end(&r->facts.index);
+  return DGAM_OK;
+}
+
+/* FFmpeg's decoder takes a WebP picture, but not a film of them. */
+static int is_animated_webp(dgam_reader *r) {
+  uint8_t b[21];
+  return dgam_input_read(&r->input, 0, b, sizeof b) == DGAM_OK && memcmp(b, "RIFF", 4) == 0 && memcmp(b + 8, "WEBPVP8X", 8) == 0 &&
+         b[20] & 2;
 }
 
 static dgam_status learn(dgam_reader *r) {
   dgam_facts *f = &r->facts;
+  if (is_animated_webp(r))
+    return dgam_fail(DGAM_EUNSUPPORTED, "%s: animated WebP is not supported, expected a video file; ffmpeg or webpmux can take its "
+                     "frames out", r->path);
   DGAM_TRY(open_stream(r));
   DGAM_TRY(read_all(r));
   const AVStream *stream = r->file->streams[f->stream];
   f->par = avcodec_parameters_alloc();
   if (!f->par || avcodec_parameters_copy(f->par, stream->codecpar) < 0)
     return dgam_fail(DGAM_ENOMEM, "%s: no memory to open it", r->path);
-  f->width = f->index.width ? f->index.width : f->par->width;
-  f->height = f->index.height ? f->index.height : f->par->height;
+  DGAM_TRY(dgam_index_end(&f->index, f->par));
   find_orientation(stream, &f->rotation, &f->mirrored);
   AVRational rate = stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0 ? stream->avg_frame_rate : stream->r_frame_rate;
   f->fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
   f->seconds = stream->duration > 0 ? (double)stream->duration * av_q2d(stream->time_base) : 0;
   f->promised = stream->nb_frames;
-  f->frames = (int64_t)f->index.frames;
+  f->held = f->frames = (int64_t)f->index.frames;
   snprintf(f->format, sizeof f->format, "%s", r->file->iformat->name);
   r->changed = 1;
   if (f->places) close_input(r);
   return f->frames ? DGAM_OK
                    : dgam_fail(DGAM_EFORMAT, "%s: there is no frame in this file (%s, %d x %d); it may be cut off", r->path,
-                               avcodec_get_name(f->par->codec_id), f->width, f->height);
+                               avcodec_get_name(f->par->codec_id), f->par->width, f->par->height);
 }
 
 /* A folder of pictures. */
@@ -313,7 +337,7 @@ static dgam_status open_folder(dgam_reader *r) {
   dgam_facts *f = &r->facts;
   DGAM_TRY(dgam_folder_open(&r->folder, r->path));
   DGAM_TRY(dgam_index_pictures(&f->index, r->folder.count));
-  f->frames = (int64_t)r->folder.count;
+  f->held = f->frames = (int64_t)r->folder.count;
   snprintf(f->format, sizeof f->format, "folder");
   if (!(f->par = avcodec_parameters_alloc())) return dgam_fail(DGAM_ENOMEM, "%s: no memory to open it", r->path);
   f->par->codec_type = AVMEDIA_TYPE_VIDEO;

@@ -229,16 +229,26 @@ static dgam_status enhance_views(const dgam_sampling *s, uint8_t *out, const ato
   return status;
 }
 
+/* Frames that the packets promise may turn out not to come out of the decoder. What is drawn is then drawn anew, by their true number,
+ * as a later reading, which knows it, will draw it. */
+static dgam_status fill_views(dgam_video *v, const dgam_sampling *s, int64_t *frames, dgam_view *views, uint8_t *out) {
+  dgam_video_info info, after;
+  dgam_status status;
+  do {
+    dgam_video_get_info(v, &info);
+    DGAM_TRY(dgam_sample_views(s, &info, frames, views, out));
+    status = dgam_video_views(v, views, (size_t)dgam_sampling_views(s));
+    dgam_video_get_info(v, &after);
+  } while (after.frames != info.frames && after.frames > 0 && (status == DGAM_OK || status == DGAM_EFORMAT));
+  return status;
+}
+
 dgam_status dgam_video_views_of(dgam_video *v, const dgam_sampling *s, uint8_t *out, const atomic_int *stop) {
   DGAM_TRY(dgam_sampling_check(s));
-  dgam_video_info info;
-  dgam_video_get_info(v, &info);
   size_t n = (size_t)dgam_sampling_views(s);
   int64_t *frames = malloc((size_t)clips_of(s) * (size_t)s->clip_len * sizeof *frames);
   dgam_view *views = malloc(n * sizeof *views);
-  dgam_status status = frames && views ? dgam_sample_views(s, &info, frames, views, out)
-                                       : dgam_fail(DGAM_ENOMEM, "no memory for %zu views", n);
-  if (status == DGAM_OK) status = dgam_video_views(v, views, n);
+  dgam_status status = frames && views ? fill_views(v, s, frames, views, out) : dgam_fail(DGAM_ENOMEM, "no memory for %zu views", n);
   if (status == DGAM_OK && s->enhanced) status = enhance_views(s, out, stop);
   free(frames);
   free(views);

@@ -64,7 +64,7 @@ function COMMANDS.check(args)
   local report = require "dgam.data.check".run(d, { threads = threads, state = args.state or default_state(d),
     min_frames = args.min_frames, out = args.out, limits = { seconds = args.seconds } })
   local wrong = 0
-  for _, kind in ipairs { "unreadable", "damaged", "short", "duplicate", "leak", "mislabelled" } do
+  for _, kind in ipairs { "unreadable", "damaged", "short", "long", "duplicate", "leak", "mislabelled" } do
     for i, problem in ipairs(report[kind]) do
       if i > args.most then
         print(("%-12s ... and %d more"):format(kind, #report[kind] - args.most))
@@ -72,10 +72,10 @@ function COMMANDS.check(args)
       end
       print(("%-12s %s"):format(kind, problem.message))
     end
-    if kind ~= "short" then wrong = wrong + #report[kind] end
+    if kind ~= "short" and kind ~= "long" then wrong = wrong + #report[kind] end
   end
-  local summary = "%d clips: %d unreadable, %d damaged, %d short, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"
-  print(summary:format(report.clips, #report.unreadable, #report.damaged, #report.short, #report.duplicate, #report.leak,
+  local summary = "%d clips: %d unreadable, %d damaged, %d short, %d longer than listed, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"
+  print(summary:format(report.clips, #report.unreadable, #report.damaged, #report.short, #report.long, #report.duplicate, #report.leak,
     #report.mislabelled, #report.clean.items))
   if args.out and #report.clean.items == 0 then
     print(("nothing is clean, so no lists were written to %s"):format(args.out))

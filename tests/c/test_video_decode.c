@@ -559,6 +559,41 @@ static void pictures_are_in_order_of_number(void **state) {
   scratch_empty();
 }
 
+/* Opens the scratch folder with one picture of 2 x 2 pixels of each name, and removes them. */
+static dgam_status open_pictures(const char *const *names, int64_t *frames) {
+  dgam_video *v;
+  dgam_video_info info = {0};
+  scratch_empty();
+  for (; *names; names++) write_file(scratch_path(*names), "P6 2 2 255\n............", 23);
+  dgam_status s = dgam_video_open(&v, scratch, NULL);
+  if (s == DGAM_OK) dgam_video_get_info(v, &info);
+  dgam_video_close(v);
+  *frames = info.frames;
+  scratch_empty();
+  return s;
+}
+
+/* Flow, masks, depth and thumbnails beside frames are never taken for frames. */
+static void a_folder_is_one_film(void **state) {
+  (void)state;
+  static const char *const two_films[][5] = {
+      {"flow_x_1.ppm", "flow_x_2.ppm", "flow_y_1.ppm", "flow_y_2.ppm"}, {"1.ppm", "1_mask.ppm", "2.ppm", "2_mask.ppm"},
+      {"rgb_1.05.ppm", "depth_1.04.ppm", "rgb_1.08.ppm"},               {"1.ppm", "2.ppm", "thumbnail.ppm"},
+      {"frame_1.ppm", "frame_1_thumb.ppm"},                             {"cover.ppm", "frame_1.ppm", "frame_2.ppm"}};
+  int64_t frames;
+  for (size_t i = 0; i < sizeof two_films / sizeof *two_films; i++)
+    assert_fails(open_pictures(two_films[i], &frames), DGAM_EFORMAT, "pictures of several films in this folder (");
+  static const char *const with_flow[] = {"img_1.ppm", "img_2.ppm", "img_10.ppm", "flow_x_1.ppm", "flow_y_1.ppm", "img_1_mask.ppm", "cover.ppm", NULL};
+  assert_ok(open_pictures(with_flow, &frames));
+  assert_int_equal(frames, 3);
+  static const char *const one_film[][5] = {{"a.ppm", "b.ppm"}, {"v1_c2_1.ppm", "v1_c2_2.ppm"}, {"1.ppm", "01.ppm", "2.ppm"}};
+  static const int counts[] = {2, 2, 3};
+  for (size_t i = 0; i < 3; i++) {
+    assert_ok(open_pictures(one_film[i], &frames));
+    assert_int_equal(frames, counts[i]);
+  }
+}
+
 /* Bytes changed at random: some frames are lost or ugly, but every call ends, within its memory, with frames or a reason. */
 static void damage_never_ends_a_run(void **state) {
   (void)state;
@@ -608,6 +643,7 @@ int main(void) {
       cmocka_unit_test(bad_files_are_named),
       cmocka_unit_test(nothing_else_is_opened),       cmocka_unit_test(sizes_that_make_no_sense),
       cmocka_unit_test(folders_are_videos),           cmocka_unit_test(pictures_are_in_order_of_number),
+      cmocka_unit_test(a_folder_is_one_film),
       cmocka_unit_test(damage_never_ends_a_run),
   };
   return cmocka_run_group_tests_name("video_decode", tests, scratch_make, scratch_remove);

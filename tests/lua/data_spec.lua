@@ -290,6 +290,31 @@ describe("dgam.data", function()
       assert.equal(dir .. "/abc_000003.mp4", d.items[1].path)
     end)
 
+    it("reads frames of folders that hold flow beside them, and tells of other frame counts", function()
+      local function picture(name, r, g, b) text(name, "P6 4 4 255\n" .. string.char(r, g, b):rep(16)) end
+      lfs.mkdir(dir .. "/raw")
+      lfs.mkdir(dir .. "/raw/v1")
+      for i = 1, 20 do
+        picture(("raw/v1/img_%05d.ppm"):format(i), 10 * i, 100, 7)
+        picture(("raw/v1/flow_x_%05d.ppm"):format(i), 128, 128, 128)
+        picture(("raw/v1/flow_y_%05d.ppm"):format(i), 128, 128, 128)
+      end
+      local function open(frames)
+        return data.open { root = dir .. "/raw", classes = { "walk" }, splits = {
+          train = { file = text("raw.txt", ("v1 %d 0\n"):format(frames)), format = "frames" } } }
+      end
+      local loader = data.loader(open(20), { batch = 1, clip_len = 20, interval = 1, size = 4, short = 4, quiet = true })
+      local clip = loader:epoch(1)().clip
+      for t = 1, 20 do assert.same({ 10 * t, 100, 7 }, clip[1]:select(2, t):select(2, 1):select(2, 1):totable()) end
+      assert.is_nil(loader:summary())
+      local fewer = data.loader(open(15), { batch = 1, clip_len = 4, size = 4, short = 4, quiet = true })
+      fewer:epoch(1)()
+      assert.equal("1 clips have other frame counts than their list says", fewer:summary())
+      local report = require "dgam.data.check".run(open(15), { bar = { advance = function() end, finish = function() end } })
+      assert.equal(1, #report.long)
+      assert.matches("raw/v1: 20 frames, the list says 15", report.long[1].message, 1, true)
+    end)
+
     it("prepares, with options", function()
       local t = { classes = { "run" }, options = { size = "tiny" },
         prepare = function(o) return { root = dir, items = { { path = o.size .. ".avi", label = 1, split = "train" } } } end }
@@ -853,6 +878,21 @@ describe("dgam.data", function()
       assert.same({ "walk", "run" }, lists.classes(text("c2.txt", "walk\r\nrun")))
       fails("c3.txt:2: class number 2, expected 1", lists.classes, text("c3.txt", "0 walk\n2 run\n"))
       fails("named twice", lists.classes, text("c4.txt", "walk\nwalk\n"))
+    end)
+
+    it("takes class names from CSV by their numbers", function()
+      local names = { "drinking water", "jumping, high", "walking" }
+      assert.same(names, lists.classes(text("cls.csv", 'id,name\n0,drinking water\n2,walking\n1,"jumping, high"\n')))
+      assert.same(names, lists.classes(text("cls2.csv", 'name,id\r\nwalking,2\r\ndrinking water,0\r\n"jumping, high",1\r\n')))
+      assert.same(names, lists.classes(text("cls3.csv", '0,drinking water\n1,"jumping, high"\n2,walking\n')))
+      assert.same(names, lists.classes(text("cls.txt", 'id,name\n0,drinking water\n1,"jumping, high"\n2,walking\n')))
+      assert.same({ "walk", "sit" }, lists.classes(text("plain.csv", "walk\nsit\n")))
+      fails("c5.csv:2: the columns are label_id,text, expected id,name", lists.classes, text("c5.csv", "label_id,text\n0,walk\n"))
+      fails("class number 1 is missing, expected all from 0 to 2", lists.classes, text("c6.csv", "id,name\n0,walk\n2,run\n"))
+      fails("c7.csv:3: class number 0 is there twice", lists.classes, text("c7.csv", "id,name\n0,walk\n0,run\n"))
+      fails("c8.csv:2: the class number is 'x', expected a whole number", lists.classes, text("c8.csv", "id,name\nx,walk\n"))
+      local d = data.open { root = dir, classes = text("cls.csv", "id,name\n0,run\n1,walk\n"), items = { { path = "a.avi", label = 2 } } }
+      assert.same({ 2, "walk" }, { #d.classes, d.classes[2] })
     end)
   end)
 end)

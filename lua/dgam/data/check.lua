@@ -137,7 +137,7 @@ local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 --- Checks a dataset.
 -- @param options threads = 2, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
 --   lists (none are written if nothing is clean), limits (of dgam.video.open), bar
--- @return report: { clips, unreadable, damaged, short, duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
+-- @return report: { clips, unreadable, damaged, short, long (more frames than the list says), duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
 --   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
 --   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable and damaged clips, duplicates,
 --   leaks, and clips that splits which may overlap give two labels, all of them.
@@ -146,7 +146,8 @@ function M.run(dataset, options)
   local o = check.filled(options, { threads = 2, min_frames = 1 })
   check.fields("check", o, { threads = check.whole(1, video.max_threads), min_frames = check.whole(0) })
   local records = read_all(dataset, o)
-  local report = { clips = #dataset.items, unreadable = {}, damaged = {}, short = {}, duplicate = {}, leak = {}, mislabelled = {} }
+  local report = { clips = #dataset.items, unreadable = {}, damaged = {}, short = {}, long = {}, duplicate = {},
+    leak = {}, mislabelled = {} }
   local function tell(kind, item, message, ...)
     table.insert(report[kind], { item = item, message = ("%s: %s"):format(item.path, message:format(...)) })
   end
@@ -167,8 +168,8 @@ function M.run(dataset, options)
       tell("damaged", item, "%s", r.damage)
     else
       if r.frames < o.min_frames then tell("short", item, "%d frames, expected %d or more", r.frames, o.min_frames) end
-      if item.frames and math.type(item.frames) == "integer" and r.frames < item.frames then
-        tell("short", item, "%d frames, the list says %d", r.frames, item.frames)
+      if math.type(item.frames) == "integer" and r.frames ~= item.frames then
+        tell(r.frames < item.frames and "short" or "long", item, "%d frames, the list says %d", r.frames, item.frames)
       end
       local same = of_content[r.content] or {}
       of_content[r.content] = same

@@ -11,8 +11,8 @@
 -- A dataset is opened from a description (a Lua file that returns a table, or the table itself), from a folder of class
 -- folders, or from a list of `path label` lines. A description has
 --   name       for messages
---   classes    list of names, or a file with one a line. May be left out for class folders, and for lists whose paths have the
---              class as the last folder
+--   classes    list of names, or a file with one a line, or CSV with the columns id (from 0) and name. May be left out for class
+--              folders, and for lists whose paths have the class as the last folder
 --   labels     "number" or "name": what a whole number in a list is, where classes are named by numbers; "number" where the
 --              class names come from the paths
 --   root       folder that paths in the lists start from, or a list of folders that are tried in turn; relative ones start

@@ -53,8 +53,53 @@ function lists.lines(file, f)
   end
 end
 
---- Class names, one a line; "0 walk" and "walk" are both understood (numbers must then count up from 0).
-function lists.classes(file)
+local NUMBER_COLUMNS = { "id", "index", "number", "label", "class_id" }
+local NAME_COLUMNS = { "name", "class", "class_name", "label_name", "action" }
+
+local function column_of(row, names)
+  for _, name in ipairs(names) do
+    if row[name] then return name end
+  end
+end
+
+--- Class names of a CSV file, by their numbers.
+local function classes_of_csv(file, headed)
+  local names, seen, most = {}, {}, -1
+  lists.csv(file, function(row, line)
+    local number_column, name_column = column_of(row, NUMBER_COLUMNS), column_of(row, NAME_COLUMNS)
+    if not name_column or not number_column then
+      local columns = {}
+      for name in pairs(row) do columns[#columns + 1] = name end
+      table.sort(columns)
+      lists.fail(file, line, "the columns are %s, expected id,name", table.concat(columns, ","))
+    end
+    local number, name = math.tointeger(tonumber(row[number_column])), row[name_column]:match "^%s*(.-)%s*$"
+    if not number or number < 0 then
+      lists.fail(file, line, "the class number is '%s', expected a whole number from 0", row[number_column])
+    end
+    if name == "" then lists.fail(file, line, "the class name is empty") end
+    if names[number + 1] then lists.fail(file, line, "class number %d is there twice", number) end
+    if seen[name] then lists.fail(file, line, "class '%s' is named twice", name) end
+    names[number + 1], seen[name], most = name, true, math.max(most, number)
+  end, not headed and { "id", "name" } or nil)
+  for number = 0, most do
+    if not names[number + 1] then error(("%s: class number %d is missing, expected all from 0 to %d"):format(file, number, most), 0) end
+  end
+  return names
+end
+
+--- How a file of class names begins: "csv" with numbers but no line of column names, "headed", or nil for lines of text.
+local function csv_of_classes(file)
+  local first = lists.slurp(file):match "%S[^\r\n]*"
+  if not first then return nil end
+  if first:find "^%d+%s*," then return "csv" end
+  local a, b = first:match "^([%w_]+),([%w_]+)%s*$"
+  local names = a and { [a] = true, [b] = true } or {}
+  if column_of(names, NUMBER_COLUMNS) and column_of(names, NAME_COLUMNS) then return "headed" end
+  return first:find(",", 1, true) and file:lower():find "%.csv$" and "headed" or nil
+end
+
+local function classes_of_lines(file)
   local names, seen = {}, {}
   lists.lines(file, function(line, number)
     local index, name = line:match "^(%d+)%s+(%S.*)$"
@@ -63,6 +108,14 @@ function lists.classes(file)
     if seen[name] then lists.fail(file, number, "class '%s' is named twice", name) end
     names[#names + 1], seen[name] = name, true
   end)
+  return names
+end
+
+--- Class names, one a line; "0 walk" and "walk" are both understood (numbers must then count up from 0). CSV with the columns id and
+-- name, with a line that says so or without, gives the names by their numbers.
+function lists.classes(file)
+  local csv = csv_of_classes(file)
+  local names = csv and classes_of_csv(file, csv == "headed") or classes_of_lines(file)
   if #names == 0 then error(("%s: no class names in this file"):format(file), 0) end
   return names
 end

@@ -8,7 +8,7 @@
 --
 -- A clip that cannot be read is reported once on standard error, with its path, and left out; its batch is that much
 -- shorter, and a batch of which nothing is left does not appear. loader.skipped says which (path -> message), and
--- loader:summary() how many.
+-- loader:summary() how many. A video with more or fewer frames than its list says is read as it is, and told likewise.
 --
 -- A video is never played backwards: sitting down and standing up are different classes.
 local paths = require "util.paths"
@@ -153,6 +153,7 @@ function loader.new(dataset, options)
     threads = option(o, "threads", check.whole(1, video.max_threads), 2),
     shuffle = flag(o, "shuffle", flag(o, "train", false)), drop_last = flag(o, "drop_last", false), limits = o.limits,
     quiet = flag(o, "quiet", false), on_skip = option(o, "on_skip", check.optional(check.func)), skipped = {}, n_skipped = 0,
+    other_frames = {}, n_other_frames = 0, -- path -> frames, of those whose list says another number
     read = 0, waited = 0,
     mix = { mixup = alpha(o, "mixup"), cutmix = alpha(o, "cutmix") },
     enhance = type(o.enhance) == "function" and o.enhance or nil, cache = cache_of(o), cached = 0,
@@ -202,6 +203,17 @@ local function skip(self, path, message)
   end
 end
 
+--- A video that has not the frames its list says may be another's, or hold more than frames: said of the first, counted of the rest.
+local function compare_frames(self, item, frames)
+  if math.type(item.frames) ~= "integer" or item.frames == frames or self.other_frames[item.path] then return end
+  self.other_frames[item.path] = frames
+  self.n_other_frames = self.n_other_frames + 1
+  if self.n_other_frames == 1 and not self.quiet then
+    io.stderr:write(("\ndgamlua: %s: %d frames, the list says %d; further clips of that kind are only counted\n"):format(item.path, frames,
+      item.frames))
+  end
+end
+
 --- Share of the clips so far that were read from the cache; nil without a cache.
 function Loader:hits() return self.cache and self.cached / math.max(1, self.read) or nil end
 
@@ -209,6 +221,9 @@ function Loader:hits() return self.cache and self.cached / math.max(1, self.read
 function Loader:summary()
   local parts = {}
   if self.n_skipped > 0 then parts[1] = ("%d of %d clips could not be read"):format(self.n_skipped, #self.positions) end
+  if self.n_other_frames > 0 then
+    parts[#parts + 1] = ("%d clips have other frame counts than their list says"):format(self.n_other_frames)
+  end
   if self.cache then parts[#parts + 1] = ("%.0f%% of %d clips came from the cache"):format(100 * self:hits(), self.read) end
   return parts[1] and table.concat(parts, "; ")
 end
@@ -282,6 +297,7 @@ function Loader:epoch(epoch, first)
         local item = self.dataset.items[at]
         if info then
           if info.cached then self.cached = self.cached + 1 end
+          compare_frames(self, item, info.frames)
           index[#index + 1], labels[#labels + 1] = at, item.label
         else
           skip(self, item.path, message)
