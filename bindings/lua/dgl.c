@@ -14,7 +14,7 @@ static int is_library(const char *source, const char *root) {
   const size_t n = strlen(root);
   if (source[0] != '@' || strncmp(source + 1, root, n) != 0 || strncmp(source + 1 + n, "/lua/", 5) != 0) return 0;
   const char *file = source + 1 + n + 5;
-  return strncmp(file, "dgam/", 5) == 0 || strncmp(file, "models/", 7) == 0 || strncmp(file, "torch/", 6) == 0;
+  return strncmp(file, "experiments/", 12) != 0;
 }
 
 void dgl_where(lua_State *L) {

@@ -53,7 +53,7 @@ typedef struct dgl_tensor_api {
 /* Registry key of the folder that holds the library's lua/. */
 #define DGL_ROOT "dgam.root"
 
-/* Pushes "FILE:LINE: ", where the script called the library (the innermost frame outside lua/dgam, lua/models, lua/torch), or
+/* Pushes "FILE:LINE: ", where the script called the library (the innermost frame outside lua/, its experiments apart), or
  * "" if no script runs. */
 void dgl_where(lua_State *L);
 

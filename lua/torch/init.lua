@@ -19,8 +19,8 @@ require "dgamnative.sys"
 local native = require "dgamtorch"
 dgamlua.catch_signals()
 local show = require "torch.show"
-local check = require "dgam.check"
-local suggest = require "dgam.suggest"
+local check = require "util.check"
+local suggest = require "util.suggest"
 
 local torch = {
   Tensor = native.metatable,
