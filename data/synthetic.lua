@@ -1,7 +1,7 @@
 --- The built-in dataset: procedurally animated people in the dark, twelve actions, three cameras. Filmed on first use
 -- into the cache folder ($DGAMLUA_CACHE, else ~/.cache/dgamlua). Options: size ("tiny", "small", "full"), split
 -- ("paper", "crossed", "actor:a3", "camera:c920", "location:office", "bright"), seed, clips. See dgam.synthetic.
-local synthetic = require "dgam.synthetic"
+local synthetic = require "dgam.data.builtin.synthetic"
 
 return {
   name = "synthetic",

@@ -1,4 +1,4 @@
-/* camera.c - dgamnative.camera: the camera model of core/light/camera.h. Documented for users in lua/dgam/camera.lua. */
+/* camera.c - dgamnative.camera: the camera model of core/light/camera.h. Documented for users in lua/dgam/kernels/camera.lua. */
 #include <string.h>
 
 #include "lua/camera_options.h"

@@ -1,5 +1,5 @@
 /* checkpoint.c - dgamnative.checkpoint: the readers of .pth and .safetensors and the writer of .safetensors, for
- * lua/dgam/checkpoint.lua.
+ * lua/dgam/train/checkpoint.lua.
  *
  *   open_pth(path, skip_unknown) open_safetensors(path) -> reader
  *   #r, r:info(i) -> name, dtype, shape     r:read(i) -> tensor     r:plain() -> what is not a tensor     r:close()

@@ -14,7 +14,7 @@ static int is_library(const char *source, const char *root) {
   const size_t n = strlen(root);
   if (source[0] != '@' || strncmp(source + 1, root, n) != 0 || strncmp(source + 1 + n, "/lua/", 5) != 0) return 0;
   const char *file = source + 1 + n + 5;
-  return strncmp(file, "dgam/", 5) == 0 || strncmp(file, "models/", 7) == 0 || strncmp(file, "torch/", 6) == 0;
+  return strncmp(file, "experiments/", 12) != 0;
 }
 
 void dgl_where(lua_State *L) {
@@ -99,7 +99,8 @@ size_t dgl_dtype_size(dgl_dtype dtype) {
     case DGL_U8: case DGL_I8: case DGL_BOOL: return 1;
     case DGL_I16: case DGL_F16: case DGL_BF16: return 2;
     case DGL_I32: case DGL_F32: return 4;
-    case DGL_I64: case DGL_F64: return 8;
+    case DGL_I64: case DGL_F64: case DGL_C64: return 8;
+    case DGL_C128: return 16;
     default: return 0;
   }
 }
@@ -114,6 +115,8 @@ const char *dgl_dtype_name(dgl_dtype dtype) {
     case DGL_F16: return "float16";
     case DGL_F32: return "float32";
     case DGL_F64: return "float64";
+    case DGL_C64: return "complex64";
+    case DGL_C128: return "complex128";
     case DGL_BOOL: return "bool";
     case DGL_BF16: return "bfloat16";
     default: return "unknown";

@@ -22,7 +22,7 @@
 /* Element types, numbered as libtorch's ScalarType is. */
 typedef enum dgl_dtype {
   DGL_U8 = 0, DGL_I8 = 1, DGL_I16 = 2, DGL_I32 = 3, DGL_I64 = 4,
-  DGL_F16 = 5, DGL_F32 = 6, DGL_F64 = 7, DGL_BOOL = 11, DGL_BF16 = 15,
+  DGL_F16 = 5, DGL_F32 = 6, DGL_F64 = 7, DGL_C64 = 9, DGL_C128 = 10, DGL_BOOL = 11, DGL_BF16 = 15,
   DGL_ANY = -1
 } dgl_dtype;
 
@@ -53,7 +53,7 @@ typedef struct dgl_tensor_api {
 /* Registry key of the folder that holds the library's lua/. */
 #define DGL_ROOT "dgam.root"
 
-/* Pushes "FILE:LINE: ", where the script called the library (the innermost frame outside lua/dgam, lua/models, lua/torch), or
+/* Pushes "FILE:LINE: ", where the script called the library (the innermost frame outside lua/, its experiments apart), or
  * "" if no script runs. */
 void dgl_where(lua_State *L);
 

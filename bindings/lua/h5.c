@@ -1,4 +1,4 @@
-/* h5.c - dgamnative.h5: core/store/h5.h as a handle. lua/dgam/h5.lua makes the module for users out of it; here is only
+/* h5.c - dgamnative.h5: core/store/h5.h as a handle. lua/dgam/kernels/h5.lua makes the module for users out of it; here is only
  * what has to be C. Numbers travel as tensors, or, so that libtorch need not be loaded, as Lua numbers.
  *
  *   open(path) create(path) update(path) -> handle

@@ -1,7 +1,7 @@
 /* main.c - the dgamlua executable: a Lua 5.4 that finds its library, and Ctrl-C that works.
  *
  * It links Lua and nothing else, so it starts at once; the core and libtorch come in when a script first requires them.
- * Everything a user can type after `dgamlua` is decided in lua/dgam/cli/init.lua.
+ * Everything a user can type after `dgamlua` is decided in lua/cli/main.lua.
  *
  * Where things are: in a build tree the executable is ROOT/build*, Lua files are in ROOT/lua; installed, they are
  * PREFIX/bin, PREFIX/share/dgamlua/lua and PREFIX/lib/dgamlua. Scripts see the folder that holds lua/ and data/ as
@@ -305,7 +305,7 @@ static int run(lua_State *L) {
   lua_setglobal(L, "arg");
 
   lua_getglobal(L, "require");
-  lua_pushliteral(L, "dgam.cli");
+  lua_pushliteral(L, "cli.main");
   lua_call(L, 1, 1);
   lua_getglobal(L, "arg");
   lua_call(L, 1, 1); /* the exit status */

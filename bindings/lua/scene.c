@@ -1,5 +1,5 @@
 /* scene.c - dgamnative.scene: clips of the built-in dataset, in memory or as files. Documented for users in
- * lua/dgam/scene.lua. */
+ * lua/dgam/kernels/scene.lua. */
 #define _GNU_SOURCE /* syncfs */
 #include <errno.h>
 #include <fcntl.h>

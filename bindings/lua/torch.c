@@ -16,6 +16,7 @@
 #include "torch/shim.h"
 
 #define TENSOR "torch.Tensor"
+#define GENERATOR "torch.Generator"
 
 typedef struct handle {
   dgt_tensor *t; /* NULL after :close() */
@@ -79,6 +80,11 @@ static int tensor_close(lua_State *L) {
   return 0;
 }
 
+static dgt_generator *test_generator(lua_State *L, int idx) {
+  dgt_generator **g = luaL_testudata(L, idx, GENERATOR);
+  return g ? *g : NULL;
+}
+
 /* --- Lua values to operator arguments --- */
 
 enum { MAXDEPTH = 3 };
@@ -123,9 +129,9 @@ static int to_value(lua_State *L, int idx, dgt_value *v, int depth) {
       v->tag = DGT_NONE;
       return 1;
     case LUA_TUSERDATA:
-      v->as.t = test_tensor(L, idx);
-      v->tag = DGT_TENSOR;
-      return v->as.t != NULL;
+      if ((v->as.t = test_tensor(L, idx))) return v->tag = DGT_TENSOR, 1;
+      if ((v->as.g = test_generator(L, idx))) return v->tag = DGT_GENERATOR, 1;
+      return 0;
     case LUA_TTABLE: {
       if (depth >= MAXDEPTH) return 0;
       size_t n = (size_t)lua_rawlen(L, idx);
@@ -176,6 +182,7 @@ static void push_value(lua_State *L, dgt_value *v) {
       new_handle(L)->t = v->as.t;
       v->tag = DGT_NONE; /* the handle owns it now */
       break;
+    case DGT_GENERATOR: break; /* never a result */
     case DGT_LIST:
       lua_createtable(L, (int)v->n, 0);
       for (size_t i = 0; i < v->n; i++) {
@@ -186,8 +193,8 @@ static void push_value(lua_State *L, dgt_value *v) {
   }
 }
 
-/* Calls op on stack values first .. top. */
-static int call(lua_State *L, dgt_op *op, int first) {
+/* Calls op on stack values first .. top; as a method, if the first is the tensor whose method it is. */
+static int call(lua_State *L, dgt_op *op, int first, int method) {
   int last = lua_gettop(L), nnamed = 0, requires_grad = 0;
   dgt_value args[DGT_MAXARGS];
   dgt_named named[DGT_MAXARGS];
@@ -219,10 +226,10 @@ static int call(lua_State *L, dgt_op *op, int first) {
       return dgl_error(L, "argument %d is a %s, which no operator takes", i + 1, luaL_typename(L, first + i));
 
   dgt_value results[DGT_MAXRESULTS];
-  int n = dgt_call(op, args, nargs, named, nnamed, results);
+  int n = dgt_call(op, method, args, nargs, named, nnamed, results);
   if (n < 0 && out_of_memory()) {
     lua_gc(L, LUA_GCCOLLECT);
-    n = dgt_call(op, args, nargs, named, nnamed, results);
+    n = dgt_call(op, method, args, nargs, named, nnamed, results);
   }
   if (n < 0) return dgl_raise(L, "", dgt_error());
   for (int i = 0; i < n; i++) {
@@ -238,7 +245,8 @@ static int call(lua_State *L, dgt_op *op, int first) {
   return n;
 }
 
-static int op_call(lua_State *L) { return call(L, lua_touserdata(L, lua_upvalueindex(1)), 1); }
+static int op_call(lua_State *L) { return call(L, lua_touserdata(L, lua_upvalueindex(1)), 1, 0); }
+static int method_call(lua_State *L) { return call(L, lua_touserdata(L, lua_upvalueindex(1)), 1, 1); }
 
 /* op("aten::add") -> function, or nil if libtorch has no such operator */
 static int lua_op(lua_State *L) {
@@ -262,13 +270,33 @@ static void visit_name(void *ctx, const char *name) {
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-static int names_protected(lua_State *L) {
+static int lua_names(lua_State *L) {
   lua_newtable(L);
   dgt_each_op(visit_name, L);
   return 1;
 }
 
-static int lua_names(lua_State *L) { return names_protected(L); }
+static void visit_place(void *ctx, const char *overload, int is_result, const char *name, const char *what, const char *place) {
+  lua_State *L = ctx;
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, overload), lua_setfield(L, -2, "overload");
+  lua_pushboolean(L, is_result), lua_setfield(L, -2, "result");
+  lua_pushstring(L, name), lua_setfield(L, -2, "name");
+  lua_pushstring(L, what), lua_setfield(L, -2, "what");
+  lua_pushstring(L, place), lua_setfield(L, -2, "place");
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+/* places("aten::gather") -> list of {overload=, result=, name=, what=, place=}: every argument and result of every form; place is
+ * "position" if it counts from 1, "no" if not, nil if no table says which. For tests. */
+static int lua_places(lua_State *L) {
+  dgt_op *op = dgt_find(luaL_checkstring(L, 1));
+  if (!op) return 0;
+  luaL_checkstack(L, 8, "places");
+  lua_newtable(L);
+  if (dgt_each_place(op, visit_place, L) < 0) return dgl_raise(L, "", dgt_error());
+  return 1;
+}
 
 /* --- arithmetic metamethods: the operator is an upvalue --- */
 
@@ -315,7 +343,7 @@ static int property(lua_State *L, dgt_tensor *t, const char *key) {
 /* Calls op on the nargs topmost values; its first result takes their place. */
 static void call_named(lua_State *L, const char *op, int nargs) {
   int first = lua_gettop(L) - nargs + 1;
-  int n = call(L, dgt_find(op), first);
+  int n = call(L, dgt_find(op), first, 0);
   lua_insert(L, first);
   lua_settop(L, first);
   (void)n;
@@ -334,10 +362,21 @@ static void select_or_error(lua_State *L, int t, int dim, lua_Integer i) {
   call_named(L, "aten::select", 3);
 }
 
+/* torch.none */
+static int is_none(lua_State *L, int idx) { return lua_islightuserdata(L, idx) && !lua_touserdata(L, idx); }
+
+/* Puts a dimension of size 1 before dimension dim of the view. */
+static void new_axis(lua_State *L, int view, int dim) {
+  lua_pushvalue(L, view);
+  lua_pushinteger(L, dim);
+  call_named(L, "aten::unsqueeze", 2);
+  lua_replace(L, view);
+}
+
 /* How many dimensions of the view the index item at idx stands for: a mask as many as it has, "..." is counted by the caller. */
 static int width(lua_State *L, int idx) {
   dgt_tensor *t = test_tensor(L, idx);
-  if (!t) return lua_type(L, idx) == LUA_TSTRING ? 0 : 1;
+  if (!t) return lua_type(L, idx) == LUA_TSTRING || is_none(L, idx) ? 0 : 1;
   if (dgt_dtype(t) != DGL_BOOL && dgt_dtype(t) != DGL_U8) return 1;
   int n = (int)told(L, dgt_dim(t));
   if (n == 0) dgl_error(L, "a mask without dimensions cannot be an index; expected one for one or more dimensions");
@@ -368,8 +407,8 @@ static void slice(lua_State *L, int view, int dim, int item) {
   lua_replace(L, view);
 }
 
-/* Applies an index specification: an integer, a tensor, or a table of integers, {first, last, step}, {} (all), tensors,
- * "..." . Leaves the resulting view on the stack. Returns 1 if tensors are among it: then aten::index's list of them is
+/* Applies an index specification: an integer, a tensor, torch.none, or a table of integers, {first, last, step}, {} (all), tensors,
+ * torch.none (a new dimension of size 1), "..." . Leaves the resulting view on the stack. Returns 1 if tensors are among it: then aten::index's list of them is
  * above the view, one item a tensor however many dimensions a mask takes, torch.none for a dimension without one. */
 static int apply_index(lua_State *L, int tensor, int spec) {
   if (lua_isinteger(L, spec)) {
@@ -385,6 +424,7 @@ static int apply_index(lua_State *L, int tensor, int spec) {
     lua_rawseti(L, -2, 1);
     return 1;
   }
+  if (is_none(L, spec)) return new_axis(L, view, 1), 0;
   if (!lua_istable(L, spec)) dgl_error(L, "a tensor cannot be indexed with a %s", luaL_typename(L, spec));
   int n = (int)lua_rawlen(L, spec), taken = 0;
   if (stray_key(L, spec, n)) dgl_error(L, "an index of %d items has '%s' beside them", n, luaL_tolstring(L, -1, NULL));
@@ -409,6 +449,8 @@ static int apply_index(lua_State *L, int tensor, int spec) {
       if (rest < 0) dgl_error(L, "index %d is a second \"...\"", i);
       dim += rest;
       rest = -1;
+    } else if (is_none(L, item)) {
+      new_axis(L, view, dim++);
     } else if (type == LUA_TUSERDATA && test_tensor(L, item)) {
       for (; listed < dim - 1; listed++) {
         lua_pushlightuserdata(L, NULL);
@@ -419,7 +461,7 @@ static int apply_index(lua_State *L, int tensor, int spec) {
       lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
       advanced = 1;
     } else {
-      dgl_error(L, "index %d is %s, expected a whole number, {first, last, step}, {}, a tensor or \"...\"", i,
+      dgl_error(L, "index %d is %s, expected a whole number, {first, last, step}, {}, a tensor, torch.none or \"...\"", i,
                  luaL_tolstring(L, item, NULL));
     }
     lua_settop(L, list);
@@ -445,7 +487,7 @@ static int tensor_index(lua_State *L) {
       return 1;
     }
     lua_pushlightuserdata(L, op);
-    lua_pushcclosure(L, op_call, 1);
+    lua_pushcclosure(L, method_call, 1);
     lua_pushvalue(L, 2);
     lua_pushvalue(L, -2);
     lua_rawset(L, lua_upvalueindex(1));
@@ -519,11 +561,13 @@ static int tensor_same(lua_State *L) {
 /* t:id() -> a value that is equal for all handles of one tensor, to be a key while it lives */
 static int tensor_id(lua_State *L) { return lua_pushlightuserdata(L, (void *)(size_t)dgt_id(check_tensor(L, 1))), 1; }
 
+/* t:item() -> the one element; of a complex tensor its real and its imaginary part */
 static int tensor_item(lua_State *L) {
-  dgt_value v;
-  if (dgt_item(check_tensor(L, 1), &v) < 0) return dgl_raise(L, "", dgt_error());
-  push_value(L, &v);
-  return 1;
+  dgt_value v[2];
+  int n = dgt_item(check_tensor(L, 1), v);
+  if (n < 0) return dgl_raise(L, "", dgt_error());
+  for (int i = 0; i < n; i++) push_value(L, &v[i]);
+  return n;
 }
 
 static int tensor_requires_grad_(lua_State *L) {
@@ -593,9 +637,8 @@ static int lua_grad(lua_State *L) {
 
 static void view_of(lua_State *L, int idx, dgl_view *out) {
   dgt_tensor *t = check_tensor(L, idx);
-  if (strcmp(dgt_layout(t), "strided") != 0) dgl_error(L, "the tensor is %s, expected a dense one", dgt_layout(t));
-  if (!dgt_is_cpu(t)) dgl_error(L, "the tensor is on %s, expected cpu; use :cpu()", dgt_device(t));
-  if (!told(L, dgt_is_contiguous(t))) dgl_error(L, "the tensor is not contiguous; use :contiguous()");
+  const char *obstacle = dgt_obstacle(t);
+  if (obstacle) dgl_error(L, "the tensor %s", obstacle);
   out->ndim = dgt_dim(t);
   if (out->ndim > DGL_MAXDIM) dgl_error(L, "the tensor has %d dimensions, at most %d", out->ndim, DGL_MAXDIM);
   out->dtype = (dgl_dtype)dgt_dtype(t);
@@ -625,6 +668,12 @@ static double half_to_double(uint16_t h) {
   return s ? -v : v;
 }
 
+static void push_complex(lua_State *L, double re, double im) {
+  lua_createtable(L, 2, 0);
+  lua_pushnumber(L, re), lua_rawseti(L, -2, 1);
+  lua_pushnumber(L, im), lua_rawseti(L, -2, 2);
+}
+
 static void push_element(lua_State *L, const dgl_view *v, size_t i) {
   switch (v->dtype) {
     case DGL_U8: lua_pushinteger(L, ((uint8_t *)v->data)[i]); break;
@@ -643,7 +692,9 @@ static void push_element(lua_State *L, const dgl_view *v, size_t i) {
     case DGL_F32: lua_pushnumber(L, ((float *)v->data)[i]); break;
     case DGL_F64: lua_pushnumber(L, ((double *)v->data)[i]); break;
     case DGL_BOOL: lua_pushboolean(L, ((uint8_t *)v->data)[i] != 0); break;
-    default: dgl_error(L, "elements of this dtype have no Lua form");
+    case DGL_C64: push_complex(L, ((float *)v->data)[2 * i], ((float *)v->data)[2 * i + 1]); break;
+    case DGL_C128: push_complex(L, ((double *)v->data)[2 * i], ((double *)v->data)[2 * i + 1]); break;
+    default: dgl_error(L, "elements of type %s have no Lua form; see :dequantize() and :to()", dgt_dtype_name((int)v->dtype));
   }
 }
 
@@ -661,7 +712,14 @@ static size_t push_nested(lua_State *L, const dgl_view *v, int dim, size_t at) {
   return at;
 }
 
-/* totable(t) -> nested tables of numbers; t is contiguous, on the CPU */
+/* t:plain() -> the same values in contiguous memory of the CPU, without gradient; see init.lua */
+static int tensor_plain(lua_State *L) {
+  push_tensor(L, dgt_plain(check_tensor(L, 1)));
+  collect_if_due(L);
+  return 1;
+}
+
+/* totable_(t) -> nested tables of numbers; t is plain */
 static int lua_totable(lua_State *L) {
   dgl_view v;
   view_of(L, 1, &v);
@@ -672,7 +730,9 @@ static int lua_totable(lua_State *L) {
 static int lua_tobytes(lua_State *L) {
   dgl_view v;
   view_of(L, 1, &v);
-  lua_pushlstring(L, v.count ? v.data : "", v.count * dgl_dtype_size(v.dtype));
+  size_t size = dgl_dtype_size(v.dtype);
+  if (size == 0) return dgl_error(L, "bytes of type %s have no meaning by themselves; see :int_repr()", dgt_dtype_name((int)v.dtype));
+  lua_pushlstring(L, v.count ? v.data : "", v.count * size);
   return 1;
 }
 
@@ -694,7 +754,7 @@ static int check_dtype(lua_State *L, int idx) {
   const char *name = luaL_checkstring(L, idx);
   int dtype = dgt_dtype_by_name(name);
   if (dtype < 0 || dgl_dtype_size((dgl_dtype)dtype) == 0)
-    dgl_error(L, "unknown dtype '%s'; expected one of float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, bool", name);
+    dgl_error(L, "unknown dtype '%s'; expected one of float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, bool, complex64, complex128", name);
   return dtype;
 }
 
@@ -790,9 +850,33 @@ static int lua_manual_seed(lua_State *L) {
   if (dgt_manual_seed((uint64_t)luaL_checkinteger(L, 1)) < 0) return dgl_raise(L, "", dgt_error());
   return 0;
 }
-static int lua_rng_state(lua_State *L) { return push_tensor(L, dgt_rng_state()), 1; }
+static int lua_rng_state(lua_State *L) { return push_tensor(L, dgt_rng_state(NULL)), 1; }
 static int lua_set_rng_state(lua_State *L) {
-  if (dgt_set_rng_state(check_tensor(L, 1)) < 0) return dgl_raise(L, "set_rng_state: ", dgt_error());
+  if (dgt_set_rng_state(NULL, check_tensor(L, 1)) < 0) return dgl_raise(L, "set_rng_state: ", dgt_error());
+  return 0;
+}
+
+/* generator(seed) -> a source of random numbers of its own */
+static int lua_generator(lua_State *L) {
+  uint64_t seed = (uint64_t)luaL_checkinteger(L, 1);
+  dgt_generator **g = lua_newuserdatauv(L, sizeof *g, 0);
+  *g = NULL;
+  luaL_setmetatable(L, GENERATOR);
+  if (!(*g = dgt_generator_new(seed))) return dgl_raise(L, "generator: ", dgt_error());
+  return 1;
+}
+static int generator_free(lua_State *L) {
+  dgt_generator **g = luaL_checkudata(L, 1, GENERATOR);
+  if (*g) dgt_generator_free(*g);
+  *g = NULL;
+  return 0;
+}
+static int generator_state(lua_State *L) {
+  return push_tensor(L, dgt_rng_state(*(dgt_generator **)luaL_checkudata(L, 1, GENERATOR))), 1;
+}
+static int generator_set_state(lua_State *L) {
+  if (dgt_set_rng_state(*(dgt_generator **)luaL_checkudata(L, 1, GENERATOR), check_tensor(L, 2)) < 0)
+    return dgl_raise(L, "set_state: ", dgt_error());
   return 0;
 }
 static int lua_threads(lua_State *L) {
@@ -812,6 +896,12 @@ static int lua_memory(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)dgt_memory_peak(lua_toboolean(L, 1)));
   return 2;
 }
+static int lua_is_dtype(lua_State *L) {
+  return lua_pushboolean(L, lua_type(L, 1) == LUA_TSTRING && dgt_dtype_by_name(lua_tostring(L, 1)) >= 0), 1;
+}
+static int lua_is_device(lua_State *L) {
+  return lua_pushboolean(L, lua_type(L, 1) == LUA_TSTRING && dgt_is_device(lua_tostring(L, 1))), 1;
+}
 static int lua_is_tensor(lua_State *L) { return lua_pushboolean(L, luaL_testudata(L, 1, TENSOR) != NULL), 1; }
 
 DGL_EXPORT int luaopen_dgamtorch(lua_State *L) {
@@ -823,12 +913,14 @@ DGL_EXPORT int luaopen_dgamtorch(lua_State *L) {
   static const luaL_Reg methods[] = {{"size", tensor_size}, {"numel", tensor_numel}, {"dim", NULL},
       {"is_contiguous", tensor_is_contiguous}, {"is_same", tensor_same}, {"id", tensor_id}, {"item", tensor_item},
       {"requires_grad_", tensor_requires_grad_}, {"backward", tensor_backward}, {"close", tensor_close},
-      {"totable_", lua_totable}, {"tobytes_", lua_tobytes}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"op", lua_op}, {"schemas", lua_schemas}, {"names", lua_names}, {"grad", lua_grad},
+      {"plain", tensor_plain}, {"totable_", lua_totable}, {"tobytes_", lua_tobytes}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"op", lua_op}, {"schemas", lua_schemas}, {"names", lua_names}, {"places", lua_places}, {"grad", lua_grad},
       {"frombytes", lua_frombytes}, {"tensor", lua_tensor}, {"is_grad_enabled", lua_is_grad_enabled},
       {"with_grad_mode", lua_with_grad_mode}, {"manual_seed", lua_manual_seed},
       {"rng_state", lua_rng_state}, {"set_rng_state", lua_set_rng_state}, {"threads", lua_threads}, {"memory", lua_memory},
-      {"is_tensor", lua_is_tensor}, {NULL, NULL}};
+      {"generator", lua_generator},
+      {"is_dtype", lua_is_dtype}, {"is_device", lua_is_device}, {"is_tensor", lua_is_tensor}, {NULL, NULL}};
+  static const luaL_Reg generator_methods[] = {{"state", generator_state}, {"set_state", generator_set_state}, {NULL, NULL}};
 
   /* Left alone, libtorch counts what it takes for physical cores, one of two on some virtual machines, and sets OpenMP's
    * number for the whole process. */
@@ -839,6 +931,13 @@ DGL_EXPORT int luaopen_dgamtorch(lua_State *L) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, DGL_RESUMES) != LUA_TNIL)
     dgam_resumes_watch((const volatile sig_atomic_t *)lua_touserdata(L, -1));
   lua_pop(L, 2);
+
+  luaL_newmetatable(L, GENERATOR);
+  luaL_newlib(L, generator_methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, generator_free);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
 
   luaL_newmetatable(L, TENSOR);
   for (size_t i = 0; i < sizeof arithmetic / sizeof *arithmetic; i++) {

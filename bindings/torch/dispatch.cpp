@@ -1,312 +1,47 @@
 // dispatch.cpp - see shim.h: every operator of libtorch's dispatcher, called by name.
 //
-// A name ("aten::sum") has overloads, each with a schema: typed arguments, defaults, results. A call tries each overload
-// against the values it was given; the cheapest fit wins (an exact type costs nothing, a conversion something), then the
-// stack is filled and the operator called boxed. So nothing is bound by hand and nothing drifts from libtorch.
-#include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/core/ivalue.h>
+// A name ("aten::sum") has overloads, each with a schema: typed arguments, defaults, results (schema.h). A call tries each overload
+// against the values it was given; the cheapest fit wins (an exact type costs nothing, a conversion something; of equal ones the
+// first in PyTorch's order), then the stack is filled and the operator called boxed. So nothing is bound by hand and nothing
+// drifts from libtorch. Which arguments and results count from 1 is in positions.h; what libtorch should refuse and does not, in
+// guards.h.
+#include <ATen/core/Dimname.h>
 #include <c10/core/Scalar.h>
 
 #include <algorithm>
-#include <map>
-#include <mutex>
-#include <unordered_map>
+#include <cstring>
 
+#include "torch/guards.h"
 #include "torch/internal.h"
-
-namespace {
+#include "torch/names.h"
+#include "torch/schema.h"
 
 using c10::IValue;
-using c10::TypeKind;
-
-// --- counting from one: the one table of arguments and results it applies to ---
-
-// index: a position or a tensor of them, negative ones counted backwards. index_tensor: positions in a tensor that libtorch
-// checks by itself, which knows no negative ones.
-enum class From1 { no, dim, index, last, index_tensor, ignore_index };
-
-const char *const dim_names[] = {"dim",         "dims",      "dim0",      "dim1",       "dim2", "start_dim", "end_dim", "source",
-                                 "destination", "dimension", "dims_self", "dims_other", "axis", "axis0",     "axis1",   "ch_axis"};
-
-struct IndexEntry {
-  const char *op;   // without namespace and overload
-  const char *what; // argument name, or "" for results
-  From1 how;
-};
-
-// Integer arguments that are positions, and arguments that are tensors of positions. multilabel_margin_loss: -1 ends a row.
-// What tile calls dims is how often each dimension is repeated.
-const IndexEntry index_arguments[] = {
-    {"select", "index", From1::index},
-    {"select_copy", "index", From1::index},
-    {"select_scatter", "index", From1::index},
-    {"narrow", "start", From1::index},
-    {"narrow_copy", "start", From1::index},
-    {"slice", "start", From1::index},
-    {"slice", "end", From1::last},
-    {"slice_scatter", "start", From1::index},
-    {"slice_scatter", "end", From1::last},
-    {"gather", "index", From1::index_tensor},
-    {"scatter", "index", From1::index_tensor},
-    {"scatter_", "index", From1::index_tensor},
-    {"scatter_add", "index", From1::index_tensor},
-    {"scatter_add_", "index", From1::index_tensor},
-    {"scatter_reduce", "index", From1::index_tensor},
-    {"scatter_reduce_", "index", From1::index_tensor},
-    {"index_select", "index", From1::index_tensor},
-    {"index_add", "index", From1::index_tensor},
-    {"index_add_", "index", From1::index_tensor},
-    {"index_copy", "index", From1::index_tensor},
-    {"index_copy_", "index", From1::index_tensor},
-    {"index_fill", "index", From1::index},
-    {"index_fill_", "index", From1::index},
-    {"index_reduce", "index", From1::index_tensor},
-    {"index_reduce_", "index", From1::index_tensor},
-    {"index", "indices", From1::index},
-    {"index_put", "indices", From1::index},
-    {"index_put_", "indices", From1::index},
-    {"take", "index", From1::index},
-    {"put", "index", From1::index},
-    {"put_", "index", From1::index},
-    {"take_along_dim", "indices", From1::index_tensor},
-    {"embedding", "indices", From1::index_tensor},
-    {"embedding", "padding_idx", From1::ignore_index},
-    {"embedding_bag", "indices", From1::index_tensor},
-    {"embedding_bag", "offsets", From1::index},
-    {"embedding_bag", "padding_idx", From1::index},
-    {"embedding_renorm", "indices", From1::index},
-    {"embedding_renorm_", "indices", From1::index},
-    {"one_hot", "self", From1::index_tensor},
-    {"nll_loss", "target", From1::index_tensor},
-    {"nll_loss", "ignore_index", From1::ignore_index},
-    {"nll_loss2d", "target", From1::index_tensor},
-    {"nll_loss2d", "ignore_index", From1::ignore_index},
-    {"nll_loss_nd", "target", From1::index_tensor},
-    {"nll_loss_nd", "ignore_index", From1::ignore_index},
-    {"cross_entropy_loss", "target", From1::index_tensor},
-    {"cross_entropy_loss", "ignore_index", From1::ignore_index},
-    {"multi_margin_loss", "target", From1::index_tensor},
-    {"multilabel_margin_loss", "target", From1::index},
-    {"ctc_loss", "targets", From1::index_tensor},
-    {"ctc_loss", "blank", From1::index},
-    {"_ctc_loss", "targets", From1::index_tensor},
-    {"_ctc_loss", "blank", From1::index},
-    {"sparse_coo_tensor", "indices", From1::index_tensor},
-    {"_sparse_coo_tensor_unsafe", "indices", From1::index_tensor},
-    {"sparse_csr_tensor", "col_indices", From1::index_tensor},
-    {"sparse_csc_tensor", "row_indices", From1::index_tensor},
-    {"sparse_bsr_tensor", "col_indices", From1::index_tensor},
-    {"sparse_bsc_tensor", "row_indices", From1::index_tensor},
-    {"sparse_compressed_tensor", "plain_indices", From1::index_tensor},
-    {"max_unpool2d", "indices", From1::index_tensor},
-    {"max_unpool3d", "indices", From1::index_tensor},
-    {"max_pool2d_with_indices_backward", "indices", From1::index_tensor},
-    {"max_pool3d_with_indices_backward", "indices", From1::index_tensor},
-    {"adaptive_max_pool2d_backward", "indices", From1::index_tensor},
-    {"adaptive_max_pool3d_backward", "indices", From1::index_tensor},
-    {"fractional_max_pool2d_backward", "indices", From1::index_tensor},
-    {"fractional_max_pool3d_backward", "indices", From1::index_tensor},
-    {"searchsorted", "sorter", From1::index_tensor},
-    {"tile", "dims", From1::no},
-    {"pooled_heads", "head", From1::index_tensor},
-    {"pooled_heads_composite", "head", From1::index_tensor},
-};
-
-// Results that are tensors of positions (a sparse tensor's crow_indices are offsets, and stay): operator, and which result
-// (from 0). Of where, the form with a condition alone.
-const std::pair<const char *, int> index_results[] = {
-    {"argmax", 0},    {"argmin", 0},   {"argsort", 0}, {"argwhere", 0}, {"max", 1},    {"min", 1},
-    {"topk", 1},      {"sort", 1},     {"msort", 1},   {"kthvalue", 1}, {"median", 1}, {"nanmedian", 1},
-    {"mode", 1},      {"cummax", 1},   {"cummin", 1},  {"nonzero", 0},  {"nonzero_numpy", 0},
-    {"multinomial", 0}, {"randperm", 0}, {"where", 0}, {"tril_indices", 0}, {"triu_indices", 0},
-    {"searchsorted", 0}, {"bucketize", 0}, {"max_pool1d_with_indices", 1}, {"max_pool2d_with_indices", 1},
-    {"max_pool3d_with_indices", 1}, {"adaptive_max_pool1d", 1}, {"adaptive_max_pool2d", 1}, {"adaptive_max_pool3d", 1},
-    {"fractional_max_pool2d", 1}, {"fractional_max_pool3d", 1},
-    {"indices", 0},   {"_indices", 0}, {"col_indices", 0}, {"row_indices", 0},
-    {"_unique", 1},   {"_unique2", 1}, {"unique_dim", 1}, {"unique_consecutive", 1}, {"unique_dim_consecutive", 1},
-};
-
-// --- schemas, prepared once ---
-
-enum class Want { tensor, tensors, scalar, integer, number, boolean, string, dtype, device, other, integers, numbers,
-                  booleans, strings, layout };
-
-struct Arg {
-  std::string name;
-  Want want = Want::other;
-  bool optional = false;     // None is a value
-  bool item_optional = false; // for lists of tensors: items may be None
-  bool has_default = false;
-  bool kwarg_only = false;
-  int fixed = 0; // N of int[N]: one integer stands for N equal ones
-  From1 from1 = From1::no;
-  IValue def;
-};
-
-struct Overload {
-  c10::OperatorHandle handle;
-  std::vector<Arg> args;
-  std::vector<bool> index_result;
-};
-
-std::string want_name(const Arg &a) {
-  if (a.want == Want::integers && a.fixed > 1) return c10::str("a list of ", a.fixed, " whole numbers");
-  switch (a.want) {
-    case Want::tensor: return "a tensor";
-    case Want::tensors: return "a list of tensors";
-    case Want::scalar: return "a number";
-    case Want::integer: return "a whole number";
-    case Want::number: return "a number";
-    case Want::boolean: return "true or false";
-    case Want::string: return "a string";
-    case Want::dtype: return "a dtype name such as 'float32'";
-    case Want::device: return "a device name such as 'cpu'";
-    case Want::integers: return "a list of whole numbers";
-    case Want::numbers: return "a list of numbers";
-    case Want::booleans: return "a list of true/false";
-    case Want::strings: return "a list of strings";
-    case Want::layout: return "a layout";
-    case Want::other: break;
-  }
-  return "something that has no Lua form";
-}
-
-Want want_of(const c10::TypePtr &fake, const c10::TypePtr &real) {
-  switch (real->kind()) {
-    case TypeKind::ScalarTypeType: return Want::dtype;
-    case TypeKind::LayoutType: return Want::layout;
-    default: break;
-  }
-  switch (fake->kind()) {
-    case TypeKind::TensorType: return Want::tensor;
-    case TypeKind::NumberType: return Want::scalar;
-    case TypeKind::IntType:
-    case TypeKind::SymIntType: return Want::integer;
-    case TypeKind::FloatType: return Want::number;
-    case TypeKind::BoolType: return Want::boolean;
-    case TypeKind::StringType: return Want::string;
-    case TypeKind::DeviceObjType: return Want::device;
-    default: return Want::other;
-  }
-}
-
-Arg make_arg(const c10::Argument &a, const std::string &op) {
-  Arg out;
-  out.name = a.name();
-  out.kwarg_only = a.kwarg_only();
-  c10::TypePtr fake = a.type(), real = a.real_type();
-  if (fake->kind() == TypeKind::OptionalType) {
-    out.optional = true;
-    fake = fake->castRaw<c10::OptionalType>()->getElementType();
-  }
-  if (real->kind() == TypeKind::OptionalType) real = real->castRaw<c10::OptionalType>()->getElementType();
-  if (fake->kind() == TypeKind::ListType) {
-    c10::TypePtr item = fake->castRaw<c10::ListType>()->getElementType();
-    if (item->kind() == TypeKind::OptionalType) {
-      out.item_optional = true;
-      item = item->castRaw<c10::OptionalType>()->getElementType();
-    }
-    switch (want_of(item, item)) {
-      case Want::tensor: out.want = Want::tensors; break;
-      case Want::integer: out.want = Want::integers; break;
-      case Want::number:
-      case Want::scalar: out.want = item->kind() == TypeKind::NumberType ? Want::other : Want::numbers; break;
-      case Want::boolean: out.want = Want::booleans; break;
-      case Want::string: out.want = Want::strings; break;
-      default: out.want = Want::other;
-    }
-    if (a.N()) out.fixed = (int)*a.N();
-  } else {
-    out.want = want_of(fake, real);
-  }
-  if (a.default_value()) {
-    out.has_default = true;
-    out.def = *a.default_value();
-  }
-  if (out.want == Want::integer || out.want == Want::integers)
-    for (auto *d : dim_names)
-      if (out.name == d) out.from1 = From1::dim;
-  for (auto &e : index_arguments)
-    if (op == e.op && out.name == e.what) out.from1 = e.how;
-  return out;
-}
-
-}  // namespace
-
-struct dgt_op {
-  std::string name;
-  std::vector<Overload> overloads;
-  bool ready = false;
-  std::vector<c10::OperatorName> names;
-  void (*check)(const std::vector<IValue> &arguments) = nullptr; // what the operator itself should refuse
-};
+using dgt::Arg;
+using dgt::From1;
+using dgt::Overload;
+using dgt::Want;
 
 namespace {
-
-// ctc_loss(log_probs, targets, input_lengths, target_lengths, ...) reads memory that is not its own at a label that is no
-// class. Of padded targets, (batch, length), what is beyond a row's length does not count.
-void check_ctc_labels(const std::vector<IValue> &arguments) {
-  int64_t classes = arguments[0].toTensor().size(-1);
-  at::Tensor labels = arguments[1].toTensor();
-  if (labels.dim() == 2) {
-    at::Tensor lengths = arguments[3].isTensor() ? arguments[3].toTensor() : at::tensor(arguments[3].toIntVector());
-    at::Tensor column = at::arange(labels.size(1), labels.options().dtype(at::kLong));
-    labels = labels.masked_select(column < lengths.to(labels.device()).unsqueeze(1));
-  }
-  if (labels.numel() == 0) return;
-  auto bounds = at::aminmax(labels);
-  int64_t least = std::get<0>(bounds).item<int64_t>(), most = std::get<1>(bounds).item<int64_t>();
-  TORCH_CHECK(least >= 0 && most < classes, "label ", (least < 0 ? least : most) + 1, ", expected 1 to ", classes);
-}
-
-std::unordered_map<std::string, std::unique_ptr<dgt_op>> &registry() {
-  static auto *ops = [] {
-    auto *m = new std::unordered_map<std::string, std::unique_ptr<dgt_op>>;
-    for (auto &n : c10::Dispatcher::singleton().getAllOpNames()) {
-      auto &slot = (*m)[n.name];
-      if (!slot) {
-        slot = std::make_unique<dgt_op>();
-        slot->name = n.name;
-      }
-      slot->names.push_back(n);
-    }
-    return m;
-  }();
-  return *ops;
-}
-
-void prepare(dgt_op &op) {
-  if (op.ready) return;
-  // Named overloads that exist for out= and for named dimensions come last; libtorch's order is otherwise by name.
-  std::sort(op.names.begin(), op.names.end(), [](const c10::OperatorName &a, const c10::OperatorName &b) {
-    bool ao = a.overload_name.find("out") != std::string::npos, bo = b.overload_name.find("out") != std::string::npos;
-    if (ao != bo) return bo;
-    return a.overload_name < b.overload_name;
-  });
-  std::string bare = op.name.substr(op.name.find("::") + 2);
-  if (bare == "ctc_loss" || bare == "_ctc_loss") op.check = check_ctc_labels;
-  for (auto &n : op.names) {
-    auto handle = c10::Dispatcher::singleton().findSchema(n);
-    if (!handle) continue;
-    Overload o{*handle, {}, {}};
-    for (auto &a : handle->schema().arguments()) o.args.push_back(make_arg(a, bare));
-    auto &results = handle->schema().returns();
-    for (size_t r = 0; r < results.size(); r++) {
-      bool index = false;
-      for (auto &e : index_results)
-        if (bare == e.first && (int)r == e.second) index = bare != "where" || o.args.size() == 1;
-      o.index_result.push_back(index);
-    }
-    op.overloads.push_back(std::move(o));
-  }
-  op.ready = true;
-}
 
 // --- fitting values to arguments ---
 
 enum { NO = -1, EXACT = 0, NEAR = 1, FAR = 5 };
 
 bool is_number(const dgt_value &v) { return v.tag == DGT_INT || v.tag == DGT_DOUBLE; }
+
+bool is_scalar_tensor(const dgt_value &v) {
+  return v.tag == DGT_TENSOR && !v.as.t->t.is_nested() && v.as.t->t.dim() == 0 && !v.as.t->t.requires_grad();
+}
+bool is_scalar(const dgt_value &v) { return is_number(v) || v.tag == DGT_BOOL || is_scalar_tensor(v); }
+
+// A whole number, or a tensor without dimensions that holds one.
+bool is_whole(const dgt_value &v) {
+  return v.tag == DGT_INT || (is_scalar_tensor(v) && at::isIntegralType(v.as.t->t.scalar_type(), false));
+}
+
+int64_t whole(const dgt_value &v) { return v.tag == DGT_INT ? v.as.i : v.as.t->t.item<int64_t>(); }
+double number(const dgt_value &v) { return v.tag == DGT_INT ? (double)v.as.i : v.as.d; }
 
 template <class Pred>
 bool all_items(const dgt_value &v, Pred pred) {
@@ -315,48 +50,52 @@ bool all_items(const dgt_value &v, Pred pred) {
   return true;
 }
 
+template <class Pred>
+int list_cost(const dgt_value &v, Pred pred) {
+  return v.tag == DGT_LIST && all_items(v, pred) ? EXACT : NO;
+}
+
 // int[3] takes three numbers, one that stands for all, or as many as its default has. Kernels of libtorch read past the end
 // of a shorter list. int[1] is libtorch's way to write "one, or a list of any length".
 bool length_fits(const Arg &a, size_t n) {
   return a.fixed < 2 || n == 1 || n == (size_t)a.fixed || (a.has_default && a.def.isIntList() && n == a.def.toIntVector().size());
 }
 
+bool is_string(const dgt_value &v) { return v.tag == DGT_STRING; }
+
 int cost(const Arg &a, const dgt_value &v) {
   if (v.tag == DGT_NONE) return a.optional ? EXACT : NO;
   switch (a.want) {
-    case Want::tensor: return v.tag == DGT_TENSOR ? EXACT : is_number(v) || v.tag == DGT_BOOL ? FAR : NO;
-    case Want::scalar:
-      return is_number(v) || v.tag == DGT_BOOL ? EXACT
-             : v.tag == DGT_TENSOR && v.as.t->t.dim() == 0 && !v.as.t->t.requires_grad() ? FAR : NO;
-    case Want::integer: return v.tag == DGT_INT ? EXACT : NO;
-    case Want::number: return v.tag == DGT_DOUBLE ? EXACT : v.tag == DGT_INT ? NEAR : NO;
-    case Want::boolean: return v.tag == DGT_BOOL ? EXACT : NO;
-    case Want::string: return v.tag == DGT_STRING ? NEAR : NO;
-    case Want::dtype: return v.tag == DGT_STRING && dgt_dtype_by_name(v.as.s) >= 0 ? EXACT : NO;
-    case Want::device: return v.tag == DGT_STRING && dgt_dtype_by_name(v.as.s) < 0 ? EXACT : NO;
+    case Want::tensor: // a number is a tensor that nobody sees again: nothing is written into it
+      return v.tag == DGT_TENSOR ? EXACT : !a.written && (is_number(v) || v.tag == DGT_BOOL) ? FAR : NO;
     case Want::tensors:
       if (v.tag == DGT_TENSOR) return FAR;
-      return v.tag == DGT_LIST && all_items(v, [&](const dgt_value &i) {
-               return i.tag == DGT_TENSOR || (a.item_optional && i.tag == DGT_NONE);
-             })
-                 ? EXACT
-                 : NO;
+      return list_cost(v, [&](const dgt_value &i) { return i.tag == DGT_TENSOR || (a.item_optional && i.tag == DGT_NONE); });
+    case Want::scalar: return is_scalar_tensor(v) ? FAR : is_scalar(v) ? EXACT : NO;
+    case Want::scalars: return list_cost(v, is_scalar);
+    case Want::integer: return v.tag == DGT_INT ? EXACT : is_whole(v) ? FAR : NO;
     case Want::integers:
-      if (v.tag == DGT_INT) return NEAR;
-      return v.tag == DGT_LIST && length_fits(a, v.n) && all_items(v, [](const dgt_value &i) { return i.tag == DGT_INT; })
-                 ? EXACT
-                 : NO;
+      if (is_whole(v)) return v.tag == DGT_INT ? NEAR : FAR;
+      return length_fits(a, v.n) ? list_cost(v, is_whole) : NO;
+    case Want::number: return v.tag == DGT_DOUBLE ? EXACT : v.tag == DGT_INT ? NEAR : NO;
     case Want::numbers:
       if (is_number(v)) return 2 * NEAR; // histogramdd(x, 3, 4): two bins, not bins and a range
-      return v.tag == DGT_LIST && all_items(v, is_number) ? EXACT : NO;
-    case Want::booleans:
-      return v.tag == DGT_LIST && all_items(v, [](const dgt_value &i) { return i.tag == DGT_BOOL; }) ? EXACT : NO;
-    case Want::strings:
-      return v.tag == DGT_LIST && all_items(v, [](const dgt_value &i) { return i.tag == DGT_STRING; }) ? EXACT : NO;
-    case Want::layout:
-    case Want::other: return NO;
+      return list_cost(v, is_number);
+    case Want::boolean: return v.tag == DGT_BOOL ? EXACT : NO;
+    case Want::booleans: return list_cost(v, [](const dgt_value &i) { return i.tag == DGT_BOOL; });
+    case Want::string:
+    case Want::dimname: return is_string(v) ? NEAR : NO;
+    case Want::strings: return list_cost(v, is_string);
+    case Want::dimnames: // torch.none: a dimension without a name
+      if (is_string(v)) return NEAR;
+      return list_cost(v, [](const dgt_value &i) { return is_string(i) || i.tag == DGT_NONE; });
+    case Want::dtype: return is_string(v) && dgt_dtype_by_name(v.as.s) >= 0 ? EXACT : NO;
+    case Want::layout: return is_string(v) && dgt::layout_by_name(v.as.s) >= 0 ? EXACT : NO;
+    case Want::memory_format: return is_string(v) && dgt::memory_format_by_name(v.as.s) >= 0 ? EXACT : NO;
+    case Want::device: return is_string(v) && dgt_dtype_by_name(v.as.s) < 0 ? EXACT : NO;
+    case Want::generator: return v.tag == DGT_GENERATOR ? EXACT : NO;
+    default: return NO;
   }
-  return NO;
 }
 
 int64_t from_one(const Arg &a, int64_t i) {
@@ -365,11 +104,12 @@ int64_t from_one(const Arg &a, int64_t i) {
       TORCH_CHECK(i != 0, "argument '", a.name, "' is 0; dimensions count from 1, or from -1 backwards");
       return i > 0 ? i - 1 : i;
     case From1::index:
+    case From1::index_tensor:
       TORCH_CHECK(i != 0, "argument '", a.name, "' is 0; indices count from 1, or from -1 backwards");
       return i > 0 ? i - 1 : i;
     case From1::last: // the last one that belongs: 1-based inclusive = 0-based exclusive
       return i >= 0 ? i : i == -1 ? INT64_MAX : i + 1;
-    case From1::ignore_index: return i - 1;
+    case From1::optional: return i - 1;
     default: return i;
   }
 }
@@ -379,72 +119,77 @@ at::Tensor index_from_one(const Arg &a, const at::Tensor &t) {
   if ((!back && a.from1 != From1::index_tensor) || !t.defined() || !at::isIntegralType(t.scalar_type(), false)) return t;
   if (!back) return t - 1; // 0 becomes -1, which libtorch reports as out of range
   if (a.want == Want::tensors && t.scalar_type() == at::kByte) return t.to(at::kBool); // an old-style mask; index_put_ wants bool
-  TORCH_CHECK(!(t == 0).any().item<bool>(), "an index is 0; indices count from 1, or from -1 backwards");
+  TORCH_CHECK(t.is_meta() || !(t == 0).any().item<bool>(), "an index is 0; indices count from 1, or from -1 backwards");
   return t - (t > 0).to(t.scalar_type());
+}
+
+at::Tensor tensor_of(const Arg &a, const dgt_value &v) {
+  if (v.tag == DGT_TENSOR) return index_from_one(a, v.as.t->t);
+  at::Tensor n = v.tag == DGT_BOOL  ? at::scalar_tensor((bool)v.as.b, at::kBool)
+                 : v.tag == DGT_INT ? at::scalar_tensor(v.as.i, at::kLong)
+                                    : at::scalar_tensor(v.as.d, at::kDouble);
+  n.unsafeGetTensorImpl()->set_wrapped_number(true); // a number takes the other operand's type
+  return index_from_one(a, n);
+}
+
+at::Scalar scalar_of(const dgt_value &v) {
+  if (v.tag == DGT_TENSOR) return v.as.t->t.item();
+  return v.tag == DGT_BOOL ? at::Scalar((bool)v.as.b) : v.tag == DGT_INT ? at::Scalar(v.as.i) : at::Scalar(v.as.d);
+}
+
+std::string string_of(const dgt_value &v) { return std::string(v.as.s, v.n); }
+
+std::string dimname_of(const dgt_value &v) {
+  std::string name = v.tag == DGT_NONE ? "*" : string_of(v);
+  TORCH_CHECK(name == "*" || at::Dimname::isValidName(name), "'", name, "' is no name of a dimension: letters, digits and _, no digit first");
+  return "dimname::" + name;
+}
+
+// The items of a list, or the one value that stands for it, as the IValue of a list.
+template <class T, class F>
+IValue list_of(const dgt_value &v, F item) {
+  c10::List<T> list;
+  if (v.tag != DGT_LIST) list.push_back(item(v));
+  for (size_t i = 0; v.tag == DGT_LIST && i < v.n; i++) list.push_back(item(v.as.list[i]));
+  return IValue(std::move(list));
+}
+
+// The same, where one number stands for a.fixed equal ones.
+template <class T, class F>
+IValue numbers_of(const Arg &a, const dgt_value &v, F item) {
+  if (v.tag == DGT_LIST) return list_of<T>(v, item);
+  int n = a.from1 == From1::dim ? 1 : std::max(1, a.fixed);
+  c10::List<T> list;
+  for (int i = 0; i < n; i++) list.push_back(item(v));
+  return IValue(std::move(list));
 }
 
 IValue convert(const Arg &a, const dgt_value &v) {
   if (v.tag == DGT_NONE) return IValue();
   switch (a.want) {
-    case Want::tensor:
-      if (v.tag == DGT_TENSOR) return index_from_one(a, v.as.t->t);
-      {
-        at::Tensor n = v.tag == DGT_BOOL  ? at::scalar_tensor((bool)v.as.b, at::kBool)
-                       : v.tag == DGT_INT ? at::scalar_tensor(v.as.i, at::kLong)
-                                          : at::scalar_tensor(v.as.d, at::kDouble);
-        n.unsafeGetTensorImpl()->set_wrapped_number(true); // a number takes the other operand's type
-        return index_from_one(a, n);
-      }
-    case Want::scalar:
-      if (v.tag == DGT_TENSOR) return v.as.t->t.item();
-      return v.tag == DGT_BOOL ? IValue((bool)v.as.b) : v.tag == DGT_INT ? IValue(v.as.i) : IValue(v.as.d);
-    case Want::integer: return from_one(a, v.as.i);
-    case Want::number: return v.tag == DGT_INT ? (double)v.as.i : v.as.d;
+    case Want::tensor: return tensor_of(a, v);
+    case Want::tensors:
+      if (!a.item_optional) return list_of<at::Tensor>(v, [&](const dgt_value &i) { return index_from_one(a, i.as.t->t); });
+      return list_of<c10::optional<at::Tensor>>(v, [&](const dgt_value &i) {
+        return i.tag == DGT_NONE ? c10::optional<at::Tensor>() : c10::optional<at::Tensor>(index_from_one(a, i.as.t->t));
+      });
+    case Want::scalar: return scalar_of(v);
+    case Want::scalars: return list_of<at::Scalar>(v, scalar_of);
+    case Want::integer: return from_one(a, whole(v));
+    case Want::integers: return numbers_of<int64_t>(a, v, [&](const dgt_value &i) { return from_one(a, whole(i)); });
+    case Want::number: return number(v);
+    case Want::numbers: return numbers_of<double>(a, v, number);
     case Want::boolean: return (bool)v.as.b;
-    case Want::string: return std::string(v.as.s, v.n);
+    case Want::booleans: return list_of<bool>(v, [](const dgt_value &i) { return (bool)i.as.b; });
+    case Want::string: return string_of(v);
+    case Want::strings: return list_of<std::string>(v, string_of);
+    case Want::dimname: return dimname_of(v);
+    case Want::dimnames: return list_of<std::string>(v, dimname_of);
     case Want::dtype: return (int64_t)dgt_dtype_by_name(v.as.s);
-    case Want::device: return c10::Device(std::string(v.as.s, v.n));
-    case Want::tensors: {
-      const dgt_value *items = v.tag == DGT_LIST ? v.as.list : &v;
-      size_t n = v.tag == DGT_LIST ? v.n : 1;
-      if (a.item_optional) {
-        c10::List<c10::optional<at::Tensor>> list;
-        for (size_t i = 0; i < n; i++)
-          list.push_back(items[i].tag == DGT_NONE ? c10::optional<at::Tensor>()
-                                                  : c10::optional<at::Tensor>(index_from_one(a, items[i].as.t->t)));
-        return IValue(std::move(list));
-      }
-      c10::List<at::Tensor> list;
-      for (size_t i = 0; i < n; i++) list.push_back(index_from_one(a, items[i].as.t->t));
-      return IValue(std::move(list));
-    }
-    case Want::integers: {
-      std::vector<int64_t> list;
-      if (v.tag == DGT_INT)
-        list.assign((size_t)std::max(1, a.from1 == From1::dim ? 1 : a.fixed), from_one(a, v.as.i));
-      else
-        for (size_t i = 0; i < v.n; i++) list.push_back(from_one(a, v.as.list[i].as.i));
-      return IValue(std::move(list));
-    }
-    case Want::numbers: {
-      std::vector<double> list;
-      auto number = [](const dgt_value &x) { return x.tag == DGT_INT ? (double)x.as.i : x.as.d; };
-      if (v.tag == DGT_LIST)
-        for (size_t i = 0; i < v.n; i++) list.push_back(number(v.as.list[i]));
-      else
-        list.assign((size_t)std::max(1, a.fixed), number(v));
-      return IValue(std::move(list));
-    }
-    case Want::booleans: {
-      c10::List<bool> list;
-      for (size_t i = 0; i < v.n; i++) list.push_back((bool)v.as.list[i].as.b);
-      return IValue(std::move(list));
-    }
-    case Want::strings: {
-      c10::List<std::string> list;
-      for (size_t i = 0; i < v.n; i++) list.push_back(std::string(v.as.list[i].as.s, v.as.list[i].n));
-      return IValue(std::move(list));
-    }
+    case Want::layout: return dgt::layout_by_name(v.as.s);
+    case Want::memory_format: return dgt::memory_format_by_name(v.as.s);
+    case Want::device: return c10::Device(string_of(v));
+    case Want::generator: return v.as.g->g;
     default: break;
   }
   TORCH_CHECK(false, "argument '", a.name, "' has a type that Lua values cannot take");
@@ -455,116 +200,231 @@ IValue convert(const Arg &a, const dgt_value &v) {
 void restore(const dgt_value &v) {
   if (v.tag == DGT_LIST)
     for (size_t i = 0; i < v.n; i++) restore(v.as.list[i]);
-  if (v.tag != DGT_TENSOR) return;
-  const at::Tensor &t = v.as.t->t;
-  if (!t.defined() || t.layout() != at::kStrided || !t.has_storage() || t.is_meta() || t.numel() == 0) return;
-  double last = (double)t.storage_offset();
-  for (int64_t d = 0; d < t.dim(); d++) last += (double)(t.size(d) - 1) * (double)t.stride(d);
-  if ((last + 1) * (double)t.element_size() > (double)t.storage().nbytes()) t.unsafeGetTensorImpl()->set_sizes_contiguous({0});
+  if (v.tag == DGT_TENSOR && !dgt::within_storage(v.as.t->t)) v.as.t->t.unsafeGetTensorImpl()->set_sizes_contiguous({0});
 }
 
-// Which value goes to which argument: at[i] is the index of a positional value, npos + k a named one, -1 the default.
-// Values from `gather` on were given as separate integers for one list (zeros(2, 3)).
-struct Fit {
-  int total = 0;
-  int at[DGT_MAXARGS];
-  int gather_arg = -1, gather_first = 0, gather_count = 0;
+struct Call {
+  const dgt_value *args;
+  int nargs;
+  const dgt_named *named;
+  int nnamed;
+  bool method; // the first value is the tensor whose method it is
 };
 
-std::string describe(const dgt_value &v) {
+// Which value goes to which argument; nullptr: the default. `gathered` of the values from the one of gather_arg on were given as
+// separate integers for one list (zeros(2, 3)).
+struct Fit {
+  int total = 0;
+  int placed = 0; // values that found an argument, also if another did not
+  const dgt_value *value[DGT_MAXARGS];
+  int gather_arg = -1, gathered = 0;
+};
+
+// Text that stays short, whatever is described.
+void describe(std::string &s, const dgt_value &v) {
   switch (v.tag) {
-    case DGT_NONE: return "nil";
-    case DGT_BOOL: return v.as.b ? "true" : "false";
-    case DGT_INT: return std::to_string(v.as.i);
+    case DGT_NONE: s += "nil"; break;
+    case DGT_BOOL: s += v.as.b ? "true" : "false"; break;
+    case DGT_INT: s += std::to_string(v.as.i); break;
     case DGT_DOUBLE: {
       char text[32];
       snprintf(text, sizeof text, "%.14g", v.as.d);
-      return strspn(text, "-0123456789") == strlen(text) ? std::string(text) + ".0" : text; // as Lua prints it
+      s += text;
+      if (strspn(text, "-0123456789") == strlen(text)) s += ".0"; // as Lua prints it
+      break;
     }
-    case DGT_STRING: return "'" + std::string(v.as.s, std::min<size_t>(v.n, 40)) + "'";
+    case DGT_STRING: s += "'" + std::string(v.as.s, std::min<size_t>(v.n, 40)) + "'"; break;
+    case DGT_GENERATOR: s += "a generator"; break;
     case DGT_TENSOR: {
       const at::Tensor &t = v.as.t->t;
-      std::string text = c10::str("tensor ", dgt_dtype_name(dgt_dtype(v.as.t)), " ");
-      return t.is_nested() ? text + "nested" : c10::str(text, t.sizes());
+      s += c10::str("tensor ", dgt_dtype_name(dgt_dtype(v.as.t)), " ");
+      s += t.is_nested() ? "nested" : c10::str(t.sizes());
+      break;
     }
     case DGT_LIST: {
-      std::string s = "{";
-      for (size_t i = 0; i < v.n && i < 6; i++) s += (i ? ", " : "") + describe(v.as.list[i]);
-      return s + (v.n > 6 ? ", ...}" : "}");
+      s += "{";
+      size_t i = 0;
+      for (; i < v.n && i < 6 && s.size() < 200; i++) {
+        if (i) s += ", ";
+        describe(s, v.as.list[i]);
+      }
+      s += i < v.n ? ", ...}" : "}";
+      break;
     }
   }
-  return "?";
+}
+
+std::string describe(const dgt_value &v) {
+  std::string s;
+  describe(s, v);
+  return s;
+}
+
+bool wrong(std::string *why, const Arg &a, const dgt_value &v) {
+  if (why) *why = c10::str("argument '", a.name, "' is ", describe(v), ", expected ", want_name(a));
+  return false;
+}
+
+bool place(const Overload &o, size_t i, const dgt_value &v, Fit &f, std::string *why) {
+  if (f.value[i]) {
+    if (why) *why = c10::str("argument '", o.args[i].name, "' is given twice");
+    return false;
+  }
+  int c = cost(o.args[i], v);
+  if (c == NO) return wrong(why, o.args[i], v);
+  f.value[i] = &v;
+  f.total += c;
+  f.placed++;
+  return true;
+}
+
+// Separate integers for a list of any length take all that follow; the form that gathers fewest is meant: randint(1, 7, 3) is
+// (low, high, size), not (high, size...). How many they are, 0 if there is but one or none.
+int gathered(const Arg &a, const dgt_value *args, int n) {
+  if (a.want != Want::integers || a.fixed != 0) return 0;
+  int count = 0;
+  while (count < n && args[count].tag == DGT_INT) count++;
+  return count > 1 ? count : 0;
+}
+
+bool fit_positional(const Overload &o, const Call &c, Fit &f, std::string *why) {
+  size_t n = o.args.size(), arg = 0;
+  int next = 0;
+  if (c.method && o.self > 0 && next < c.nargs && !place(o, (size_t)o.self, c.args[next++], f, why)) return false;
+  for (; arg < n && next < c.nargs && !o.args[arg].kwarg_only; arg++) {
+    if (c.method && o.self > 0 && arg == (size_t)o.self) continue;
+    if (int count = gathered(o.args[arg], c.args + next, c.nargs - next)) {
+      f.gather_arg = (int)arg;
+      f.gathered = count;
+      f.value[arg] = c.args + next;
+      f.total += count * NEAR;
+      f.placed += count;
+      next += count;
+    } else if (!place(o, arg, c.args[next++], f, why)) {
+      return false;
+    }
+  }
+  if (next < c.nargs && why) *why = c10::str("takes at most ", next, " positional arguments, got ", c.nargs);
+  return next == c.nargs;
+}
+
+bool is_called(const Arg &a, const std::string &name) {
+  return name == a.name || (name == a.name + "_" && dgt::is_lua_word(a.name));
+}
+
+// `out`, as PyTorch calls what is written: one tensor, or a list of them in the schema's order.
+bool fit_out(const Overload &o, const dgt_value &v, Fit &f, std::string *why) {
+  std::vector<size_t> written;
+  for (size_t i = 0; i < o.args.size(); i++)
+    if (o.args[i].written && o.args[i].kwarg_only) written.push_back(i);
+  if (written.size() == 1) return place(o, written[0], v, f, why);
+  if (v.tag != DGT_LIST || v.n != written.size()) {
+    if (why) *why = c10::str("argument 'out' is ", describe(v), ", expected a list of ", written.size(), " tensors");
+    return false;
+  }
+  for (size_t k = 0; k < written.size(); k++)
+    if (!place(o, written[k], v.as.list[k], f, why)) return false;
+  return true;
+}
+
+bool fit_named(const Overload &o, const dgt_named &named, Fit &f, std::string *why) {
+  for (size_t i = 0; i < o.args.size(); i++)
+    if (is_called(o.args[i], named.name)) return place(o, i, named.value, f, why);
+  if (o.out && strcmp(named.name, "out") == 0) return fit_out(o, named.value, f, why);
+  if (why) *why = c10::str("has no argument named '", named.name, "'");
+  return false;
 }
 
 // Fits the values to the overload; false, and why, if they do not.
-bool fit(const Overload &o, const dgt_value *args, int nargs, const dgt_named *named, int nnamed, Fit &f,
-         std::string *why) {
+bool fit(const Overload &o, const Call &c, Fit &f, std::string *why) {
   size_t n = o.args.size();
   if (n > DGT_MAXARGS) return false;
-  std::fill(f.at, f.at + n, -1);
-  int next = 0;
-  for (size_t i = 0; i < n && next < nargs; i++) {
-    const Arg &a = o.args[i];
-    if (a.kwarg_only) break;
-    int c = cost(a, args[next]);
-    // Separate integers for a list of any length take all that follow; the form that gathers fewest is meant:
-    // randint(1, 7, 3) is (low, high, size), not (high, size...).
-    if (a.want == Want::integers && args[next].tag == DGT_INT && a.fixed == 0 && next + 1 < nargs) {
-      int end = next;
-      while (end < nargs && args[end].tag == DGT_INT) end++;
-      f.gather_arg = (int)i;
-      f.gather_first = next;
-      f.gather_count = end - next;
-      f.at[i] = next;
-      f.total += f.gather_count * NEAR;
-      next = end;
-      continue;
-    }
-    if (c == NO) {
-      if (why) *why = c10::str("argument '", a.name, "' is ", describe(args[next]), ", expected ", want_name(a));
-      return false;
-    }
-    f.at[i] = next++;
-    f.total += c;
-  }
-  if (next < nargs) {
-    if (why) *why = c10::str("takes at most ", next, " positional arguments, got ", nargs);
-    return false;
-  }
-  for (int k = 0; k < nnamed; k++) {
-    size_t i = 0;
-    while (i < n && o.args[i].name != named[k].name) i++;
-    if (i == n) {
-      if (why) *why = c10::str("has no argument named '", named[k].name, "'");
-      return false;
-    }
-    if (f.at[i] != -1) {
-      if (why) *why = c10::str("argument '", named[k].name, "' is given twice");
-      return false;
-    }
-    int c = cost(o.args[i], named[k].value);
-    if (c == NO) {
-      if (why)
-        *why = c10::str("argument '", named[k].name, "' is ", describe(named[k].value), ", expected ",
-                        want_name(o.args[i]));
-      return false;
-    }
-    f.at[i] = nargs + k;
-    f.total += c;
-  }
+  std::fill(f.value, f.value + n, nullptr);
+  if (!fit_positional(o, c, f, why)) return false;
+  for (int k = 0; k < c.nnamed; k++)
+    if (!fit_named(o, c.named[k], f, why)) return false;
   for (size_t i = 0; i < n; i++)
-    if (f.at[i] == -1 && !o.args[i].has_default) {
+    if (!f.value[i] && !o.args[i].has_default) {
       if (why) *why = c10::str("argument '", o.args[i].name, "' is missing, expected ", want_name(o.args[i]));
       return false;
     }
   return true;
 }
 
+const Overload *choose(const dgt_op &op, const Call &c, Fit &best_fit) {
+  const Overload *best = nullptr;
+  for (auto &o : op.overloads) {
+    Fit f;
+    if (!fit(o, c, f, nullptr) || (best && f.total >= best_fit.total)) continue;
+    best = &o;
+    best_fit = f;
+    if (f.total == 0) break;
+  }
+  return best;
+}
+
+// --- what no form takes ---
+
+std::string shortened(std::string text, size_t most) {
+  if (text.size() > most) text = text.substr(0, most) + " ...";
+  return text;
+}
+
+struct Miss {
+  const Overload *o;
+  int placed;
+  std::string why;
+};
+
+// The forms that came nearest, each with what was wrong.
+std::string complain(const dgt_op &op, const Call &c) {
+  std::string name = op.name.rfind("aten::", 0) == 0 ? "torch." + op.name.substr(6) : op.name;
+  std::vector<Miss> misses;
+  for (auto &o : op.overloads) {
+    auto is_out = [](const dgt_named &n) { return strcmp(n.name, "out") == 0; };
+    if (o.out && !misses.empty() && std::none_of(c.named, c.named + c.nnamed, is_out)) continue;
+    Fit f;
+    std::string why;
+    fit(o, c, f, &why);
+    misses.push_back({&o, f.placed, shortened(why, 300)});
+  }
+  if (misses.empty()) return name + ": has no form that Lua can call";
+  if (misses.size() == 1) return c10::str(name, ": ", misses[0].why, "\n  ", shortened(c10::str(misses[0].o->handle.schema()), 700));
+  std::stable_sort(misses.begin(), misses.end(), [](const Miss &a, const Miss &b) { return a.placed > b.placed; });
+  std::string given;
+  for (int i = 0; i < c.nargs && given.size() < 300; i++) given += (i ? ", " : "") + describe(c.args[i]);
+  for (int k = 0; k < c.nnamed && given.size() < 300; k++)
+    given += (c.nargs + k ? ", " : "") + std::string(c.named[k].name) + "=" + describe(c.named[k].value);
+  std::string text = name + "(" + shortened(given, 400) + "): no form takes these arguments";
+  size_t shown = std::min<size_t>(misses.size(), 3);
+  for (size_t i = 0; i < shown; i++)
+    text += c10::str("\n  ", shortened(c10::str(misses[i].o->handle.schema()), 300), "\n      ", misses[i].why);
+  if (shown < misses.size()) text += c10::str("\n  and ", misses.size() - shown, " more, see torch.help \"", op.bare(), "\"");
+  return text;
+}
+
+// --- results ---
+
 char *copy_text(const std::string &s) {
   char *p = (char *)malloc(s.size() + 1);
   if (!p) throw std::bad_alloc();
   memcpy(p, s.c_str(), s.size() + 1);
   return p;
+}
+
+dgt_value text_value(const std::string &s) {
+  dgt_value v{};
+  v.tag = DGT_STRING;
+  v.n = s.size();
+  v.as.s = copy_text(s);
+  return v;
+}
+
+dgt_value number_value(double d) {
+  dgt_value v{};
+  v.tag = DGT_DOUBLE;
+  v.as.d = d;
+  return v;
 }
 
 dgt_value list_value(size_t n) {
@@ -576,140 +436,143 @@ dgt_value list_value(size_t n) {
   return v;
 }
 
-dgt_value result_value(const IValue &r, bool index) {
+// A list, of which nothing leaks if an item throws.
+template <class Items>
+dgt_value list_value(const Items &items, const Arg &result);
+
+dgt_value result_value(const IValue &r, const Arg &result) {
   dgt_value v{};
   if (r.isTensor()) {
-    if (!r.toTensor().defined()) return v;
+    const at::Tensor &t = r.toTensor();
+    if (!t.defined()) return v;
+    TORCH_CHECK(dgt::within_storage(t), "the result, ", t.sizes(), " with strides ", t.strides(), " at ", t.storage_offset(),
+                ", would reach beyond its memory");
+    v.as.t = dgt::wrap(result.from1 == From1::index ? t + 1 : t);
     v.tag = DGT_TENSOR;
-    v.as.t = dgt::wrap(index ? r.toTensor() + 1 : r.toTensor());
   } else if (r.isInt() || r.isSymInt()) {
+    int64_t i = r.isInt() ? r.toInt() : r.toSymInt().expect_int();
+    if (result.want == Want::dtype) return text_value(dgt_dtype_name((int)i));
+    if (result.want == Want::layout) return text_value(dgt::layout_name(i));
+    if (result.want == Want::qscheme) return text_value(c10::toString((c10::QScheme)i));
     v.tag = DGT_INT;
-    v.as.i = r.isInt() ? r.toInt() : r.toSymInt().expect_int();
+    v.as.i = i;
   } else if (r.isDouble()) {
-    v.tag = DGT_DOUBLE;
-    v.as.d = r.toDouble();
+    return number_value(r.toDouble());
+  } else if (r.isComplexDouble()) {
+    v = list_value(2);
+    v.as.list[0] = number_value(r.toComplexDouble().real());
+    v.as.list[1] = number_value(r.toComplexDouble().imag());
   } else if (r.isBool()) {
     v.tag = DGT_BOOL;
     v.as.b = r.toBool();
   } else if (r.isString()) {
-    v.tag = DGT_STRING;
-    v.n = r.toStringRef().size();
-    v.as.s = copy_text(r.toStringRef());
+    return text_value(r.toStringRef());
   } else if (r.isDevice()) {
-    std::string text = r.toDevice().str();
-    v.tag = DGT_STRING;
-    v.n = text.size();
-    v.as.s = copy_text(text);
+    return text_value(r.toDevice().str());
   } else if (r.isList()) {
-    auto list = r.toListRef();
-    v = list_value(list.size());
-    for (size_t i = 0; i < list.size(); i++) v.as.list[i] = result_value(list[i], index);
+    return list_value(r.toListRef(), result);
   } else if (r.isTuple()) {
-    auto &list = r.toTupleRef().elements();
-    v = list_value(list.size());
-    for (size_t i = 0; i < list.size(); i++) v.as.list[i] = result_value(list[i], index);
+    return list_value(r.toTupleRef().elements(), result);
   }
   return v;
 }
 
-std::string complain(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *named, int nnamed) {
-  std::string bare = op->name.rfind("aten::", 0) == 0 ? "torch." + op->name.substr(6) : op->name;
-  if (op->overloads.size() == 1 ||
-      (op->overloads.size() == 2 && op->overloads[1].handle.schema().overload_name().find("out") != std::string::npos)) {
-    Fit f;
-    std::string why;
-    fit(op->overloads[0], args, nargs, named, nnamed, f, &why);
-    return c10::str(bare, ": ", why, "\n  ", op->overloads[0].handle.schema());
+template <class Items>
+dgt_value list_value(const Items &items, const Arg &result) {
+  dgt_value v = list_value(items.size());
+  try {
+    for (size_t i = 0; i < items.size(); i++) v.as.list[i] = result_value(items[i], result);
+  } catch (...) {
+    dgt_value_free(&v);
+    throw;
   }
-  std::string text = bare + "(";
-  for (int i = 0; i < nargs; i++) text += (i ? ", " : "") + describe(args[i]);
-  for (int k = 0; k < nnamed; k++)
-    text += (nargs + k ? ", " : "") + std::string(named[k].name) + "=" + describe(named[k].value);
-  text += "): no form takes these arguments";
-  for (auto &o : op->overloads) {
-    if (o.handle.schema().overload_name().find("out") != std::string::npos) continue;
-    Fit f;
-    std::string why;
-    fit(o, args, nargs, named, nnamed, f, &why);
-    text += c10::str("\n  ", o.handle.schema(), "\n      ", why);
+  return v;
+}
+
+// --- the call ---
+
+void push_arguments(torch::jit::Stack &stack, const Overload &o, const Fit &f) {
+  stack.reserve(o.args.size());
+  for (size_t i = 0; i < o.args.size(); i++) {
+    const Arg &a = o.args[i];
+    if (!f.value[i]) {
+      stack.push_back(a.from1 == From1::optional ? IValue(a.def.toInt() - 1) : a.def);
+    } else if ((int)i == f.gather_arg) {
+      dgt_value list{};
+      list.tag = DGT_LIST;
+      list.n = (size_t)f.gathered;
+      list.as.list = const_cast<dgt_value *>(f.value[i]);
+      stack.push_back(convert(a, list));
+    } else {
+      stack.push_back(convert(a, *f.value[i]));
+    }
   }
-  return text;
+}
+
+// Positions that the operator wrote into tensors of the caller's count from one too.
+void written_from_one(const Overload &o, const Fit &f, const torch::jit::Stack &results) {
+  for (size_t i = 0; i < o.args.size(); i++)
+    if (o.args[i].from1 == From1::written && f.value[i]) f.value[i]->as.t->t.add_(1);
+  for (size_t r = 0; r < results.size(); r++)
+    if (o.results[r].written && o.results[r].from1 == From1::index) results[r].toTensor().add_(1);
+}
+
+int give_results(const Overload &o, const torch::jit::Stack &stack, dgt_value *results) {
+  TORCH_CHECK(stack.size() <= DGT_MAXRESULTS, stack.size(), " results, at most ", (int)DGT_MAXRESULTS);
+  size_t r = 0;
+  try {
+    for (; r < stack.size(); r++) {
+      Arg as = o.results[r];
+      if (as.written) as.from1 = From1::no; // the caller holds this tensor
+      results[r] = result_value(stack[r], as);
+    }
+  } catch (...) {
+    while (r-- > 0) dgt_value_free(&results[r]);
+    throw;
+  }
+  return (int)stack.size();
+}
+
+int run(dgt_op &op, const Overload &o, const Fit &f, dgt_value *results) {
+  torch::jit::Stack stack;
+  push_arguments(stack, o, f);
+  if (op.guard) op.guard(stack);
+  o.handle.callBoxed(&stack);
+  TORCH_CHECK(stack.size() == o.results.size(), stack.size(), " results where the schema has ", o.results.size());
+  written_from_one(o, f, stack);
+  return give_results(o, stack, results);
 }
 
 }  // namespace
 
 extern "C" {
 
-dgt_op *dgt_find(const char *name) {
-  return dgt::guard<dgt_op *>(nullptr, [&]() -> dgt_op * {
-    auto it = registry().find(name);
-    return it == registry().end() ? nullptr : it->second.get();
-  });
-}
-
-int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *named, int nnamed, dgt_value *results) {
+int dgt_call(dgt_op *op, int method, const dgt_value *args, int nargs, const dgt_named *named, int nnamed, dgt_value *results) {
   return dgt::guard(-1, [&] {
-    prepare(*op);
-    const Overload *best = nullptr;
-    Fit best_fit;
-    auto choose = [&](int n) {
-      for (auto &o : op->overloads) {
-        Fit f;
-        if (!fit(o, args, n, named, nnamed, f, nullptr)) continue;
-        if (best && f.total >= best_fit.total) continue;
-        best = &o;
-        best_fit = f;
-        if (f.total == 0) break;
-      }
-    };
-    choose(nargs);
+    dgt::prepare(*op);
+    Call c{args, nargs, named, nnamed, method != 0};
+    Fit f;
+    const Overload *o = choose(*op, c, f);
     // { keepdim = nil } is an empty table: a list where the operator takes one, else no named arguments.
-    if (!best && nnamed == 0 && nargs > 0 && args[nargs - 1].tag == DGT_LIST && args[nargs - 1].n == 0) {
-      choose(nargs - 1);
-      if (best) nargs--;
+    if (!o && nnamed == 0 && nargs > 0 && args[nargs - 1].tag == DGT_LIST && args[nargs - 1].n == 0) {
+      c.nargs--;
+      o = choose(*op, c, f);
+      if (!o) c.nargs++;
     }
-    if (!best) {
-      dgt::set_error(complain(op, args, nargs, named, nnamed));
+    if (!o) {
+      dgt::set_error(complain(*op, c));
       return -1;
     }
-    torch::jit::Stack stack;
-    stack.reserve(best->args.size());
     try {
-      for (size_t i = 0; i < best->args.size(); i++) {
-        const Arg &a = best->args[i];
-        int at = best_fit.at[i];
-        if (at < 0)
-          stack.push_back(a.from1 == From1::ignore_index ? IValue(a.def.toInt() - 1) : a.def);
-        else if ((int)i == best_fit.gather_arg) {
-          std::vector<int64_t> list;
-          for (int k = 0; k < best_fit.gather_count; k++)
-            list.push_back(from_one(a, args[best_fit.gather_first + k].as.i));
-          stack.push_back(IValue(std::move(list)));
-        } else
-          stack.push_back(convert(a, at < nargs ? args[at] : named[at - nargs].value));
-      }
-      if (op->check) op->check(stack);
-      best->handle.callBoxed(&stack);
+      return run(*op, *o, f, results);
     } catch (const std::exception &e) {
       std::string what = dgt::message_of(e);
       bool named_already = what.rfind(op->name, 0) == 0; // "dgam::gic: layout is ..."
-      dgt::set_error(named_already ? what : op->name.substr(op->name.find("::") + 2) + ": " + what);
+      dgt::set_error(named_already ? what : op->bare() + ": " + what);
       for (int i = 0; i < nargs; i++) restore(args[i]);
       for (int k = 0; k < nnamed; k++) restore(named[k].value);
       return -1;
     }
-    TORCH_CHECK(stack.size() <= DGT_MAXRESULTS, op->name, ": ", stack.size(), " results, at most ",
-                (int)DGT_MAXRESULTS);
-    for (size_t r = 0; r < stack.size(); r++) {
-      bool index = r < best->index_result.size() && best->index_result[r];
-      auto *alias = best->handle.schema().returns()[r].alias_info();
-      if (index && alias && alias->isWrite()) { // out=: the caller holds this tensor; a view (indices) is copied instead
-        stack[r].toTensor().add_(1);
-        index = false;
-      }
-      results[r] = result_value(stack[r], index);
-    }
-    return (int)stack.size();
   });
 }
 
@@ -721,22 +584,6 @@ void dgt_value_free(dgt_value *v) {
     free(v->as.list);
   }
   *v = dgt_value{};
-}
-
-const char *dgt_schemas(dgt_op *op) {
-  static thread_local std::string text;
-  return dgt::guard<const char *>("", [&] {
-    prepare(*op);
-    text.clear();
-    for (auto &o : op->overloads) text += c10::str(o.handle.schema(), "\n");
-    return text.c_str();
-  });
-}
-
-void dgt_each_op(void (*visit)(void *ctx, const char *name), void *ctx) {
-  std::map<std::string, int> sorted;
-  for (auto &op : registry()) sorted[op.first];
-  for (auto &op : sorted) visit(ctx, op.first.c_str());
 }
 
 }  // extern "C"

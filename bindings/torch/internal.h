@@ -12,13 +12,20 @@ struct dgt_tensor {
   at::Tensor t;
 };
 
+struct dgt_generator {
+  at::Generator g;
+};
+
 namespace dgt {
 
-inline dgt_tensor *wrap(at::Tensor t) { return new dgt_tensor{std::move(t)}; }
+// Autograd's zeros have no memory (sgn's gradient, for one); a script gets none of those.
+inline at::Tensor with_memory(const at::Tensor &t) { return t._is_zerotensor() ? t.clone() : t; }
+
+inline dgt_tensor *wrap(const at::Tensor &t) { return new dgt_tensor{with_memory(t)}; }
 
 void set_error(std::string message);
 
-// The first line of what libtorch says, without its C++ backtrace.
+// What libtorch says, without its C++ backtrace, with dimensions and positions counted from 1, at most 2,000 characters.
 std::string message_of(const std::exception &e);
 
 // Runs f; an exception becomes a message and `failed`.

@@ -4,7 +4,7 @@
  * dgt_error(). Handles are owned by the caller and given back with dgt_release. Nothing here knows Lua.
  *
  * Counting from one. Lua counts from 1, libtorch from 0; the conversion happens in dispatch.cpp, in one table that
- * names the arguments and results it applies to: dimensions, indices, index tensors. Everything else in this header
+ * names the arguments, indices, index tensors. Everything else in this header
  * (dgt_size, shapes) uses the C convention and says so.
  */
 #ifndef DGT_SHIM_H
@@ -19,10 +19,12 @@ extern "C" {
 
 typedef struct dgt_tensor dgt_tensor; /* one reference to a tensor */
 typedef struct dgt_op dgt_op;         /* an operator name with all its overloads; lives as long as the process */
+typedef struct dgt_generator dgt_generator; /* a source of random numbers with a state of its own */
 
-typedef enum dgt_tag { DGT_NONE, DGT_BOOL, DGT_INT, DGT_DOUBLE, DGT_STRING, DGT_TENSOR, DGT_LIST } dgt_tag;
+typedef enum dgt_tag { DGT_NONE, DGT_BOOL, DGT_INT, DGT_DOUBLE, DGT_STRING, DGT_TENSOR, DGT_GENERATOR, DGT_LIST } dgt_tag;
 
-/* A value on its way into or out of an operator. Inputs are borrowed; results own their tensor, string and list. */
+/* A value on its way into or out of an operator. Inputs are borrowed; results own their tensor, string and list, and are never
+ * generators. A complex number is a result only: a list of its two parts. */
 typedef struct dgt_value {
   dgt_tag tag;
   size_t n; /* items of a list, bytes of a string */
@@ -32,6 +34,7 @@ typedef struct dgt_value {
     double d;
     const char *s;
     dgt_tensor *t;
+    dgt_generator *g;
     struct dgt_value *list;
   } as;
 } dgt_value;
@@ -46,15 +49,22 @@ enum { DGT_MAXRESULTS = 16, DGT_MAXARGS = 64 };
 const char *dgt_error(void); /* this thread's last failure */
 
 /* --- operators --- */
-dgt_op *dgt_find(const char *qualified_name); /* "aten::add", "dgam::gic"; NULL if there is none (no message) */
-/* Picks the overload that fits, converts, calls. Number of results, or -1. */
-int dgt_call(dgt_op *op, const dgt_value *args, int nargs, const dgt_named *named, int nnamed,
+/* "aten::add", "dgam::gic"; NULL if there is none (no message). A name that is a word of Lua's has a _ after it too: "aten::repeat_". */
+dgt_op *dgt_find(const char *qualified_name);
+/* Picks the overload that fits, converts, calls. Number of results, or -1. With `method` the first value is the argument called
+ * self, wherever the schema has it. Two more ways to name an argument: `out` for what is written (a tensor or a list of them), and
+ * a trailing _ for a name that is a word of Lua (end_). */
+int dgt_call(dgt_op *op, int method, const dgt_value *args, int nargs, const dgt_named *named, int nnamed,
              dgt_value results[DGT_MAXRESULTS]);
 void dgt_value_free(dgt_value *v);
 /* The schemas of an operator, one a line, as text that lives until the thread's next call of this function. */
 const char *dgt_schemas(dgt_op *op);
 /* Calls visit(ctx, "aten::add") for every name once, sorted. */
 void dgt_each_op(void (*visit)(void *ctx, const char *name), void *ctx);
+/* Visits every argument and result (name "" if it has none) of every overload: what it is, in words, and "position", "no" or NULL
+ * if positions.cpp has no rule for it. */
+typedef void (*dgt_place_visitor)(void *ctx, const char *overload, int is_result, const char *name, const char *what, const char *place);
+int dgt_each_place(dgt_op *op, dgt_place_visitor visit, void *ctx);
 
 /* --- tensors --- */
 void dgt_release(dgt_tensor *t);
@@ -65,14 +75,19 @@ int dgt_dtype(const dgt_tensor *t); /* number of the ScalarType; -1 if it has no
 const char *dgt_layout(const dgt_tensor *t); /* "strided", "nested", "sparse_coo", "sparse_csr" ... */
 const char *dgt_dtype_name(int dtype);
 int dgt_dtype_by_name(const char *name); /* -1 if unknown */
+int dgt_is_device(const char *name); /* whether tensors can be made on it, such as "cpu" */
 const char *dgt_device(const dgt_tensor *t); /* text until the thread's next call */
-int dgt_is_cpu(const dgt_tensor *t);
 int dgt_is_contiguous(const dgt_tensor *t);
-int dgt_is_defined(const dgt_tensor *t);
 const void *dgt_id(const dgt_tensor *t); /* the same for all references to one tensor, while it lives */
-void *dgt_data(const dgt_tensor *t);     /* NULL if it has no memory on the CPU */
+/* NULL if the tensor's values lie in contiguous memory of the CPU; else why not, as "is sparse_coo, expected a dense one" (text
+ * until the thread's next call). */
+const char *dgt_obstacle(const dgt_tensor *t);
+void *dgt_data(const dgt_tensor *t); /* NULL if there is an obstacle */
+/* The same values without an obstacle and without gradient: the tensor itself or a copy. */
+dgt_tensor *dgt_plain(const dgt_tensor *t);
 dgt_tensor *dgt_empty(int dtype, int ndim, const int64_t *sizes);
-int dgt_item(const dgt_tensor *t, dgt_value *out); /* the one element; -1 unless numel is 1 */
+/* The one element: 1 value, 2 (real and imaginary part) if it is complex; -1 unless numel is 1. */
+int dgt_item(const dgt_tensor *t, dgt_value out[2]);
 
 /* --- autograd --- */
 int dgt_requires_grad(const dgt_tensor *t);
@@ -89,8 +104,10 @@ int dgt_grad_mode(int on); /* returns the old mode; on < 0 only asks */
 
 /* --- random state, threads, memory --- */
 int dgt_manual_seed(uint64_t seed);
-dgt_tensor *dgt_rng_state(void);
-int dgt_set_rng_state(const dgt_tensor *state);
+dgt_generator *dgt_generator_new(uint64_t seed);
+void dgt_generator_free(dgt_generator *g);
+dgt_tensor *dgt_rng_state(const dgt_generator *g); /* NULL: libtorch's own generator */
+int dgt_set_rng_state(dgt_generator *g, const dgt_tensor *state);
 void dgt_set_threads(int n);
 int dgt_threads(void);
 /* Bytes of CPU tensors alive now, and bytes ever allocated. */

@@ -14,6 +14,7 @@
 #include <mutex>
 
 #include "torch/internal.h"
+#include "torch/names.h"
 
 namespace {
 
@@ -83,57 +84,11 @@ struct Install {
   }
 } install;
 
-// Positions and dimensions in libtorch's usual errors: its numbers count from 0, those of a script from 1.
-void count_from_one(std::string &what) {
-  static const struct {
-    const char *words, *before[2]; // what stands before the numbers
-    bool back;                     // a negative number counts from the end and stays
-  } errors[] = {
-      {"Dimension out of range (expected", {", ", "but got "}, true},
-      {" out of range for tensor of size ", {"index ", "at dimension "}, true},
-      {" is out of bounds for dimension ", {"index ", "for dimension "}, false},
-      {" is out of bounds.", {"Target ", nullptr}, false},
-      {"at non-singleton dimension ", {"at non-singleton dimension ", nullptr}, false},
-      {"must match except in dimension ", {"except in dimension ", "for tensor number "}, false},
-      {"stack expects each tensor to be equal size", {"at entry ", "at entry "}, false},
-      {" appears multiple times in the list of dims", {"dim ", nullptr}, false},
-      {" exceeds dimension size ", {"start (", nullptr}, false},
-      {"tried to access index ", {"tried to access index ", nullptr}, true},
-      {"found negative index ", {"negative index ", "for dim "}, false},
-      {"size is inconsistent with indices: ", {"for dim ", "found index "}, false},
-      {" does not match the shape of the indexed tensor ", {"at index ", "at index "}, false},
-      {"invalid max index: ", {"max index: ", nullptr}, false},
-  };
-  for (const auto &e : errors) {
-    if (what.find(e.words) == std::string::npos) continue;
-    size_t at = 0;
-    for (const char *before : e.before) {
-      size_t found = before ? what.find(before, at) : std::string::npos;
-      if (found == std::string::npos) return;
-      at = found + strlen(before);
-      size_t sign = !e.back && what[at] == '-';
-      size_t end = std::min(what.find_first_not_of("0123456789", at + sign), what.size());
-      if (end > at + sign && end < at + 19) what.replace(at, end - at, std::to_string(std::stoll(what.substr(at, end - at)) + 1));
-    }
-    return;
-  }
-}
-
 }  // namespace
 
 namespace dgt {
 
 void set_error(std::string message) { error_text = std::move(message); }
-
-std::string message_of(const std::exception &e) {
-  auto *c = dynamic_cast<const c10::Error *>(&e);
-  std::string what = c ? c->what_without_backtrace() : e.what();
-  // Where it was thrown, and the list of every kernel that would have been there: not what a user can act on.
-  for (auto *end : {"\nException raised", " This could be because", " You may have run into this message"})
-    what.resize(std::min(what.size(), what.find(end)));
-  count_from_one(what);
-  return what;
-}
 
 }  // namespace dgt
 
@@ -161,41 +116,8 @@ int dgt_dtype(const dgt_tensor *t) {
 const char *dgt_layout(const dgt_tensor *t) {
   return guard<const char *>("other", [&] {
     if (t->t.is_nested()) return "nested";
-    switch (t->t.layout()) {
-      case at::kStrided: return "strided";
-      case at::kSparse: return "sparse_coo";
-      case at::kSparseCsr: return "sparse_csr";
-      case at::kSparseCsc: return "sparse_csc";
-      case at::kSparseBsr: return "sparse_bsr";
-      case at::kSparseBsc: return "sparse_bsc";
-      default: return "other";
-    }
+    return dgt::layout_name((int64_t)t->t.layout());
   });
-}
-
-static const struct {
-  const char *name;
-  at::ScalarType type;
-} dtypes[] = {
-    {"uint8", at::kByte},        {"int8", at::kChar},         {"int16", at::kShort},
-    {"int32", at::kInt},         {"int64", at::kLong},        {"float16", at::kHalf},
-    {"float32", at::kFloat},     {"float64", at::kDouble},    {"bool", at::kBool},
-    {"bfloat16", at::kBFloat16}, {"complex64", at::kComplexFloat}, {"complex128", at::kComplexDouble},
-    {"byte", at::kByte},         {"char", at::kChar},         {"short", at::kShort},
-    {"int", at::kInt},           {"long", at::kLong},         {"half", at::kHalf},
-    {"float", at::kFloat},       {"double", at::kDouble},
-};
-
-const char *dgt_dtype_name(int dtype) {
-  for (auto &d : dtypes)
-    if ((int)d.type == dtype) return d.name;
-  return "other";
-}
-
-int dgt_dtype_by_name(const char *name) {
-  for (auto &d : dtypes)
-    if (strcmp(d.name, name) == 0) return (int)d.type;
-  return -1;
 }
 
 const char *dgt_device(const dgt_tensor *t) {
@@ -206,16 +128,51 @@ const char *dgt_device(const dgt_tensor *t) {
   });
 }
 
-int dgt_is_cpu(const dgt_tensor *t) {
-  return guard(0, [&] { return t->t.defined() && t->t.is_cpu() && t->t.layout() == at::kStrided && !t->t.is_nested(); });
+int dgt_is_device(const char *name) {
+  try {
+    at::empty({0}, at::TensorOptions().device(at::Device(std::string(name))));
+    return 1;
+  } catch (const std::exception &) {
+    return 0;
+  }
 }
+
 int dgt_is_contiguous(const dgt_tensor *t) {
   return guard(-1, [&]() -> int { return t->t.is_contiguous(); });
 }
-int dgt_is_defined(const dgt_tensor *t) { return t->t.defined(); }
 const void *dgt_id(const dgt_tensor *t) { return t->t.unsafeGetTensorImpl(); }
+
+static std::string obstacle(const at::Tensor &t) {
+  if (t.is_nested()) return "is nested, expected a dense one";
+  if (t.layout() != at::kStrided) return c10::str("is ", dgt::layout_name((int64_t)t.layout()), ", expected a dense one; use :to_dense()");
+  if (!t.is_cpu()) return "is on " + t.device().str() + ", expected cpu; use :cpu()";
+  if (!t.has_storage() || t._is_zerotensor()) return "has no memory of its own";
+  if (t.is_conj() || t.is_neg()) return "is a conjugate or negation that is not computed yet; use :plain()";
+  if (!t.is_contiguous()) return "is not contiguous; use :contiguous()";
+  return "";
+}
+
+const char *dgt_obstacle(const dgt_tensor *t) {
+  static thread_local std::string text;
+  text = guard<std::string>("has no memory that can be read", [&] { return obstacle(t->t); });
+  return text.empty() ? nullptr : text.c_str();
+}
+
 void *dgt_data(const dgt_tensor *t) {
-  return guard<void *>(nullptr, [&] { return dgt_is_cpu(t) ? t->t.data_ptr() : nullptr; });
+  return guard<void *>(nullptr, [&] { return dgt_obstacle(t) ? nullptr : t->t.data_ptr(); });
+}
+
+// The values as they are, in ordinary memory: see dgt_plain.
+static at::Tensor plain(const at::Tensor &t) {
+  return dgt::with_memory(t.detach().cpu()).resolve_conj().resolve_neg().contiguous();
+}
+
+dgt_tensor *dgt_plain(const dgt_tensor *t) {
+  return guard<dgt_tensor *>(nullptr, [&]() {
+    bool dense = !t->t.is_nested() && t->t.layout() == at::kStrided && (t->t.has_storage() || t->t._is_zerotensor());
+    TORCH_CHECK(dense, "the tensor ", obstacle(t->t));
+    return wrap(plain(t->t));
+  });
 }
 
 dgt_tensor *dgt_empty(int dtype, int ndim, const int64_t *sizes) {
@@ -224,23 +181,28 @@ dgt_tensor *dgt_empty(int dtype, int ndim, const int64_t *sizes) {
   });
 }
 
-int dgt_item(const dgt_tensor *t, dgt_value *out) {
+int dgt_item(const dgt_tensor *t, dgt_value out[2]) {
   return guard(-1, [&] {
-    TORCH_CHECK(t->t.numel() == 1, "item: the tensor has ", t->t.numel(), " elements of shape ", t->t.sizes(),
-                ", expected 1");
-    at::Scalar s = t->t.item();
-    *out = dgt_value{};
+    TORCH_CHECK(!t->t.is_nested() && t->t.numel() == 1, "item: the tensor has ", t->t.is_nested() ? 0 : t->t.numel(),
+                " elements of shape ", t->t.is_nested() ? at::IntArrayRef() : t->t.sizes(), ", expected 1");
+    at::Scalar s = dgt::with_memory(t->t).resolve_conj().resolve_neg().item();
+    out[0] = out[1] = dgt_value{};
     if (s.isBoolean()) {
-      out->tag = DGT_BOOL;
-      out->as.b = s.toBool();
+      out[0].tag = DGT_BOOL;
+      out[0].as.b = s.toBool();
     } else if (s.isIntegral(false)) {
-      out->tag = DGT_INT;
-      out->as.i = s.toLong();
+      out[0].tag = DGT_INT;
+      out[0].as.i = s.toLong();
     } else {
-      out->tag = DGT_DOUBLE;
-      out->as.d = s.toDouble();
+      bool complex = s.isComplex();
+      out[0].tag = DGT_DOUBLE;
+      out[0].as.d = complex ? s.toComplexDouble().real() : s.toDouble();
+      if (!complex) return 1;
+      out[1].tag = DGT_DOUBLE;
+      out[1].as.d = s.toComplexDouble().imag();
+      return 2;
     }
-    return 0;
+    return 1;
   });
 }
 
@@ -264,7 +226,8 @@ int dgt_set_requires_grad(dgt_tensor *t, int on) {
 dgt_tensor *dgt_grad(const dgt_tensor *t) {
   return guard<dgt_tensor *>(nullptr, [&]() -> dgt_tensor * {
     const at::Tensor &g = t->t.grad();
-    return g.defined() ? wrap(g) : nullptr;
+    if (g.defined() && g._is_zerotensor()) t->t.mutable_grad() = dgt::with_memory(g); // the next call gives the same one
+    return g.defined() ? wrap(t->t.grad()) : nullptr;
   });
 }
 
@@ -316,19 +279,27 @@ int dgt_manual_seed(uint64_t seed) {
   });
 }
 
-dgt_tensor *dgt_rng_state(void) {
+dgt_generator *dgt_generator_new(uint64_t seed) {
+  return guard<dgt_generator *>(nullptr, [&] { return new dgt_generator{at::detail::createCPUGenerator(seed)}; });
+}
+
+void dgt_generator_free(dgt_generator *g) { delete g; }
+
+static at::Generator generator_of(const dgt_generator *g) { return g ? g->g : at::detail::getDefaultCPUGenerator(); }
+
+dgt_tensor *dgt_rng_state(const dgt_generator *g) {
   return guard<dgt_tensor *>(nullptr, [&] {
-    auto gen = at::detail::getDefaultCPUGenerator();
+    auto gen = generator_of(g);
     std::lock_guard<std::mutex> lock(gen.mutex());
     return wrap(gen.get_state());
   });
 }
 
-int dgt_set_rng_state(const dgt_tensor *state) {
+int dgt_set_rng_state(dgt_generator *g, const dgt_tensor *state) {
   return guard(-1, [&] {
-    auto gen = at::detail::getDefaultCPUGenerator();
+    auto gen = generator_of(g);
     std::lock_guard<std::mutex> lock(gen.mutex());
-    gen.set_state(state->t);
+    gen.set_state(plain(state->t));
     return 0;
   });
 }

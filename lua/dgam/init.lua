@@ -1,17 +1,27 @@
---- dgam: the library. `local dgam = require "dgam"` gives every part under its name, loaded when first used:
--- dgam.data, dgam.nn, dgam.optim, dgam.train, dgam.experiment, dgam.results, dgam.plot, dgam.config, and the C kernels
--- one by one: dgam.video, dgam.stats, dgam.gic, dgam.swin, dgam.gate, dgam.heads, dgam.camera, dgam.scene, dgam.h5.
-local suggest = require "dgam.suggest"
+--- dgam: the library. `local dgam = require "dgam"` gives every public part under its name, loaded when first used:
+-- dgam.train, dgam.data, dgam.video ... The list below says in which room each part lives. A room says what may change a
+-- number: kernels, nn, data and train may; trial and show may not.
+local suggest = require "util.suggest"
+
+local ROOMS = {
+  kernels = { "stats", "gic", "gate", "heads", "swin", "camera", "scene", "enhance", "augment", "video", "h5", "rng" },
+  nn = { "optim", "reference" },
+  data = { "survey", "darken" },
+  ["data.builtin"] = { "synthetic", "probes", "levels" },
+  train = { "checkpoint", "metrics" },
+  trial = { "experiment", "config", "results" },
+  show = { "table", "plot", "picture", "progress", "intervals" },
+}
+
+local modules = { nn = "dgam.nn", data = "dgam.data", train = "dgam.train" } -- a public name -> its module
+for room, names in pairs(ROOMS) do
+  for _, name in ipairs(names) do modules[name] = ("dgam.%s.%s"):format(room, name) end
+end
 
 return setmetatable({}, {
   __index = function(dgam, name)
-    if not package.searchpath("dgam." .. name, package.path) then
-      local known = { "data", "nn", "optim", "train", "experiment", "results", "plot", "config", "video", "stats", "gic",
-        "swin", "gate", "heads", "camera", "scene", "h5", "checkpoint", "enhance", "probes",
-        "levels" }
-      error(suggest.unknown("part of dgam", tostring(name), known), 2)
-    end
-    local part = require("dgam." .. name)
+    if not modules[name] then error(suggest.unknown("part of dgam", tostring(name), require("util.keys")(modules)), 2) end
+    local part = require(modules[name])
     rawset(dgam, name, part)
     return part
   end,

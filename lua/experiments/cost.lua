@@ -8,13 +8,8 @@
 -- axes stay in the results folder and are only drawn again.
 local dgam = require "dgam"
 local models = require "models"
-local nn = require "dgam.nn"
-local optim = require "dgam.optim"
-local plot = require "dgam.plot"
-local progress = require "dgam.progress"
 local torch = require "torch"
-local light = require "dgam.bench.light"
-local suggest = require "dgam.suggest"
+local suggest = require "util.suggest"
 
 local AXES = { "frames", "size", "window", "batch", "experts", "threads" }
 
@@ -31,9 +26,9 @@ local function least(runs, f)
   f()
   local best, spent = math.huge, 0
   while runs > 0 or spent < 0.05 do
-    local start = progress.now()
+    local start = dgam.progress.now()
     f()
-    local took = progress.now() - start
+    local took = dgam.progress.now() - start
     best, spent, runs = math.min(best, took), spent + took, runs - 1
   end
   return 1000 * best
@@ -44,9 +39,9 @@ local function clip(cfg, batch) return torch.randn(batch or 1, 3, cfg.frames, cf
 -- Times of one clip forward, and forward + backward + update.
 local function network(cfg, batch, changes)
   local net = models.video_swin.new(cfg.backbone, changes)
-  local head, x = nn.Linear(net.channels, 12), clip(cfg, batch)
+  local head, x = dgam.nn.Linear(net.channels, 12), clip(cfg, batch)
   local y = torch.ones(x:size(1), { dtype = "int64" })
-  local opt = optim.AdamW(net, { lr = 1e-4 })
+  local opt = dgam.optim.AdamW(net, { lr = 1e-4 })
   net:eval()
   local forward = least(cfg.runs, function() torch.no_grad(net, x) end)
   net:train()
@@ -90,13 +85,22 @@ function axes.batch(cfg)
   return t
 end
 
+-- What DGAM adds in front of a backbone, for a clip and so many experts.
+local function light_path(large, experts)
+  local gammas = {}
+  for e = 1, experts do gammas[e] = 1 + 2 * (e - 1) / math.max(1, experts - 1) end
+  local model = models.dgam { backbone = "swin-micro", gammas = gammas, classes = 12, frames = 32 }
+  model:eval()
+  return function() model:light(large):close() end
+end
+
 -- Statistics, gate and mixture of a 32 x 224 x 224 clip, and the whole model on a clip of the usual size.
 function axes.experts(cfg)
   local large = torch.randint(90, { 1, 3, 32, 224, 224 }, { dtype = "uint8" })
   local small = torch.randint(90, { 1, 3, cfg.frames, cfg.size, cfg.size }, { dtype = "uint8" })
   local t = { x = { 1, 2, 4, 8, 16, 32 }, light = {}, model = {} }
   for i, n in ipairs(t.x) do
-    t.light[i] = least(20, light.path(large, n))
+    t.light[i] = least(20, light_path(large, n))
     local gammas = {}
     for e = 1, n do gammas[e] = 1 + e / n end
     local model = models.dgam { backbone = cfg.backbone, gammas = gammas, classes = 12, frames = cfg.frames }
@@ -113,7 +117,7 @@ function axes.threads(cfg)
   while n <= before do
     torch.threads(n)
     t.x[#t.x + 1] = n
-    t.light[#t.x] = least(20, light.path(large, 5))
+    t.light[#t.x] = least(20, light_path(large, 5))
     t.forward[#t.x], t.training[#t.x] = network(cfg)
     n = n < before and math.min(2 * n, before) or n + 1
   end
@@ -182,5 +186,5 @@ for _, axis in ipairs(config.axes) do
 end
 
 local base = config.figure ~= "" and config.figure or exp.folder .. "/cost"
-print(table.concat({ plot.page { file = base, width = math.min(3, #panels) * WIDTH, height = (#panels + 2) // 3 * HEIGHT,
+print(table.concat({ dgam.plot.page { file = base, width = math.min(3, #panels) * WIDTH, height = (#panels + 2) // 3 * HEIGHT,
   panels = panels } }, ", "))

@@ -8,9 +8,9 @@
 -- HDF5 file a dataset, and the tables and figures are drawn from them, named after the datasets; of those that share a
 -- title each is called as it stands in data=. What a dataset does not say (light, camera, location, spot) is left out.
 local dgam = require "dgam"
-local datasheet = require "dgam.datasheet"
-local sorted_keys = require "dgam.keys"
-local Table = require "dgam.table"
+local datasheet = require "experiments.dataset_stats.sheet"
+local sorted_keys = require "util.keys"
+local Table = require "dgam.show.table"
 
 local config = dgam.config {
   name = "dataset_stats",

@@ -10,9 +10,8 @@
 local torch = require "torch"
 local dgam = require "dgam"
 local models = require "models"
-local optim = require "dgam.optim"
-local progress = require "dgam.progress"
-local suggest = require "dgam.suggest"
+
+local suggest = require "util.suggest"
 local train = dgam.train
 
 local PARTS = { "logits", "training" }
@@ -59,7 +58,7 @@ local function compare_logits(cfg)
   model:eval()
   local both = { {}, {} }
   local loader = train.test_loader(data, cfg, "test", 1, 1)
-  local bar = progress.new("logits of " .. cfg.network, loader:batches())
+  local bar = dgam.progress.new("logits of " .. cfg.network, loader:batches())
   for batch in loader:epoch(0) do
     for i, list in ipairs(both) do
       list[#list + 1] = in_precision(i == 2, function() return torch.no_grad(function() return (model(batch.clip)) end) end)
@@ -94,10 +93,10 @@ end
 
 local function curve(cfg)
   local model = new_model(cfg, cfg.backbone, cfg.backbone == "swin-micro" and cfg.pretrained, cfg.clip_len)
-  local opt = optim.AdamW(model, { lr = cfg.lr, weight_decay = cfg.weight_decay })
+  local opt = dgam.optim.AdamW(model, { lr = cfg.lr, weight_decay = cfg.weight_decay })
   local loader = train.train_loader(data, cfg)
   local losses, epoch = {}, 0
-  local bar = progress.new(("%s, seed %d"):format(cfg.bf16 and "bfloat16" or "float32", cfg.seed), cfg.steps)
+  local bar = dgam.progress.new(("%s, seed %d"):format(cfg.bf16 and "bfloat16" or "float32", cfg.seed), cfg.steps)
   torch.manual_seed(cfg.seed)
   model:train()
   while #losses < cfg.steps do

@@ -14,7 +14,7 @@
 -- tensor). One with takes_patches = true is given patches of 2 x 4 x 4 instead, see dgam.gic.
 local torch = require "torch"
 local nn = require "dgam.nn"
-local check = require "dgam.check"
+local check = require "util.check"
 local swin = require "models.video_swin"
 local ops = torch.ops.dgam
 
@@ -225,6 +225,18 @@ function DGAM:encode(clip, weights, trace, histogram)
   features = features:flatten(2, 4)
   if trace then trace("pooled", features:mean(2)) end
   return features
+end
+
+--- What DGAM adds in front of a backbone, alone: statistics, the gate, and an even mixture of the experts as patches.
+-- Without gradients; for measuring what it costs.
+-- @param clip uint8 [N, 3, T, H, W] -> float patches as the Swin backbones take them
+function DGAM:light(clip)
+  return torch.no_grad(function()
+    local counts, experts = ops.histogram(clip), #self.gammas
+    self:lambda(self:stats(clip, counts))
+    local even = torch.full({ clip:size(1), experts }, 1 / experts)
+    return ops.gic(clip, even, self.gamma, self.domain, MEAN, STD, "patches", false, counts)
+  end)
 end
 
 --- One-hot mixture weights for a chosen expert per clip.

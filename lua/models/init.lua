@@ -1,5 +1,5 @@
 --- models: one architecture a file. `models.dgam { ... }` builds one; models.NAME is the module models/NAME.lua.
-local suggest = require "dgam.suggest"
+local suggest = require "util.suggest"
 
 local models = {}
 
@@ -7,8 +7,8 @@ local models = {}
 -- @param model models.dgam
 -- @param path .h5, .safetensors or .pth with names "backbone..." and "heads.0..." (as lua/experiments/pretrain.lua writes)
 function models.load_pretrained(model, path)
-  local found = require("dgam.paths").find(path, "pretrained weights")
-  local state = require("dgam.checkpoint").load(found)
+  local found = require("util.paths").find(path, "pretrained weights")
+  local state = require("dgam.train.checkpoint").load(found)
   local wanted = {}
   for name, t in pairs(state) do
     local is_head = name:match "^heads%.0%."
@@ -30,7 +30,7 @@ end
 return setmetatable(models, {
   __index = function(_, name)
     if not package.searchpath("models." .. name, package.path) then
-      error(suggest.unknown("model", tostring(name), { "dgam", "video_swin" }), 2)
+      error(suggest.unknown("model", tostring(name), { "dgam", "video_swin", "zero_dce" }), 2)
     end
     local model = require("models." .. name)
     rawset(models, name, model)

@@ -7,8 +7,8 @@
 -- Parameter names are those of the public checkpoints (below "backbone.").
 local torch = require "torch"
 local nn = require "dgam.nn"
-local check = require "dgam.check"
-local suggest = require "dgam.suggest"
+local check = require "util.check"
+local suggest = require "util.suggest"
 local ops = torch.ops.dgam
 
 local swin = {}

@@ -9,15 +9,18 @@
 --     local x = torch.randn(2, 3)
 --     print(x[1], x[{ {}, {1, 2} }], (x * 2 + 1):mean():item())
 --
--- Data types and devices are strings: "float32", "cpu". A missing value in a list is torch.none.
+-- Data types, devices, layouts and memory formats are strings: "float32", "cpu", "sparse_coo", "channels_last". A missing value in a
+-- list is torch.none; in an index it is a new dimension: x[{ {}, torch.none }]. A name that is a word of Lua's has a _ after it:
+-- x:repeat_(2, 1), { end_ = 3 }. As a method's tensor an operator takes the argument called self: x:where(condition, other).
+--
 -- The core, and with it oneDNN, is loaded before libtorch. A libtorch that has a oneDNN of its own inside offers some of its
 -- functions to everything loaded after it, and the core's oneDNN, another version, would run them in place of its own.
 require "dgamnative.sys"
 local native = require "dgamtorch"
 dgamlua.catch_signals()
 local show = require "torch.show"
-local check = require "dgam.check"
-local suggest = require "dgam.suggest"
+local check = require "util.check"
+local suggest = require "util.suggest"
 
 local torch = {
   Tensor = native.metatable,
@@ -31,6 +34,9 @@ local torch = {
   is_tensor = native.is_tensor,
   --- Seeds libtorch's generator (dropout, torch.randn ...). Data loading and drawing experts do not use it.
   manual_seed = native.manual_seed,
+  --- torch.generator(seed): random numbers that nothing else draws from: torch.randn(3, { generator = g }). g:state() is its state
+  -- as a tensor, g:set_state(t) takes it back.
+  generator = native.generator,
   rng_state = native.rng_state,
   set_rng_state = native.set_rng_state,
   --- torch.threads([n]): sets and returns the number of threads: 1 to 4096, of which at most 64, or twice the processors if
@@ -44,7 +50,9 @@ local methods = native.methods
 -- Operators that libtorch keeps outside its main namespace of names, or under another name than its documentation.
 local ALIASES = { cross_entropy = "cross_entropy_loss", concat = "cat", bmm_ = "bmm" }
 
-local DTYPES = { "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" }
+local DTYPES = {
+  "float32", "float64", "float16", "bfloat16", "complex64", "complex128", "int64", "int32", "int16", "int8", "uint8", "bool",
+}
 for _, name in ipairs(DTYPES) do torch[name] = name end
 
 local all_names
@@ -106,7 +114,8 @@ methods.__missing = function(name)
 end
 
 --- torch.tensor(value[, {dtype=, device=, requires_grad=}]): from a number or a nested table. Whole numbers give
--- int64, other numbers float32, true/false bool.
+-- int64, other numbers float32, true/false bool. Complex numbers: torch.complex(real, imaginary), or
+-- torch.view_as_complex of a tensor of pairs.
 function torch.tensor(value, options)
   options = options or {}
   check.names("torch.tensor", options, { "dtype", "device", "requires_grad" })
@@ -130,28 +139,49 @@ torch.is_grad_enabled = native.is_grad_enabled
 -- --- methods that are more than one operator ---
 
 local to = native.op "aten::to"
-local cast = native.op "aten::_to_copy"
+local TO = { "dtype", "device", "layout", "non_blocking", "copy", "memory_format" }
 
---- x:to("float16"), x:to("cuda:0"), x:to{dtype=, device=}, x:to(other): dtype and device of the tensor other. Itself if nothing
--- changes.
-function methods:to(what, ...)
-  if type(what) == "string" then
-    for _, name in ipairs(DTYPES) do
-      if what == name then
-        if self.dtype == what then return self end
-        return cast(self, { dtype = what })
-      end
-    end
-    if not pcall(function() return torch.empty(0, { device = what }) end) then
-      error(("to: '%s' is neither a dtype (%s) nor a device this build knows"):format(what, table.concat(DTYPES, ", ")), 2)
-    end
-    if self.device == what then return self end
-    return cast(self, { device = what })
-  elseif type(what) == "table" and not native.is_tensor(what) then
-    return cast(self, what)
+-- What x:to(...) asks for: a table of options, from arguments in PyTorch's order.
+local function wanted(what, ...)
+  local given, at, o = table.pack(what, ...), 1, {}
+  local last = given[given.n]
+  if given.n > 0 and type(last) == "table" and not native.is_tensor(last) then
+    check.names("to", last, TO)
+    for k, v in pairs(last) do o[k] = v end
+    given.n = given.n - 1
   end
-  return to(self, what, ...)
+  local function take(name, value)
+    if o[name] ~= nil then error(("to: '%s' is given twice"):format(name), 4) end
+    o[name] = value
+  end
+  if at <= given.n and native.is_tensor(given[at]) then
+    take("dtype", given[at].dtype)
+    take("device", given[at].device)
+    at = at + 1
+  else
+    if at <= given.n and (given[at] == nil or native.is_device(given[at])) then
+      if given[at] then take("device", given[at]) end
+      at = at + 1
+    end
+    if at <= given.n and (given[at] == nil or native.is_dtype(given[at])) then
+      if given[at] then take("dtype", given[at]) end
+      at = at + 1
+    end
+    if type(given[at]) == "string" and at <= given.n then
+      error(("to: '%s' is neither a dtype (%s) nor a device this build knows"):format(given[at], table.concat(DTYPES, ", ")), 4)
+    end
+  end
+  for _, name in ipairs { "non_blocking", "copy" } do
+    if at <= given.n and given[at] ~= nil then take(name, given[at]) end
+    at = at + 1
+  end
+  if at <= given.n then error("to: more arguments than a device, a dtype, non_blocking, copy and options", 4) end
+  return o
 end
+
+--- x:to(dtype), x:to(device[, dtype]), x:to(other) for dtype and device of the tensor other; after them non_blocking and copy. All,
+-- and memory_format, also by name: x:to{device=, dtype=, copy=}. Itself if nothing changes, unless copy is true.
+function methods:to(...) return to(self, wanted(...)) end
 
 function methods:cpu() return self:to "cpu" end
 function methods:float() return self:to "float32" end
@@ -163,10 +193,13 @@ function methods:int() return self:to "int32" end
 function methods:byte() return self:to "uint8" end
 function methods:bool() return self:to "bool" end
 
---- Nested Lua tables of numbers (true/false for bool).
-function methods:totable() return methods.totable_(self:detach():cpu():contiguous()) end
+-- x:plain(), in torch.c: the values as they are, in contiguous memory of the CPU, without gradient. What reads memory asks for it:
+-- a conjugate or negation may not be computed yet.
+
+--- Nested Lua tables of numbers (true/false for bool; {real, imaginary} for complex types, as torch.view_as_real has them).
+function methods:totable() return methods.totable_(self:plain()) end
 --- The elements' bytes in row-major order.
-function methods:tobytes() return methods.tobytes_(self:detach():cpu():contiguous()) end
+function methods:tobytes() return methods.tobytes_(self:plain()) end
 
 function methods:cross_entropy(...) return torch.cross_entropy(self, ...) end
 function methods:dim() return self.ndim end

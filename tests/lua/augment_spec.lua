@@ -1,13 +1,13 @@
 -- Changes of pixels: torchvision's results, draws that depend on (seed, epoch, clip) only, errors.
 local torch = require "torch"
-local augment = require "dgam.augment"
-local video = require "dgam.video"
+local augment = require "dgam.kernels.augment"
+local video = require "dgam.kernels.video"
 local fails = require("support").fails
 
 local function largest(a, b) return (a:double() - b:double()):abs():max():item() end
 
 describe("changes of pixels", function()
-  local h5 = require "dgam.h5"
+  local h5 = require "dgam.kernels.h5"
   local file
   setup(function() file = h5.open "tests/golden/augment.h5" end)
   teardown(function() file:close() end)
@@ -38,7 +38,7 @@ describe("changes of pixels", function()
 
   it("brighten with a gamma above 1, as enhance.gamma does", function()
     local x = torch.arange(0, 256):to("uint8"):view(1, 1, 16, 16):expand({ 3, 1, 16, 16 }):contiguous()
-    local want = require("dgam.enhance").gamma(x:transpose(1, 2):contiguous(), 1.7)
+    local want = require("dgam.kernels.enhance").gamma(x:transpose(1, 2):contiguous(), 1.7)
     assert.is_true(torch.equal(augment.apply(x:clone(), "gamma", 1.7):transpose(1, 2), want))
   end)
 
@@ -84,7 +84,7 @@ end)
 
 describe("draws", function()
   it("of RandAugment have torchvision's strengths", function()
-    local h5 = require "dgam.h5"
+    local h5 = require "dgam.kernels.h5"
     local file <close> = h5.open "tests/golden/augment.h5"
     local want = file:read("randaugment"):totable()
     local rows = { shear_x = 1, shear_y = 2, translate_x = 3, translate_y = 4, rotate = 5, brightness = 6, saturation = 7, contrast = 8,
@@ -152,7 +152,7 @@ end)
 describe("mixup and cutmix", function()
   local mix = require "dgam.data.mix"
   local file
-  setup(function() file = require("dgam.h5").open "tests/golden/augment.h5" end)
+  setup(function() file = require("dgam.kernels.h5").open "tests/golden/augment.h5" end)
   teardown(function() file:close() end)
 
   it("are torchvision's", function()
@@ -180,7 +180,7 @@ describe("mixup and cutmix", function()
   end)
 
   it("draw lambda from a beta distribution", function()
-    local rng = require "dgam.rng"
+    local rng = require "dgam.kernels.rng"
     for _, alpha in ipairs { 0.2, 0.8, 1, 4 } do
       local sum, squares, n = 0, 0, 4000
       local r = rng.new(1, 2)

@@ -1,8 +1,8 @@
 -- Benchmarks: their names are stable, what they report is what the command promises, and none sees another's memory.
 local json = require "dkjson"
-local bench = require "dgam.bench"
-local command = require "dgam.cli.bench"
-local shell = require "dgam.bench.shell"
+local bench = require "bench.list"
+local command = require "cli.bench"
+local shell = require "util.shell"
 local sys = require "dgamnative.sys"
 local torch = require "torch"
 local support = require "support"
@@ -92,7 +92,7 @@ describe("the bandwidth that memory is held against", function()
 end)
 
 describe("recorded ratios", function()
-  local record = require "dgam.bench.record"
+  local record = require "bench.record"
   local rng = require "dgamnative.rng"
 
   it("take p from the exact distribution of Mann and Whitney's U", function()
@@ -239,7 +239,7 @@ describe("options that would be ignored", function()
 end)
 
 describe("a page of results", function()
-  local page = require "dgam.bench.page"
+  local page = require "bench.page"
   local path
   before_each(function() path = os.tmpname() end)
   after_each(function() os.remove(path) end)

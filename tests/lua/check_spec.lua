@@ -1,5 +1,5 @@
 -- dgam.check: which values are taken, what the error says, and whose line it names.
-local check = require "dgam.check"
+local check = require "util.check"
 local support = require "support"
 local fails = support.fails
 
@@ -73,7 +73,7 @@ describe("dgam.check", function()
 
     local function native_script() -- what the core's bindings look at, reached through the library
       line = debug.getinfo(1, "l").currentline + 1
-      require "dgam.video".sampling { rule = "tset" }
+      require "dgam.kernels.video".sampling { rule = "tset" }
     end
     ok, why = pcall(native_script)
     assert.is_false(ok)

@@ -1,8 +1,8 @@
 -- Checkpoints: files of PyTorch against the values it put there, refusals, and round trips of our own.
 local lfs = require "lfs"
-local json = require "dgam.json"
-local checkpoint = require "dgam.checkpoint"
-local h5 = require "dgam.h5"
+local json = require "util.json"
+local checkpoint = require "dgam.train.checkpoint"
+local h5 = require "dgam.kernels.h5"
 local support = require "support"
 local fails = support.fails
 

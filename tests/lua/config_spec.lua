@@ -1,5 +1,5 @@
 -- What an experiment can be told from the command line.
-local config = require "dgam.config"
+local config = require "dgam.trial.config"
 
 local SPEC = {
   name = "x", profile = "quick",

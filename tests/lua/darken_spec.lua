@@ -3,11 +3,11 @@ local fs = require "dgamnative.fs"
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
 local torch = require "torch"
-local scene = require "dgam.scene"
-local video = require "dgam.video"
-local darken = require "dgam.darken"
-local cli = require "dgam.cli.darken"
-local shell = require "dgam.bench.shell"
+local scene = require "dgam.kernels.scene"
+local video = require "dgam.kernels.video"
+local darken = require "dgam.data.darken"
+local cli = require "cli.darken"
+local shell = require "util.shell"
 local support = require "support"
 local message = support.message
 local bytes = support.bytes
@@ -90,7 +90,7 @@ describe("darken", function()
       local function kb(name) return io.open "/proc/self/status":read "a":match(name .. ":%%s+(%%d+)") end
       require "torch".ones(1)
       local before = kb "VmRSS"
-      require "dgam.darken".file(%q, %q, { scale = 8, lux = 1 })
+      require "dgam.data.darken".file(%q, %q, { scale = 8, lux = 1 })
       print(kb "VmHWM" - before)]]):format(path, folder .. "/large dark.avi"))
     f:close()
     local pipe <close> = assert(io.popen(("exec %s '%s/large.lua'"):format(shell.program(), folder)))

@@ -524,7 +524,7 @@ describe("dgam.data", function()
     end)
 
     it("enhances in the decoding threads as dgam.enhance does, or by a function", function()
-      local enhance = require "dgam.enhance"
+      local enhance = require "dgam.kernels.enhance"
       local d = data.open(dir)
       local function clips(how)
         local l <close> = data.loader(d, { split = "val", clip_len = 4, size = 24, views = { clips = 2, crops = 3 }, enhance = how })
@@ -560,7 +560,7 @@ describe("dgam.data", function()
       fails("loader: size is {32, 32}, expected a whole number of 1", data.loader, d, { size = { 32, 32 } })
       fails("loader: cache: folder is 5, expected text", data.loader, d, { cache = { folder = 5 } })
       data.loader(d, { enhance = false, draws = false, flip = false }):close()
-      require("dgam.video").sampling { enhance = false }
+      require("dgam.kernels.video").sampling { enhance = false }
       fails("unknown split 'tset'", data.loader, d, { split = "tset" })
     end)
   end)

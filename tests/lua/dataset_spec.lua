@@ -1,10 +1,10 @@
 -- The built-in dataset as it is on disk: what a shortcut could find in it, and whether it is as dark and as noisy as it should.
 local data = require "dgam.data"
-local levels = require "dgam.levels"
-local probes = require "dgam.probes"
-local scene = require "dgam.scene"
-local synthetic = require "dgam.synthetic"
-local camera = require "dgam.camera"
+local levels = require "dgam.data.builtin.levels"
+local probes = require "dgam.data.builtin.probes"
+local scene = require "dgam.kernels.scene"
+local synthetic = require "dgam.data.builtin.synthetic"
+local camera = require "dgam.kernels.camera"
 local support = require "support"
 
 describe("the built-in dataset, size tiny", function()
@@ -113,7 +113,7 @@ end)
 
 describe("size full", function()
   it("is filmed at each camera's own size, 30 frames a second, 3.5 s", function()
-    local video = require "dgam.video"
+    local video = require "dgam.kernels.video"
     local folder = support.folder()
     local items, plan = synthetic.plan { size = "full" }
     local met = {}

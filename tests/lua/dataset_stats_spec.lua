@@ -3,11 +3,11 @@ local lfs = require "lfs"
 local torch = require "torch"
 local film = require "film"
 local fs = require "dgamnative.fs"
-local h5 = require "dgam.h5"
-local results = require "dgam.results"
-local shell = require "dgam.bench.shell"
+local h5 = require "dgam.kernels.h5"
+local results = require "dgam.trial.results"
+local shell = require "util.shell"
 local support = require "support"
-local video = require "dgam.video"
+local video = require "dgam.kernels.video"
 
 describe("experiments/dataset_stats.lua", function()
   local folder, data

@@ -1,9 +1,9 @@
 -- The doctor tells a machine that computes wrongly from one that does not.
-local doctor = require "dgam.cli.doctor"
+local doctor = require "cli.doctor"
 local sys = require "dgamnative.sys"
 local torch = require "torch"
 local lfs = require "lfs"
-local shell = require "dgam.bench.shell"
+local shell = require "util.shell"
 
 local function run(command, environment)
   local pipe = assert(io.popen(("%s exec %s %s 2>&1"):format(environment or "", shell.program(), command)))

@@ -1,7 +1,8 @@
 -- Classical enhancers and Zero-DCE: OpenCV's and scipy's results, layouts, gradients on both paths, errors.
 local torch = require "torch"
-local enhance = require "dgam.enhance"
-local optim = require "dgam.optim"
+local enhance = require "dgam.kernels.enhance"
+local models = require "models"
+local optim = require "dgam.nn.optim"
 local message = require("support").message
 local ops = torch.ops.dgam
 
@@ -10,7 +11,7 @@ local function dark(...) return (torch.rand(...):pow(3) * 96):to("uint8") end
 
 describe("enhancers", function()
   it("give what OpenCV and scipy give (tests/golden/make_enhance.py)", function()
-    local h5 = require "dgam.h5"
+    local h5 = require "dgam.kernels.h5"
     local file <close> = h5.open "tests/golden/enhance.h5"
     for _, case in ipairs { "even", "odd" } do
       local x = file:read(case .. "/source") -- [T, 3, H, W]
@@ -64,7 +65,7 @@ describe("enhancers", function()
     assert.matches("alpha is %-?nan", message(enhance.lime, clip, { alpha = 0 / 0 }))
     assert.matches("a scale is 1e%+09, expected above 0 and at most 1024", message(enhance.retinex, clip, { scales = { 1e9 } }))
     assert.matches("sigma is 1e%+09", message(enhance.lime, clip, { sigma = 1e9 }))
-    assert.matches("iterations is 1000000, expected a whole", message(enhance.ZeroDCE, { iterations = 1000000 }))
+    assert.matches("iterations is 1000000, expected a whole", message(models.zero_dce, { iterations = 1000000 }))
     assert.matches("gamma is %-1", message(enhance.gamma, clip, -1))
     assert.matches("did you mean 'clip_limit'", message(enhance.clahe, clip, { cliplimit = 2 }))
     assert.matches("did you mean 'retinex'", message(enhance.by_name, "retinx"))
@@ -104,14 +105,14 @@ describe("Zero-DCE", function()
 
   it("learns to brighten dark frames without a reference", function()
     torch.manual_seed(1)
-    local net = enhance.ZeroDCE { iterations = 4, width = 8 }
+    local net = models.zero_dce { iterations = 4, width = 8 }
     local frames = dark({ 2, 3, 24, 24 }):float() / 255
     local adam = optim.AdamW(net, { lr = 5e-3, weight_decay = 0 })
     local first, last
     for step = 1, 40 do
       adam:zero_grad()
       local bright, curves = net(frames)
-      local loss, parts = enhance.zero_dce_loss(frames, bright, curves)
+      local loss, parts = models.zero_dce.loss(frames, bright, curves)
       if step == 1 then first = parts.exposed:item() end
       last = parts.exposed:item()
       loss:backward()
@@ -127,7 +128,7 @@ describe("Zero-DCE", function()
   end)
 
   it("has the published size and names", function()
-    local net = enhance.ZeroDCE()
+    local net = models.zero_dce()
     assert.equal(79416, net:count())
     assert.same({ 24, 64, 3, 3 }, net.e_conv7.weight.shape)
     assert.is_not_nil(net:state_dict()["e_conv5.bias"])
@@ -139,9 +140,9 @@ describe("Zero-DCE", function()
     assert.matches("a is float64 .*, expected float32 as x is", message(enhance.curves, x, x:double()))
     assert.matches("65 iterations", message(enhance.curves, x, torch.rand(1, 195, 4, 4)))
     assert.matches("expected floats", message(enhance.curves, dark { 1, 3, 4, 4 }, x))
-    assert.matches("uint8 clip", message(function() enhance.ZeroDCE({ width = 2 }):enhance(x) end))
-    assert.matches("width is 0, expected a whole number of 1", message(enhance.ZeroDCE, { width = 0 }))
-    assert.matches("a is nil, expected a tensor", message(enhance.zero_dce_loss, x, x))
-    assert.matches("did you mean 'iterations'", message(enhance.ZeroDCE, { iteration = 3 }))
+    assert.matches("uint8 clip", message(function() models.zero_dce({ width = 2 }):enhance(x) end))
+    assert.matches("width is 0, expected a whole number of 1", message(models.zero_dce, { width = 0 }))
+    assert.matches("a is nil, expected a tensor", message(models.zero_dce.loss, x, x))
+    assert.matches("did you mean 'iterations'", message(models.zero_dce, { iteration = 3 }))
   end)
 end)

@@ -2,7 +2,7 @@
 local lfs = require "lfs"
 local film = require "film"
 local fs = require "dgamnative.fs"
-local shell = require "dgam.bench.shell"
+local shell = require "util.shell"
 local support = require "support"
 
 describe("the example", function()

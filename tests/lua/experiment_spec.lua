@@ -1,8 +1,8 @@
 -- Experiments and the results store: found again, never half-written, honest about what is damaged.
 local lfs = require "lfs"
 local torch = require "torch"
-local experiment = require "dgam.experiment"
-local results = require "dgam.results"
+local experiment = require "dgam.trial.experiment"
+local results = require "dgam.trial.results"
 local support = require "support"
 local fs = require "dgamnative.fs"
 local fails, message = support.fails, support.message
@@ -39,7 +39,7 @@ describe("an experiment", function()
     assert.same({ { 1, 2 } }, results.array(list[1].path, "scores"):totable())
     local flat = again:trial("flat", {}, function() return { top1 = 3, loss = { 1, 2 }, words = { "x", "y" } } end)[1]
     assert.equal(3, flat.metrics.top1)
-    local file <close> = require("dgam.h5").open(flat.path)
+    local file <close> = require("dgam.kernels.h5").open(flat.path)
     assert.same({ "x", "y" }, file:read "texts/words")
     again:trial("b", { bonus = 2 }, trial)
     assert.equal(4, runs)
@@ -130,7 +130,7 @@ describe("an experiment", function()
       assert.equal(1, n)
       assert.not_equal(before, key_of(changed), what)
     end
-    local loop, log = {}, require "dgam.json"
+    local loop, log = {}, require "util.json"
     loop.loop, loop.log, loop.tensor, loop[log], loop.print = loop, log, torch.ones(1), 1, print
     local function uses() return loop end
     before = exp:key({}, uses)
@@ -291,8 +291,8 @@ end)
 describe("an experiment that is killed", function()
   -- Three trials of five steps each, with their state in cfg.checkpoint after every step, as training does it.
   local SCRIPT = [[
-local experiment = require "dgam.experiment"
-local h5 = require "dgam.h5"
+local experiment = require "dgam.trial.experiment"
+local h5 = require "dgam.kernels.h5"
 local system = require "system"
 local exp = experiment { name = "killed", seeds = 3 }
 exp:trial("sum", { step = 0.1 }, function(cfg)

@@ -1,7 +1,7 @@
 --- Films for the specs: frame k of n is a flat grey of brightness film.grey(k), so a decoded frame tells its number.
 local torch = require "torch"
 local lfs = require "lfs"
-local video = require "dgam.video"
+local video = require "dgam.kernels.video"
 local support = require "support"
 
 local film = {}

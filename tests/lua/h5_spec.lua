@@ -1,6 +1,6 @@
 -- HDF5 files from Lua: what goes in comes out, nothing is half there, errors name file and object.
 local lfs = require "lfs"
-local h5 = require "dgam.h5"
+local h5 = require "dgam.kernels.h5"
 local fs = require "dgamnative.fs"
 local support = require "support"
 local fails = support.fails
@@ -143,7 +143,7 @@ describe("dgam.h5", function()
       support.fails_like("more than 10%d%d paths", f.walk, f)
       assert.same({ "x" }, f:walk(("a/"):rep(13) .. "a"))
     end
-    support.fails_like("more than 10%d%d paths", require "dgam.checkpoint".open, dgamlua.root .. "/tests/golden/links.h5")
+    support.fails_like("more than 10%d%d paths", require "dgam.train.checkpoint".open, dgamlua.root .. "/tests/golden/links.h5")
     local f <close> = h5.create(folder .. "/a.h5")
     local t = {}
     t[1] = t
@@ -167,7 +167,7 @@ describe("dgam.h5", function()
     fails("'state_dict/huge' would take 34359738368 bytes, more than a file of", r.read, r, "state_dict/huge")
     fails("'state_dict/huge' would take 34359738368 bytes, more than a file of", r.numbers, r, "state_dict/huge")
     assert.same({ 0.0, 0.0 }, r:numbers("state_dict/huge", { start = { 1 << 32 }, count = { 2 } }))
-    fails("its tensors together would take 34359738368 bytes", require "dgam.checkpoint".load, path)
+    fails("its tensors together would take 34359738368 bytes", require "dgam.train.checkpoint".load, path)
   end)
 
   it("keeps tensors of every type", function()

@@ -1,10 +1,10 @@
 -- The network's kernels as modules: each against its twin in ATen operators, values and gradients; errors.
 local torch = require "torch"
-local gate = require "dgam.gate"
-local heads = require "dgam.heads"
-local swin = require "dgam.swin"
+local gate = require "dgam.kernels.gate"
+local heads = require "dgam.kernels.heads"
+local swin = require "dgam.kernels.swin"
 local message = require("support").message
-local shell = require "dgam.bench.shell"
+local shell = require "util.shell"
 
 local function far(a, b) return (a - b):abs():max():item() / math.max(1e-6, b:abs():max():item()) end
 
@@ -186,7 +186,7 @@ end)
 
 describe("every level of the processor", function()
   local SCRIPT = [[
-    local torch, swin = require "torch", require "dgam.swin"
+    local torch, swin = require "torch", require "dgam.kernels.swin"
     local function nans(positions)
       local c, one = 8, torch.ones(8)
       return swin.block(torch.randn(1, 2, 2, 2, c), one, one, torch.randn(3 * c, c), torch.ones(3 * c), torch.randn(c, c), one, positions,

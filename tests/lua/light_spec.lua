@@ -1,7 +1,7 @@
 -- Light operators and their modules: the C path against the ATen twin and the official code, gradients, errors.
 local torch = require "torch"
-local stats = require "dgam.stats"
-local gic = require "dgam.gic"
+local stats = require "dgam.kernels.stats"
+local gic = require "dgam.kernels.gic"
 local message = require("support").message
 local ops = torch.ops.dgam
 
@@ -66,7 +66,7 @@ describe("frame statistics", function()
   end)
 
   it("are the official code's", function()
-    local h5 = require "dgam.h5"
+    local h5 = require "dgam.kernels.h5"
     local file <close> = h5.open "tests/golden/dgam_tiny.h5"
     local clip, want = file:read "input/clip_uint8", file:read "gate/stats"
     local kernel, composite = both(function() return stats.frames(clip) end)
@@ -108,7 +108,7 @@ describe("gamma correction", function()
   end)
 
   it("is the official code's", function()
-    local h5 = require "dgam.h5"
+    local h5 = require "dgam.kernels.h5"
     local file <close> = h5.open "tests/golden/dgam_tiny.h5"
     local clip, want, weights = file:read "input/clip_uint8", file:read "enhanced", file:read "gate/one_hot"
     local kernel, composite = both(function() return gic.mixture(clip, weights, gic.GAMMAS) end)

@@ -2,7 +2,7 @@
 local film = require "film"
 local data = require "dgam.data"
 local lfs = require "lfs"
-local shell = require "dgam.bench.shell"
+local shell = require "util.shell"
 local support = require "support"
 local fails = support.fails_like
 local torch = require "torch"

@@ -1,8 +1,8 @@
 -- Accuracies, intervals and tables against numbers worked out by hand.
 local torch = require "torch"
-local metrics = require "dgam.metrics"
-local intervals = require "dgam.intervals"
-local Table = require "dgam.table"
+local metrics = require "dgam.train.metrics"
+local intervals = require "dgam.show.intervals"
+local Table = require "dgam.show.table"
 
 describe("metrics", function()
   -- Three classes; clips 1, 2 of class 1 (one right), 3 of class 2 (right), 4 of class 3 (wrong).

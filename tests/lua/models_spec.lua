@@ -235,7 +235,7 @@ end)
 
 describe("bfloat16", function()
   it("gives the logits and choices of float32, on the shipped model and filmed clips", function()
-    local scene = require "dgam.scene"
+    local scene = require "dgam.kernels.scene"
     local clips = {}
     for i = 1, 24 do
       clips[i] = scene.film { action = scene.cast.actions[i % 12 + 1], light = i % 2 == 0 and "LL" or "ELL", width = 64, height = 64,

@@ -1,7 +1,7 @@
 -- Modules, layers, optimisers and schedules.
 local torch = require "torch"
 local nn = require "dgam.nn"
-local optim = require "dgam.optim"
+local optim = require "dgam.nn.optim"
 local message = require("support").message
 
 local function largest(a, b) return (a - b):abs():max():item() end

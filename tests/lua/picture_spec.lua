@@ -1,7 +1,7 @@
 -- Frames made visible: amplified and gamma-corrected by the numbers that the captions give.
 local torch = require "torch"
 local fails = require("support").fails
-local picture = require "dgam.picture"
+local picture = require "dgam.show.picture"
 
 describe("dgam.picture", function()
   it("makes tiles of the bytes of a frame, small ones enlarged", function()

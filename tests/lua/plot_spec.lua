@@ -1,6 +1,6 @@
 -- Charts: what is drawn is what was given, in both formats; text is text whatever is in it.
 local lfs = require "lfs"
-local plot = require "dgam.plot"
+local plot = require "dgam.show.plot"
 local support = require "support"
 
 describe("dgam.plot", function()
@@ -86,7 +86,7 @@ describe("dgam.plot", function()
     local seen = texts(svg)
     for _, text in ipairs { "brio", "LL", "walk", "gain 4", "none", "no clip" } do assert.truthy(seen[text], text) end
     assert.truthy(support.bytes(svg):find("data:image/png;base64", 1, true))
-    local v <close> = require("dgam.video").open(png) -- FFmpeg reads the PNG that gnuplot drew
+    local v <close> = require("dgam.kernels.video").open(png) -- FFmpeg reads the PNG that gnuplot drew
     local frame = v:frames(1, 1)[1]
     local function count(r, g, b) return frame[1]:eq(r):mul(frame[2]:eq(g)):mul(frame[3]:eq(b)):sum():item() end
     for _, c in ipairs { { 255, 0, 0 }, { 0, 255, 0 }, { 0, 0, 255 }, { 255, 255, 0 }, { 0, 255, 255 } } do

@@ -1,5 +1,5 @@
 -- The progress line: whole where there is room, never longer than the terminal.
-local progress = require "dgam.progress"
+local progress = require "dgam.show.progress"
 
 describe("a progress line", function()
   local function line(columns) return progress.line("stage 0, Grüße", 0.5, "5/10", "loss 1.2  0:04 left", columns) end

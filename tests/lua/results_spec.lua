@@ -1,8 +1,8 @@
 -- Results: stored trials are found again, damaged ones named, nothing is lost; the commands that show them.
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
-local h5 = require "dgam.h5"
-local results = require "dgam.results"
+local h5 = require "dgam.kernels.h5"
+local results = require "dgam.trial.results"
 local support = require "support"
 local fails = support.fails
 
@@ -176,7 +176,7 @@ describe("dgam.results", function()
         for _, v in ipairs { ... } do out[#out + 1] = tostring(v) .. "\n" end
       end
       io.stdout = { write = function(_, ...) for _, v in ipairs { ... } do out[#out + 1] = v end end } -- luacheck: ignore
-      local ok, status = pcall(require("dgam.cli." .. module).run, { ... })
+      local ok, status = pcall(require("cli." .. module).run, { ... })
       _G.print, io.stdout = real, write -- luacheck: ignore
       if not ok then error(status, 0) end
       return table.concat(out), status

@@ -1,5 +1,5 @@
 -- Random numbers: repeatable by purpose, different between purposes, uniform.
-local rng = require "dgam.rng"
+local rng = require "dgam.kernels.rng"
 
 describe("rng", function()
   it("gives the same draws for the same purpose only", function()

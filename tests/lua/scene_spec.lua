@@ -1,10 +1,10 @@
 -- Scenes, the camera and the built-in dataset from Lua: plans, balance, splits, files, leakage.
 local lfs = require "lfs"
 local torch = require "torch"
-local scene = require "dgam.scene"
-local camera = require "dgam.camera"
-local synthetic = require "dgam.synthetic"
-local probes = require "dgam.probes"
+local scene = require "dgam.kernels.scene"
+local camera = require "dgam.kernels.camera"
+local synthetic = require "dgam.data.builtin.synthetic"
+local probes = require "dgam.data.builtin.probes"
 local support = require "support"
 local message = support.message
 local bytes = support.bytes

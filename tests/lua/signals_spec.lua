@@ -1,7 +1,7 @@
 -- What ends a running program: Ctrl-C, kill, a closed terminal. Files that are half written are taken away.
 local film = require "film"
 local lfs = require "lfs"
-local shell = require "dgam.bench.shell"
+local shell = require "util.shell"
 local support = require "support"
 
 describe("a program that is to end", function()
@@ -11,7 +11,7 @@ describe("a program that is to end", function()
     film.text(folder .. "/run.lua", ([[
       local torch = require "torch"
       local frame = torch.zeros({ 3, 64, 64 }, { dtype = "uint8" })
-      local e <close> = require("dgam.video").encoder(%q, { width = 64, height = 64 })
+      local e <close> = require("dgam.kernels.video").encoder(%q, { width = 64, height = 64 })
       e:write(frame)
       print "ready"
       io.stdout:flush()
@@ -112,7 +112,7 @@ describe("a program that is to end", function()
   end)
 
   it("may hold after the core was interrupted too", function()
-    local torch, video = require "torch", require "dgam.video"
+    local torch, video = require "torch", require "dgam.kernels.video"
     local path, kept = folder .. "/noise.avi", nil
     video.write(path, torch.randint(256, { 300, 3, 360, 480 }, { dtype = "uint8" }), { width = 480, height = 360, fps = 10 })
     local pid = io.popen("echo $PPID"):read "l"

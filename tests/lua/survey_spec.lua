@@ -2,8 +2,8 @@
 local torch = require "torch"
 local film = require "film"
 local lfs = require "lfs"
-local survey = require "dgam.survey"
-local video = require "dgam.video"
+local survey = require "dgam.data.survey"
+local video = require "dgam.kernels.video"
 local support = require "support"
 
 local LOSSLESS = { codec = "ffv1", pixels = "bgr0", fps = 10 } -- what goes in comes out

@@ -1,5 +1,5 @@
 -- The test runner counts what happened, also when a test program dies.
-local runner = require "dgam.cli.test"
+local runner = require "cli.test"
 local support = require "support"
 
 local CMOCKA = [[

@@ -1,6 +1,6 @@
 -- The dispatcher binding: overloads, named arguments, counting from one, indexing, autograd, memory, errors.
 local torch = require "torch"
-local shell = require "dgam.bench.shell"
+local shell = require "util.shell"
 local support = require "support"
 local message = support.message
 

@@ -3,8 +3,8 @@ local torch = require "torch"
 local data = require "dgam.data"
 local models = require "models"
 local train = require "dgam.train"
-local progress = require "dgam.progress"
-local video = require "dgam.video"
+local progress = require "dgam.show.progress"
+local video = require "dgam.kernels.video"
 local nn = require "dgam.nn"
 local lfs = require "lfs"
 local support = require "support"
@@ -104,7 +104,7 @@ describe("training", function()
     end
     local other = data.open { name = "other", classes = dataset.classes, root = "", items = dataset.items }
     assert.error_matches(function() train.fit(new_model(), other, config { checkpoint = path }) end, "begun otherwise %(data was ")
-    require "dgam.checkpoint".save(path, new_model():state_dict())
+    require "dgam.train.checkpoint".save(path, new_model():state_dict())
     assert.error_matches(function() train.fit(new_model(), dataset, config { checkpoint = path }) end, "a training that was stopped")
   end)
 
@@ -157,7 +157,7 @@ describe("training", function()
     counted(5, true)
     local cfg = config { checkpoint = path }
     assert.same({ nil, "interrupted", 130 }, { dgamlua.catch_interrupt(train.fit, new_model(), dataset, cfg) })
-    local state, meta = require "dgam.checkpoint".load(path)
+    local state, meta = require "dgam.train.checkpoint".load(path)
     assert.same({ 1, 0 }, { meta.epoch, meta.within.batches }) -- as it was at the end of the first epoch
     for _, t in pairs(state) do assert.is_true(not t:is_floating_point() or t:isfinite():all():item()) end
 
@@ -178,7 +178,7 @@ describe("training", function()
   end)
 
   it("goes on from a checkpoint of the end of an epoch, of a program that noted no more", function()
-    local checkpoint, path = require "dgam.checkpoint", folder .. "/old.h5"
+    local checkpoint, path = require "dgam.train.checkpoint", folder .. "/old.h5"
     local want = train.fit(new_model(), dataset, config())
     local save = checkpoint.save
     checkpoint.save = function(p, state, meta) -- luacheck: ignore
@@ -193,7 +193,7 @@ describe("training", function()
   end)
 
   it("goes on without a checkpoint that another process removes meanwhile", function()
-    local checkpoint = require "dgam.checkpoint"
+    local checkpoint = require "dgam.train.checkpoint"
     local real, asked, path = checkpoint.exists, 0, folder .. "/gone.h5"
     checkpoint.exists = function(p) -- luacheck: ignore
       asked = asked + 1
@@ -334,7 +334,7 @@ describe("the gate", function()
     train.gate(model, known(600, 1), val, { seed = 1, gate_epochs = 20, lr = 1e-3, gate_lr = 10 })
     model:eval()
     local scores = torch.no_grad(function() return train.switch(val, model:lambda(val.stats)) end)
-    local top1 = require("dgam.metrics").accuracy(scores, val.labels).top1
+    local top1 = require("dgam.train.metrics").accuracy(scores, val.labels).top1
     assert.is_true(top1 > 85, ("%.1f"):format(top1))
   end)
 

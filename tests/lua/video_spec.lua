@@ -2,7 +2,7 @@
 local torch = require "torch"
 local film = require "film"
 local lfs = require "lfs"
-local video = require "dgam.video"
+local video = require "dgam.kernels.video"
 local support = require "support"
 
 describe("dgam.video", function()
@@ -145,7 +145,7 @@ describe("dgam.video", function()
     end
     local said, real = {}, print
     _G.print = function(line) said[#said + 1] = line end -- luacheck: ignore
-    local ok, why = pcall(require("dgam.cli.info").run, { path })
+    local ok, why = pcall(require("cli.info").run, { path })
     _G.print = real -- luacheck: ignore
     assert(ok, why)
     assert.matches("64 x 48, turned by 180 degrees, mirrored", table.concat(said, "\n"), 1, true)

@@ -4,9 +4,9 @@
 -- a file is read again only when its size or time has changed, or when it could not be read.
 local lfs = require "lfs"
 local lists = require "dgam.data.lists"
-local progress = require "dgam.progress"
-local check = require "dgam.check"
-local video = require "dgam.video"
+local progress = require "dgam.show.progress"
+local check = require "util.check"
+local video = require "dgam.kernels.video"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 --- dgam.data: datasets of labelled videos.
 --
---     local data = require "dgam.data"
+--     local data = require("dgam").data
 --     local d = data.open "data/ellar.lua"
 --     print(d, d.classes[1], #d)
 --     local dark = d:where { light = "ELL", camera = { "brio", "c920" } }
@@ -39,11 +39,11 @@
 --   allow_overlap   true, or a list such as { "val/test" }: lists that may name the same file
 local lfs = require "lfs"
 local fs = require "dgamnative.fs"
-local paths = require "dgam.paths"
+local paths = require "util.paths"
 local lists = require "dgam.data.lists"
-local check = require "dgam.check"
-local suggest = require "dgam.suggest"
-local sorted_keys = require "dgam.keys"
+local check = require "util.check"
+local suggest = require "util.suggest"
+local sorted_keys = require "util.keys"
 
 local data = {}
 
@@ -210,7 +210,7 @@ function Dataset:deal(options)
   if o.test + o.val >= 1 then
     error(("deal: test %g and val %g, expected shares that leave something to train on"):format(o.test, o.val), 2)
   end
-  local rng = require "dgam.rng"
+  local rng = require "dgam.kernels.rng"
   local dealt = o.from and self:split(o.from).items or self.items
   local bins = {}
   for _, item in ipairs(dealt) do

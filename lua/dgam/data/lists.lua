@@ -4,7 +4,7 @@
 -- than its entries. Windows line ends, a byte order mark and blank lines are fine; names may hold spaces and UTF-8.
 -- Errors name the file and the line.
 local lfs = require "lfs"
-local suggest = require "dgam.suggest"
+local suggest = require "util.suggest"
 
 local lists = {}
 

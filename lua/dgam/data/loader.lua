@@ -11,11 +11,11 @@
 -- loader:summary() how many.
 --
 -- A video is never played backwards: sitting down and standing up are different classes.
-local paths = require "dgam.paths"
-local rng = require "dgam.rng"
-local video = require "dgam.video"
-local check = require "dgam.check"
-local sorted_keys = require "dgam.keys"
+local paths = require "util.paths"
+local rng = require "dgam.kernels.rng"
+local video = require "dgam.kernels.video"
+local check = require "util.check"
+local sorted_keys = require "util.keys"
 local system = require "system"
 
 local loader = {}

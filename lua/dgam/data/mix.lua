@@ -4,7 +4,7 @@
 -- same lambda, drawn per batch from Beta(alpha, alpha). mixup adds pixels, lambda x + (1 - lambda) y, rounded; cutmix
 -- pastes a rectangle of y, the same in all frames, and lambda becomes the share of x that is left.
 local torch = require "torch"
-local rng = require "dgam.rng"
+local rng = require "dgam.kernels.rng"
 
 local mix = {}
 

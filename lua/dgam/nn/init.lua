@@ -1,7 +1,7 @@
 --- dgam.nn: the layers that models are made of. All of it is autograd; where the core has a faster form of an
 -- operator for the CPU, the layer uses it and the device decides.
 local torch = require "torch"
-local check = require "dgam.check"
+local check = require "util.check"
 local class = require "dgam.nn.module"
 local ops = torch.ops.dgam
 

@@ -10,7 +10,7 @@
 --
 -- An error inside forward says where, on a line of its own: "in DGAM > backbone > layers > 2 > blocks > 5".
 local torch = require "torch"
-local check = require "dgam.check"
+local check = require "util.check"
 
 local Module = {}
 Module.__index = Module

@@ -1,0 +1,62 @@
+// messages.cpp - libtorch's errors in words that a script can act on: see message_of in internal.h.
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "torch/internal.h"
+
+namespace {
+
+// Positions and dimensions in libtorch's usual errors: its numbers count from 0, those of a script from 1.
+void count_from_one(std::string &what) {
+  static const struct {
+    const char *words, *before[2]; // what stands before the numbers
+    bool back;                     // a negative number counts from the end and stays
+  } errors[] = {
+      {"Dimension out of range (expected", {", ", "but got "}, true},
+      {" out of range for tensor of size ", {"index ", "at dimension "}, true},
+      {" is out of bounds for dimension ", {"index ", "for dimension "}, false},
+      {" is out of bounds.", {"Target ", nullptr}, false},
+      {"at non-singleton dimension ", {"at non-singleton dimension ", nullptr}, false},
+      {"must match except in dimension ", {"except in dimension ", "for tensor number "}, false},
+      {"stack expects each tensor to be equal size", {"at entry ", "at entry "}, false},
+      {" appears multiple times in the list of dims", {"dim ", nullptr}, false},
+      {" exceeds dimension size ", {"start (", nullptr}, false},
+      {"tried to access index ", {"tried to access index ", nullptr}, true},
+      {"found negative index ", {"negative index ", "for dim "}, false},
+      {"size is inconsistent with indices: ", {"for dim ", "found index "}, false},
+      {" does not match the shape of the indexed tensor ", {"at index ", "at index "}, false},
+      {"invalid max index: ", {"max index: ", nullptr}, false},
+  };
+  for (const auto &e : errors) {
+    if (what.find(e.words) == std::string::npos) continue;
+    size_t at = 0;
+    for (const char *before : e.before) {
+      size_t found = before ? what.find(before, at) : std::string::npos;
+      if (found == std::string::npos) return;
+      at = found + strlen(before);
+      size_t sign = !e.back && what[at] == '-';
+      size_t end = std::min(what.find_first_not_of("0123456789", at + sign), what.size());
+      if (end > at + sign && end < at + 19) what.replace(at, end - at, std::to_string(std::stoll(what.substr(at, end - at)) + 1));
+    }
+    return;
+  }
+}
+
+}  // namespace
+
+namespace dgt {
+
+std::string message_of(const std::exception &e) {
+  auto *c = dynamic_cast<const c10::Error *>(&e);
+  std::string what = c ? c->what_without_backtrace() : e.what();
+  // Where it was thrown, and the list of every kernel that would have been there: not what a user can act on.
+  for (auto *end : {"\nException raised", " This could be because", " You may have run into this message"})
+    what.resize(std::min(what.size(), what.find(end)));
+  count_from_one(what);
+  if (what.size() > 2000) what = what.substr(0, 2000) + " ...";
+  return what;
+}
+
+}  // namespace dgt
