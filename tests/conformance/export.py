@@ -74,7 +74,7 @@ def snapshot(x):
 
 
 class Recorder(TorchFunctionMode):
-    """Keeps (name, whether it was a method, args, kwargs, result, tensors written to) of every native call, and those refused."""
+    """Keeps (name, whether it was a method, args, kwargs, result, tensors written to, function) of native calls, and those refused."""
 
     def __init__(self):
         self.calls, self.refused = [], []
@@ -97,7 +97,7 @@ class Recorder(TorchFunctionMode):
         if known:
             written = [(i, now.detach().clone()) for i, (was, now) in enumerate(zip(leaves(before), leaves((args, kwargs))))
                        if not (name.endswith("_") and i == 0) and was.layout == torch.strided and bytes_of(was) != bytes_of(now)]
-            self.calls.append((name, kind != "builtin_function_or_method", *before, snapshot(result), written))
+            self.calls.append((name, kind != "builtin_function_or_method", *before, snapshot(result), written, func))
         return result
 
 
@@ -176,10 +176,19 @@ def seeded(f, **kwargs):
     return f._op(**kwargs)
 
 
-def again(op, bound):
+def again(op, bound, seed):
     """The results with another seed."""
-    torch.manual_seed(SEED + 1)
+    torch.manual_seed(SEED + seed)
     return list_of(op._op(**snapshot(bound)))
+
+
+def differs_by_name(func, bound, result):
+    """Whether the arguments given by name choose another overload, as stft's do."""
+    torch.manual_seed(SEED)
+    try:
+        return not same(func(**{("input" if k == "self" else k): v for k, v in snapshot(bound).items()}), result)
+    except Exception:  # not every native function takes all of them by name
+        return False
 
 
 def resolve(name, args, kwargs, result):
@@ -212,7 +221,7 @@ class Pools:
         self.bytes, self.at = collections.defaultdict(io.BytesIO), {}
 
     def add(self, t):
-        if t.layout != torch.strided or t.is_quantized:
+        if t.layout != torch.strided or t.is_quantized or t.device.type != "cpu" or t.dim() > 8:
             raise Unfit("layout")
         dtype = str(t.dtype).replace("torch.", "")
         if dtype not in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
@@ -231,7 +240,7 @@ class Pools:
 
 
 def bytes_of(t):
-    t = t.detach().resolve_conj().resolve_neg().contiguous()
+    t = torch.zeros(t.shape, dtype=t.dtype) if t._is_zerotensor() else t.detach().resolve_conj().resolve_neg().contiguous()
     if t.dtype in (torch.bfloat16, torch.complex32):
         t = (torch.view_as_real(t) if t.is_complex() else t).view(torch.int16)
     return t.numpy().tobytes()
@@ -248,7 +257,7 @@ def encode(v, pools):
     if isinstance(v, float):
         return v if math.isfinite(v) else {"f": str(v)}
     if isinstance(v, complex):
-        return {"c": [v.real, v.imag]}
+        return {"c": [encode(v.real, pools), encode(v.imag, pools)]}
     if isinstance(v, (torch.dtype, torch.memory_format, torch.layout)):
         return str(v).replace("torch.", "")
     if isinstance(v, torch.device):
@@ -317,7 +326,7 @@ def gradients(op, bound):
     return torch.autograd.grad(outs, ins, [weights(t) for t in outs], allow_unused=True)
 
 
-def describe(name, method, args, kwargs, result, written, pools):
+def describe(name, method, args, kwargs, result, written, func, pools):
     if name in CASTS:
         return {"op": name, "cast": True, "method": True, "args": encode(list(args), pools), "names": ["self"],
                 "results": encode([result], pools), "forms": 1}
@@ -333,14 +342,17 @@ def describe(name, method, args, kwargs, result, written, pools):
     one = len(schema.returns) == 1
     results = [list(result) if isinstance(result, tuple) else result] if one else list(result)
     call["results"] = encode(results, pools)
-    if name in EMPTY or name in DRAWN and not same(again(op, bound), results):
+    if name in EMPTY or name in DRAWN and not all(same(again(op, bound, i), results) for i in range(1, 9)):
         call["empty"] = True
     if written:
         call["written"] = [[i, encode(t, pools)] for i, t in written]
-    order = [a.name for a in schema.arguments if not a.kwarg_only and a.name in bound]
-    if names != order or (method and schema.arguments[0].name != "self"):
-        call["order"] = order  # of the schema, where the call has another
+    if method and schema.arguments[0].name != "self":  # the schema's order, where the method's is another
+        places = [a.name for a in schema.arguments if not a.kwarg_only]
+        call["order"] = list(itertools.takewhile(lambda n: n in bound, places))
     call["forms"] = 2 + (schema.arguments[0].name == "self" or method)
+    if not method and name not in EMPTY and differs_by_name(func, bound, result):
+        call["unnamed"] = True
+        call["forms"] -= 1
     call["self_first"] = schema.arguments[0].name == "self"
     if not call["self_first"]:
         del call["self_first"]
@@ -518,7 +530,7 @@ def main(path):
             if dtype not in info.dtypes or "jiterator" in info.name:
                 continue
             taken = collections.Counter()
-            for name, method, args, kwargs, result, written in recorded(info, dtype):
+            for name, method, args, kwargs, result, written, func in recorded(info, dtype):
                 key = signature(name, args, kwargs)
                 if key in seen or taken[name] >= PER_OPERATOR[dtype]:
                     continue
@@ -527,7 +539,7 @@ def main(path):
                     if name == "__getitem__":
                         call = index_call(args, result, pools)
                     else:
-                        call = describe(name, method, args, kwargs, result, written, pools)
+                        call = describe(name, method, args, kwargs, result, written, func, pools)
                 except Unfit as e:
                     unfit[name, str(e)] += 1
                     continue
@@ -539,7 +551,7 @@ def main(path):
         forms = sum(c.pop("forms") for c in calls)
         f.attrs["calls"] = forms
         for name, value in (("calls", calls), ("tensors", pools.tensors)):
-            text = json.dumps(value, separators=(",", ":")).encode()
+            text = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
             f.create_dataset(name, data=np.frombuffer(text, np.uint8), compression="gzip", compression_opts=9)
         kinds = {"float16": "i2", "bfloat16": "i2", "bool": "u1", "complex64": "f4", "complex128": "f8"}
         for dtype, pool in pools.bytes.items():
