@@ -359,7 +359,7 @@ def describe(name, method, args, kwargs, result, written, func, pools):
     try:
         off = condition(results, list_of(seeded(op, **widened(snapshot(bound)))), elements)
         if off > 1:
-            call["cond"] = round(off, 1)
+            call["cond"] = round(min(off, 1e9), 1)
     except Exception:
         pass
     if not name.endswith("_") and not call.get("empty"):
@@ -375,7 +375,7 @@ def describe(name, method, args, kwargs, result, written, func, pools):
             off = 1
         call["grads"] = [None if g is None else encode(g, pools) for g in grads]
         if off > 1:
-            call["grad_cond"] = round(off, 1)
+            call["grad_cond"] = round(min(off, 1e9), 1)
         call["forms"] += 1
     except Exception:
         pass
