@@ -85,6 +85,8 @@ class Recorder(TorchFunctionMode):
         if kind == "method-wrapper":
             name = PROPERTIES.get(getattr(func.__self__, "__name__", ""), "")
         name = name.split(".")[0]  # torch.ops' slice.Tensor
+        if name == "nonzero" and kwargs.get("as_tuple"):
+            name = "nonzero_numpy"
         known = name and name not in LEFT_OUT and (name == "__getitem__" or not name.startswith("__"))
         before = (snapshot(args), snapshot(kwargs)) if known else None
         torch.manual_seed(SEED)
@@ -108,7 +110,7 @@ def leaves(x):
 
 
 PYTHON_ONLY = {"requires_grad", "as_tuple"} # arguments of Python alone, when they are false
-NUMBERS = {"number", "Optional[number]", "int", "float", "bool"}
+NUMBERS = {f(t) for t in ("number", "int", "float", "bool") for f in (str, "Optional[{}]".format)}
 
 
 def overloads(packet):
@@ -144,7 +146,7 @@ def bind(schema, args, kwargs):
     if rest:
         return None
     for k, v in kwargs.items():
-        if v is False and k in PYTHON_ONLY:
+        if k in PYTHON_ONLY and (v is False or k == "as_tuple"):
             continue
         if k == "input" and any(a.name == "self" for a in wanted):
             k = "self"
@@ -338,7 +340,7 @@ def describe(name, method, args, kwargs, result, written, func, pools):
         call["method"] = True
     if kwargs:
         call["kw"] = encode_named({("self" if k == "input" and "self" in bound else k): v for k, v in kwargs.items()
-                                    if not (v is False and k in PYTHON_ONLY)}, pools)
+                                    if not (k in PYTHON_ONLY and (v is False or k == "as_tuple"))}, pools)
     one = len(schema.returns) == 1
     results = [list(result) if isinstance(result, tuple) else result] if one else list(result)
     call["results"] = encode(results, pools)

@@ -332,7 +332,9 @@ local function gradients(call, number)
   local results = invoke(torch[call.op], a)
   local outputs, given, got = collect_outputs(results, {}), {}, nil
   for i, t in ipairs(outputs) do given[i] = weights(t) end
-  if number % 2 == 0 and not REAL[outputs[1].dtype] then
+  local complex = false
+  for _, t in ipairs(outputs) do complex = complex or REAL[t.dtype] end
+  if number % 2 == 0 and not complex then
     local total
     for i, t in ipairs(outputs) do
       local part = (t * given[i]):sum()
