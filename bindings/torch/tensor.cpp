@@ -228,8 +228,8 @@ int dgt_is_leaf(const dgt_tensor *t) {
 
 int dgt_set_requires_grad(dgt_tensor *t, int on) {
   return guard(-1, [&] {
-    TORCH_CHECK(!on || at::isFloatingType(t->t.scalar_type()), "requires_grad: the tensor is ",
-                dgt_dtype_name(dgt_dtype(t)), ", expected a floating type");
+    TORCH_CHECK(!on || at::isFloatingType(t->t.scalar_type()) || at::isComplexType(t->t.scalar_type()), "requires_grad: the tensor is ",
+                dgt_dtype_name(dgt_dtype(t)), ", expected a floating or complex type");
     TORCH_CHECK(on || t->t.is_leaf(), "requires_grad can be turned off on leaf tensors only; use :detach()");
     t->t.set_requires_grad(on != 0);
     return 0;

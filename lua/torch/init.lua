@@ -190,6 +190,8 @@ function methods:half() return self:to "float16" end
 function methods:bfloat16() return self:to "bfloat16" end
 function methods:long() return self:to "int64" end
 function methods:int() return self:to "int32" end
+function methods:short() return self:to "int16" end
+function methods:char() return self:to "int8" end
 function methods:byte() return self:to "uint8" end
 function methods:bool() return self:to "bool" end
 
