@@ -6,8 +6,6 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "base/stream.h"
-#include "base/versions.h"
 #include "light/camera.h"
 #include "light/clip.h"
 #include "light/curve.h"
