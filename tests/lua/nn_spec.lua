@@ -114,6 +114,10 @@ describe("modules", function()
     assert.equal("Identity", net.body:get(2).class_name)
     assert.matches("child 2 is given by a number, expected a name", message(function() net.body[2] = nn.Identity() end))
     assert.matches("'list' is a list of modules", message(function() net.list = { nn.Identity() } end))
+    local list = nn.Sequential(nn.ReLU(), nn.Tanh())
+    list["0"] = nil
+    list:append(nn.Identity())
+    assert.same({ 2, "Tanh", "Identity" }, { list:length(), list:get(1).class_name, list:get(2).class_name })
     net.teacher = function() end
     net.size, net.options = 3, { 1, 2 }
     assert.same({ 3, { 1, 2 } }, { net.size, net.options })

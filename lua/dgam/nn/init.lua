@@ -166,7 +166,11 @@ function nn.Sequential:init(...)
   for _, child in ipairs { ... } do self:append(child) end
 end
 --- Adds a module at the end; returns it.
-function nn.Sequential:append(child) return self:add(#self._children, child) end
+function nn.Sequential:append(child)
+  local name = #self._children
+  while self[tostring(name)] do name = name + 1 end -- children may have been taken away
+  return self:add(name, child)
+end
 function nn.Sequential:forward(x)
   for _, name in ipairs(self._children) do x = self[name](x) end
   return x
