@@ -56,6 +56,13 @@ typedef struct dgam_swin_block_params {
   const float *fc2_w, *fc2_b;     /* (C, hidden); (C) */
 } dgam_swin_block_params;
 
+/* The order of both structs, for those who keep parameters as a list. */
+enum {
+  DGAM_SWIN_NORM1_W, DGAM_SWIN_NORM1_B, DGAM_SWIN_QKV_W, DGAM_SWIN_QKV_B, DGAM_SWIN_PROJ_W, DGAM_SWIN_PROJ_B, DGAM_SWIN_TABLE,
+  DGAM_SWIN_NORM2_W, DGAM_SWIN_NORM2_B, DGAM_SWIN_FC1_W, DGAM_SWIN_FC1_B, DGAM_SWIN_FC2_W, DGAM_SWIN_FC2_B,
+  DGAM_SWIN_PARAMS /* how many */
+};
+
 /* Gradients, shaped as the parameters; overwritten. A NULL member other than qkv_b is an error. */
 typedef struct dgam_swin_block_grads {
   float *norm1_w, *norm1_b, *qkv_w, *qkv_b, *proj_w, *proj_b, *table;
