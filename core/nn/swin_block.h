@@ -4,7 +4,7 @@
  *     y  = x1 + scale2 fc2(gelu(fc1(norm2(x1))))            per tile of rows
  *
  * (Liu et al., Video Swin Transformer, CVPR 2022, with the official code's treatment of padding, shift and clipping:
- * window.h.) x, y: (N, D, H, W, C), dense, fp32. Weights are stored as torch's Linear does, (out, in). With
+ * window.h.) x, y: (N, D, H, W, C), dense, fp32 (letters: docs/design.md). Weights are stored as torch's Linear does, (out, in). With
  * type DGAM_BF16 the operands of matrix products are bf16, their sums, the residual stream, LayerNorm, softmax and all
  * parameters stay fp32.
  *
