@@ -54,7 +54,7 @@ Tensor gate_composite(const Tensor &stats, at::TensorList p, double eps) {
   Tensor x = stats;
   for (size_t at = 0; at < 12; at += 6) {
     x = at::linear(x, p[at], p[at + 1]);
-    x = at::leaky_relu(at::batch_norm(x, p[at + 2], p[at + 3], p[at + 4], p[at + 5], false, 0.1, eps, false), 0.01);
+    x = at::leaky_relu(at::batch_norm(x, p[at + 2], p[at + 3], p[at + 4], p[at + 5], false, 0.1, eps, false), DGAM_GATE_SLOPE);
   }
   return at::linear(x, p[12], p[13]).softmax(1);
 }
@@ -160,6 +160,7 @@ Tensor pooled_heads(const Tensor &x, const Tensor &w, const OptionalTensor &bias
 }  // namespace dgam
 
 TORCH_LIBRARY_FRAGMENT(dgam, m) {
+  m.def("gate_slope() -> float", [] { return DGAM_GATE_SLOPE; });
   m.def("gate(Tensor stats, Tensor[] parameters, float eps=1e-5) -> Tensor", &dgam::gate);
   m.def("gate_composite(Tensor stats, Tensor[] parameters, float eps=1e-5) -> Tensor", &dgam::gate_composite);
   m.def("pooled_heads(Tensor x, Tensor weight, Tensor? bias, Tensor head, Tensor? mask=None) -> Tensor",

@@ -303,13 +303,20 @@ Tensor gic(const Tensor &clip, const Tensor &weights, const Tensor &gammas, std:
 }  // namespace
 }  // namespace dgam
 
-#define DGAM_NORM "str domain=\"normalised\", float[] mean=[123.675, 116.28, 103.53], float[] std=[58.395, 57.12, 57.375]"
+#define DGAM_TEXT_(...) #__VA_ARGS__
+#define DGAM_TEXT(...) DGAM_TEXT_(__VA_ARGS__)
+#define DGAM_NORM                                                                      \
+  "str domain=\"normalised\", float[] mean=[" DGAM_TEXT(DGAM_IMAGENET_MEAN) "], float[] " \
+  "std=[" DGAM_TEXT(DGAM_IMAGENET_STD) "]"
 #define DGAM_STATS "(Tensor clip, " DGAM_NORM ", Tensor? histogram=None) -> Tensor"
 #define DGAM_GIC                                                                             \
   "(Tensor clip, Tensor weights, Tensor gammas, " DGAM_NORM ", str layout=\"clip\", bool bf16=False, " \
   "Tensor? histogram=None) -> Tensor"
 
 TORCH_LIBRARY_FRAGMENT(dgam, m) {
+  m.def("imagenet() -> (float[] mean, float[] std)", [] {
+    return std::make_tuple(std::vector<double>{DGAM_IMAGENET_MEAN}, std::vector<double>{DGAM_IMAGENET_STD});
+  });
   m.def("histogram(Tensor clip) -> Tensor", &dgam::histogram);
   m.def("histogram_composite(Tensor clip) -> Tensor", &dgam::histogram_composite);
   m.def("frame_stats" DGAM_STATS, &dgam::frame_stats);

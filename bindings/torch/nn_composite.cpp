@@ -80,12 +80,27 @@ Tensor linear_composite(const Tensor &x, const Tensor &weight, const OptionalTen
   return bias ? y + *bias : y;
 }
 
-Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b, const Tensor &qkv_w,
-                            const OptionalTensor &qkv_b, const Tensor &proj_w, const Tensor &proj_b,
-                            const Tensor &bias_table, const Tensor &norm2_w, const Tensor &norm2_b,
-                            const Tensor &fc1_w, const Tensor &fc1_b, const Tensor &fc2_w, const Tensor &fc2_b,
-                            int64_t num_heads, at::IntArrayRef window, at::IntArrayRef shift,
-                            const OptionalTensor &drop_path_scale, bool bf16) {
+const char *const swin_param_names[DGAM_SWIN_PARAMS] = {"norm1_w", "norm1_b", "qkv_w",   "qkv_b", "proj_w", "proj_b", "bias_table",
+                                                        "norm2_w", "norm2_b", "fc1_w",   "fc1_b", "fc2_w",  "fc2_b"};
+
+std::vector<Tensor> swin_params(const ParamList &list) {
+  TORCH_CHECK(list.size() == DGAM_SWIN_PARAMS, "dgam::swin_block: there are ", list.size(), " parameters, expected ",
+              (int)DGAM_SWIN_PARAMS);
+  std::vector<Tensor> p(DGAM_SWIN_PARAMS);
+  for (size_t i = 0; i < p.size(); i++) {
+    OptionalTensor t = list.get(i);
+    if (t.has_value()) p[i] = *t;
+    TORCH_CHECK(p[i].defined() || i == DGAM_SWIN_QKV_B, "dgam::swin_block: ", swin_param_names[i], " is missing");
+  }
+  return p;
+}
+
+Tensor swin_block_composite(const Tensor &x, const ParamList &params, int64_t num_heads, at::IntArrayRef window,
+                            at::IntArrayRef shift, const OptionalTensor &drop_path_scale, bool bf16) {
+  std::vector<Tensor> p = swin_params(params);
+  const Tensor &table = p[DGAM_SWIN_TABLE];
+  OptionalTensor qkv_b;
+  if (p[DGAM_SWIN_QKV_B].defined()) qkv_b = p[DGAM_SWIN_QKV_B];
   TORCH_CHECK(x.dim() == 5 && x.size(1) >= 1 && x.size(2) >= 1 && x.size(3) >= 1 && x.size(4) >= 1,
               "dgam::swin_block: x is ", x.sizes(), ", expected [N, D, H, W, C], all but N 1 or more");
   TORCH_CHECK(window.size() == 3 && shift.size() == 3, "dgam::swin_block: window is ", window, " and shift ", shift,
@@ -104,9 +119,9 @@ Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor
     shifted = shifted || s[a] > 0;
   }
   int64_t d = size[0] + pad[0], h = size[1] + pad[1], wd = size[2] + pad[2], v = w[0] * w[1] * w[2], hd = c / num_heads;
-  TORCH_CHECK(bias_table.dim() == 2 && bias_table.size(1) == num_heads &&
-                  bias_table.size(0) == (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1),
-              "dgam::swin_block: bias_table is ", bias_table.sizes(), ", expected one row for every offset in window ", window,
+  TORCH_CHECK(table.dim() == 2 && table.size(1) == num_heads &&
+                  table.size(0) == (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1),
+              "dgam::swin_block: bias_table is ", table.sizes(), ", expected one row for every offset in window ", window,
               " and ", num_heads, " columns");
 
   auto scaled = [&](const Tensor &branch, int which) {
@@ -115,29 +130,29 @@ Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor
   };
 
   // Zeroes are padded after the norm, so padding takes part in attention: its keys and values are the bias.
-  Tensor y = at::constant_pad_nd(layer_norm(x, norm1_w, norm1_b), {0, 0, 0, pad[2], 0, pad[1], 0, pad[0]});
+  Tensor y = at::constant_pad_nd(layer_norm(x, p[DGAM_SWIN_NORM1_W], p[DGAM_SWIN_NORM1_B]), {0, 0, 0, pad[2], 0, pad[1], 0, pad[0]});
   if (shifted) y = at::roll(y, {-s[0], -s[1], -s[2]}, {1, 2, 3});
   Tensor windows = partition(y, w); // [B, V, C]
   int64_t b = windows.size(0);
-  Tensor qkv = linear_composite(windows, qkv_w, qkv_b, bf16).view({b, v, 3, num_heads, hd}).permute({2, 0, 3, 1, 4});
+  Tensor qkv = linear_composite(windows, p[DGAM_SWIN_QKV_W], qkv_b, bf16).view({b, v, 3, num_heads, hd}).permute({2, 0, 3, 1, 4});
   Tensor q = qkv.select(0, 0) * (1.0 / std::sqrt((double)hd)), k = qkv.select(0, 1), value = qkv.select(0, 2);
   Tensor scores = at::matmul(cast(q, bf16), cast(k, bf16).transpose(-2, -1)).to(x.scalar_type());
   // A window clipped to the feature map keeps the table of the full window, indexed [:V, :V].
   Tensor index = relative_index(window).slice(0, 0, v).slice(1, 0, v).reshape(-1).to(x.device());
-  scores = scores + bias_table.index_select(0, index).view({v, v, num_heads}).permute({2, 0, 1}).unsqueeze(0);
+  scores = scores + table.index_select(0, index).view({v, v, num_heads}).permute({2, 0, 1}).unsqueeze(0);
   if (shifted) {
     Tensor mask = shift_mask(d, h, wd, w, s, x).to(x.scalar_type()); // [windows of a clip, V, V]
     int64_t per = mask.size(0);
     scores = (scores.view({b / per, per, num_heads, v, v}) + mask.unsqueeze(1).unsqueeze(0)).view({b, num_heads, v, v});
   }
   Tensor a = at::matmul(cast(scores.softmax(-1), bf16), cast(value, bf16)).to(x.scalar_type());
-  a = linear_composite(a.transpose(1, 2).reshape({b, v, c}), proj_w, proj_b, bf16);
+  a = linear_composite(a.transpose(1, 2).reshape({b, v, c}), p[DGAM_SWIN_PROJ_W], p[DGAM_SWIN_PROJ_B], bf16);
   a = reverse(a, w, n, d, h, wd);
   if (shifted) a = at::roll(a, {s[0], s[1], s[2]}, {1, 2, 3});
   a = a.slice(1, 0, size[0]).slice(2, 0, size[1]).slice(3, 0, size[2]);
   Tensor out = x + scaled(a, 0);
-  Tensor m = linear_composite(layer_norm(out, norm2_w, norm2_b), fc1_w, fc1_b, bf16);
-  return out + scaled(linear_composite(at::gelu(m), fc2_w, fc2_b, bf16), 1);
+  Tensor m = linear_composite(layer_norm(out, p[DGAM_SWIN_NORM2_W], p[DGAM_SWIN_NORM2_B]), p[DGAM_SWIN_FC1_W], p[DGAM_SWIN_FC1_B], bf16);
+  return out + scaled(linear_composite(at::gelu(m), p[DGAM_SWIN_FC2_W], p[DGAM_SWIN_FC2_B], bf16), 1);
 }
 
 Tensor patch_embed_composite(const Tensor &x, const Tensor &weight, const Tensor &bias, const OptionalTensor &norm_w,
@@ -201,9 +216,8 @@ void adamw_composite(Tensor &p, const Tensor &g, Tensor &m, Tensor &v, double lr
 TORCH_LIBRARY_FRAGMENT(dgam, m) {
   m.def("gemm_composite", &dgam::gemm_composite);
   m.def("linear_composite(Tensor x, Tensor weight, Tensor? bias=None, bool bf16=False) -> Tensor", &dgam::linear_composite);
-  m.def("swin_block_composite(Tensor x, Tensor norm1_w, Tensor norm1_b, Tensor qkv_w, Tensor? qkv_b, Tensor proj_w, "
-        "Tensor proj_b, Tensor bias_table, Tensor norm2_w, Tensor norm2_b, Tensor fc1_w, Tensor fc1_b, Tensor fc2_w, "
-        "Tensor fc2_b, int num_heads, int[] window, int[] shift, Tensor? drop_path_scale=None, bool bf16=False) -> Tensor",
+  m.def("swin_block_composite(Tensor x, Tensor?[] parameters, int num_heads, int[] window, int[] shift, "
+        "Tensor? drop_path_scale=None, bool bf16=False) -> Tensor",
         &dgam::swin_block_composite);
   m.def("patch_embed_composite(Tensor x, Tensor weight, Tensor bias, Tensor? norm_w, Tensor? norm_b, int[] shape, "
         "bool bf16=False) -> Tensor",

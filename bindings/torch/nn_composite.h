@@ -5,10 +5,15 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
+#include "nn/swin_block.h"
+
 namespace dgam {
 
 using at::Tensor;
 using OptionalTensor = c10::optional<Tensor>;
+using ParamList = c10::List<OptionalTensor>;
 
 // a [M,K] x b [K,N] -> [M,N]
 Tensor gemm_composite(const Tensor &a, const Tensor &b);
@@ -19,12 +24,13 @@ Tensor linear_composite(const Tensor &x, const Tensor &weight, const OptionalTen
 // x [N,D,H,W,C] -> [N,D,H,W,C]: Video Swin's block (Liu et al., CVPR 2022), pre-norm attention and MLP with residuals.
 // window, shift: as configured, (time, height, width); both are clipped to the feature map here.
 // drop_path_scale [2,N]: factor of the attention and of the MLP branch for every clip.
-Tensor swin_block_composite(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b, const Tensor &qkv_w,
-                            const OptionalTensor &qkv_b, const Tensor &proj_w, const Tensor &proj_b,
-                            const Tensor &bias_table, const Tensor &norm2_w, const Tensor &norm2_b,
-                            const Tensor &fc1_w, const Tensor &fc1_b, const Tensor &fc2_w, const Tensor &fc2_b,
-                            int64_t num_heads, at::IntArrayRef window, at::IntArrayRef shift,
-                            const OptionalTensor &drop_path_scale, bool bf16);
+// params: in the order of nn/swin_block.h; qkv_b may be missing.
+Tensor swin_block_composite(const Tensor &x, const ParamList &params, int64_t num_heads, at::IntArrayRef window,
+                            at::IntArrayRef shift, const OptionalTensor &drop_path_scale, bool bf16);
+
+// What the parameters are called, and the list as tensors, undefined where one is missing; an error for a wrong list.
+extern const char *const swin_param_names[DGAM_SWIN_PARAMS];
+std::vector<Tensor> swin_params(const ParamList &list);
 
 // x: clip [N,3,T,H,W], or patches [N,L,3*pt*ph*pw] of such a clip; shape = (T,H,W); weight [C,3,pt,ph,pw]
 // -> [N, ceil(T/pt), ceil(H/ph), ceil(W/pw), C]; norm_w, norm_b may be missing.

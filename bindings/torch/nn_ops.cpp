@@ -9,6 +9,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "base/cpu.h"
 #include "nn/adamw.h"
@@ -183,12 +184,17 @@ Tensor linear(const Tensor &x, const Tensor &weight, const OptionalTensor &bias,
 
 // --- swin_block ---
 
-enum { NORM1_W, NORM1_B, QKV_W, QKV_B, PROJ_W, PROJ_B, TABLE, NORM2_W, NORM2_B, FC1_W, FC1_B, FC2_W, FC2_B, PARAMS };
+enum { PARAMS = DGAM_SWIN_PARAMS };
 
-dgam_swin_block_params params_of(const Tensor *p) {
-  return {data(p[NORM1_W]), data(p[NORM1_B]), data(p[QKV_W]),   data(p[QKV_B]),   data(p[PROJ_W]), data(p[PROJ_B]),
-          data(p[TABLE]),   data(p[NORM2_W]), data(p[NORM2_B]), data(p[FC1_W]),   data(p[FC1_B]),  data(p[FC2_W]),
-          data(p[FC2_B])};
+// Both structs of nn/swin_block.h hold pointers in the order of the list.
+template <class Struct, class Pointer>
+Struct pointers_of(const Tensor *t, Pointer pointer(const Tensor &)) {
+  static_assert(sizeof(Struct) == PARAMS * sizeof(Pointer), "a struct of one pointer for every parameter");
+  Pointer at[PARAMS];
+  for (size_t i = 0; i < PARAMS; i++) at[i] = pointer(t[i]);
+  Struct s;
+  std::memcpy(&s, at, sizeof s);
+  return s;
 }
 
 dgam_swin_block_desc block_desc(const Tensor &x, int64_t heads, int64_t hidden, at::IntArrayRef window,
@@ -215,26 +221,23 @@ Tensor block_forward(const dgam_swin_block_desc &d, const Tensor &x, const Tenso
     *saved = at::empty({(int64_t)bytes}, x.options().dtype(at::kByte));
   }
   check(op, dgam_swin_block_scratch(&d, 0, &bytes));
-  dgam_swin_block_params params = params_of(p);
+  auto params = pointers_of<dgam_swin_block_params>(p, data);
   check(op, dgam_swin_block_forward(&d, &params, data(x), data(scale), write_to(y), saved ? saved->data_ptr() : nullptr,
                                     scratch_of(bytes)));
   return y;
 }
 
 struct SwinBlock : torch::autograd::Function<SwinBlock> {
-  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b,
-                        const Tensor &qkv_w, const OptionalTensor &qkv_b, const Tensor &proj_w, const Tensor &proj_b,
-                        const Tensor &table, const Tensor &norm2_w, const Tensor &norm2_b, const Tensor &fc1_w,
-                        const Tensor &fc1_b, const Tensor &fc2_w, const Tensor &fc2_b, int64_t heads, Sizes window,
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, at::TensorList given, int64_t heads, Sizes window,
                         Sizes shift, const OptionalTensor &scale, bool bf16, bool lean) {
-    Tensor params[PARAMS] = {dense(norm1_w), dense(norm1_b), dense(qkv_w),   dense(qkv_b), dense(proj_w),
-                             dense(proj_b),  dense(table),   dense(norm2_w), dense(norm2_b), dense(fc1_w),
-                             dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
-    // Of the tensors as they were given: a copy that dense() made asks for no gradient.
-    bool train = any_wanted(norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w,
-                            fc2_b);
+    Tensor params[PARAMS];
+    bool train = false; // of the tensors as they were given: a copy that readable() made asks for no gradient
+    for (size_t i = 0; i < PARAMS; i++) {
+      if (given[i].defined()) params[i] = readable(given[i]);
+      train = train || wants_grad(given[i]);
+    }
     dgam_keep keep = lean ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
-    dgam_swin_block_desc d = block_desc(x, heads, fc1_w.size(0), window, shift, bf16, keep);
+    dgam_swin_block_desc d = block_desc(x, heads, params[DGAM_SWIN_FC1_W].size(0), window, shift, bf16, keep);
     Tensor xc = readable(x), factors = dense(scale), saved;
     Tensor y = block_forward(d, xc, params, factors, &saved);
     variable_list all = {xc, saved, factors};
@@ -255,20 +258,17 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
     auto all = ctx->get_saved_variables();
     const Tensor &x = all[0], *p = &all[3];
     Sizes window = ctx->saved_data["window"].toIntVector(), shift = ctx->saved_data["shift"].toIntVector();
-    dgam_swin_block_desc d = block_desc(x, ctx->saved_data["heads"].toInt(), p[FC1_W].size(0), window, shift,
+    dgam_swin_block_desc d = block_desc(x, ctx->saved_data["heads"].toInt(), p[DGAM_SWIN_FC1_W].size(0), window, shift,
                                         ctx->saved_data["bf16"].toBool(), (dgam_keep)ctx->saved_data["keep"].toInt());
     Tensor dy = readable(grads[0]), dx = at::empty_like(x), g[PARAMS];
     bool train = ctx->saved_data["train"].toBool();
     if (train)
       for (size_t i = 0; i < PARAMS; i++)
         if (p[i].defined()) g[i] = at::empty_like(p[i]);
-    dgam_swin_block_grads out = {
-        write_to(g[NORM1_W]), write_to(g[NORM1_B]), write_to(g[QKV_W]),   write_to(g[QKV_B]), write_to(g[PROJ_W]),
-        write_to(g[PROJ_B]),  write_to(g[TABLE]),   write_to(g[NORM2_W]), write_to(g[NORM2_B]), write_to(g[FC1_W]),
-        write_to(g[FC1_B]),   write_to(g[FC2_W]),   write_to(g[FC2_B])};
+    auto out = pointers_of<dgam_swin_block_grads>(g, write_to);
     size_t bytes;
     check(op, dgam_swin_block_scratch(&d, 1, &bytes));
-    dgam_swin_block_params params = params_of(p);
+    auto params = pointers_of<dgam_swin_block_params>(p, data);
     check(op, dgam_swin_block_backward(&d, &params, data(x), data(all[2]), all[1].data_ptr(), data(dy), write_to(dx),
                                        train ? &out : nullptr, scratch_of(bytes)));
     variable_list result = {dx};
@@ -278,17 +278,16 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
   }
 };
 
-Tensor swin_block(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b, const Tensor &qkv_w,
-                  const OptionalTensor &qkv_b, const Tensor &proj_w, const Tensor &proj_b, const Tensor &table,
-                  const Tensor &norm2_w, const Tensor &norm2_b, const Tensor &fc1_w, const Tensor &fc1_b,
-                  const Tensor &fc2_w, const Tensor &fc2_b, int64_t heads, at::IntArrayRef window,
-                  at::IntArrayRef shift, const OptionalTensor &scale, bool bf16, bool lean) {
+Tensor swin_block(const Tensor &x, const ParamList &list, int64_t heads, at::IntArrayRef window, at::IntArrayRef shift,
+                  const OptionalTensor &scale, bool bf16, bool lean) {
   const char *op = "swin_block";
-  if (!use_kernel(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w,
-                  fc2_b, scale) ||
-      wants_grad(scale) || x.numel() == 0)
-    return swin_block_composite(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b,
-                                fc2_w, fc2_b, heads, window, shift, scale, bf16);
+  std::vector<Tensor> p = swin_params(list);
+  bool kernel = use_kernel(x, scale) && !wants_grad(scale) && x.numel() > 0, grad = wants_grad(x);
+  for (const Tensor &t : p) {
+    kernel = kernel && (!t.defined() || fits(t));
+    grad = grad || wants_grad(t);
+  }
+  if (!kernel) return swin_block_composite(x, list, heads, window, shift, scale, bf16);
   DGAM_CHECK(op, x.dim() == 5, "x is ", x.sizes(), ", expected [N, D, H, W, C]");
   DGAM_CHECK(op, window.size() == 3 && shift.size() == 3, "window is ", window, " and shift ", shift,
              ", expected three entries each (time, height, width)");
@@ -297,30 +296,20 @@ Tensor swin_block(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b,
                " and shift ", shift, ", expected 1 <= window <= 1024 and 0 <= shift < window");
   int64_t c = x.size(4);
   DGAM_CHECK(op, heads >= 1 && c % heads == 0, c, " channels are not a multiple of ", heads, " heads");
+  const Tensor &fc1_w = p[DGAM_SWIN_FC1_W];
   DGAM_CHECK(op, fc1_w.dim() == 2 && fc1_w.size(0) >= 1, "fc1_w is ", fc1_w.sizes(), ", expected [hidden, ", c, "]");
   int64_t hidden = fc1_w.size(0), rows = (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1);
-  expect(op, "norm1_w", norm1_w, {c});
-  expect(op, "norm1_b", norm1_b, {c});
-  expect(op, "qkv_w", qkv_w, {3 * c, c});
-  expect(op, "qkv_b", qkv_b, {3 * c});
-  expect(op, "proj_w", proj_w, {c, c});
-  expect(op, "proj_b", proj_b, {c});
-  expect(op, "bias_table", table, {rows, heads});
-  expect(op, "norm2_w", norm2_w, {c});
-  expect(op, "norm2_b", norm2_b, {c});
-  expect(op, "fc1_w", fc1_w, {hidden, c});
-  expect(op, "fc1_b", fc1_b, {hidden});
-  expect(op, "fc2_w", fc2_w, {c, hidden});
-  expect(op, "fc2_b", fc2_b, {c});
+  const Sizes sizes[PARAMS] = {{c}, {c}, {3 * c, c}, {3 * c}, {c, c}, {c}, {rows, heads},
+                               {c}, {c}, {hidden, c}, {hidden}, {c, hidden}, {c}};
+  for (size_t i = 0; i < PARAMS; i++)
+    if (p[i].defined()) expect(op, swin_param_names[i], p[i], sizes[i]);
   expect(op, "drop_path_scale", scale, {2, x.size(0)});
-  if (any_grad(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w, fc2_b))
-    return SwinBlock::apply(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, table, norm2_w, norm2_b, fc1_w, fc1_b,
-                            fc2_w, fc2_b, heads, window.vec(), shift.vec(), scale, bf16, lean);
-  Tensor params[PARAMS] = {dense(norm1_w), dense(norm1_b), dense(qkv_w),   dense(qkv_b), dense(proj_w),
-                           dense(proj_b),  dense(table),   dense(norm2_w), dense(norm2_b), dense(fc1_w),
-                           dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
+  if (grad && at::GradMode::is_enabled())
+    return SwinBlock::apply(x, at::TensorList(p), heads, window.vec(), shift.vec(), scale, bf16, lean);
+  for (Tensor &t : p)
+    if (t.defined()) t = readable(t);
   dgam_swin_block_desc d = block_desc(x, heads, hidden, window, shift, bf16, DGAM_KEEP_NONE);
-  return block_forward(d, readable(x), params, dense(scale), nullptr);
+  return block_forward(d, readable(x), p.data(), dense(scale), nullptr);
 }
 
 // --- patch_embed ---
@@ -494,10 +483,8 @@ TORCH_LIBRARY_FRAGMENT(dgam, m) {
   m.def("has_bf16() -> bool", &dgam::has_bf16);
   m.def("gemm(Tensor a, Tensor b) -> Tensor", &dgam::gemm);
   m.def("linear(Tensor x, Tensor weight, Tensor? bias=None, bool bf16=False) -> Tensor", &dgam::linear);
-  m.def("swin_block(Tensor x, Tensor norm1_w, Tensor norm1_b, Tensor qkv_w, Tensor? qkv_b, Tensor proj_w, "
-        "Tensor proj_b, Tensor bias_table, Tensor norm2_w, Tensor norm2_b, Tensor fc1_w, Tensor fc1_b, Tensor fc2_w, "
-        "Tensor fc2_b, int num_heads, int[] window, int[] shift, Tensor? drop_path_scale=None, bool bf16=False, "
-        "bool recompute=False) -> Tensor",
+  m.def("swin_block(Tensor x, Tensor?[] parameters, int num_heads, int[] window, int[] shift, "
+        "Tensor? drop_path_scale=None, bool bf16=False, bool recompute=False) -> Tensor",
         &dgam::swin_block);
   m.def("patch_embed(Tensor x, Tensor weight, Tensor bias, Tensor? norm_w, Tensor? norm_b, int[] shape, "
         "bool bf16=False) -> Tensor",

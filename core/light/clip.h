@@ -50,7 +50,11 @@ typedef enum dgam_domain {
   DGAM_PIXEL = 1       /* pixel values, as the paper's equation 6 does gamma; statistics are those of v / 255 */
 } dgam_domain;
 
-/* Normalisation per channel, in pixel units (ImageNet: mean 123.675 116.28 103.53, std 58.395 57.12 57.375). */
+/* ImageNet's mean and standard deviation of red, green and blue, in pixel units: the one place that has the numbers. */
+#define DGAM_IMAGENET_MEAN 123.675, 116.28, 103.53
+#define DGAM_IMAGENET_STD 58.395, 57.12, 57.375
+
+/* Normalisation per channel, in pixel units. */
 typedef struct dgam_norm {
   float mean[3], std[3];
 } dgam_norm;

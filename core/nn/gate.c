@@ -17,7 +17,7 @@ dgam_status dgam_gate_forward(size_t n, const size_t widths[4], const dgam_gate_
         for (size_t i = 0; i < widths[l]; i++) sum += (double)in[i] * a->w[o * widths[l] + i];
         if (a->norm_w) {
           sum = (sum - a->norm_mean[o]) / sqrt((double)a->norm_var[o] + eps) * a->norm_w[o] + a->norm_b[o];
-          if (sum < 0) sum *= 0.01;
+          if (sum < 0) sum *= DGAM_GATE_SLOPE;
         }
         outs[l][o] = (float)sum;
       }

@@ -1,6 +1,6 @@
 /* gate.h - the gating network on frame statistics, as it runs at test time:
  *
- *     lambda = softmax(W3 a2 + b3),  a_i = LeakyReLU_0.01(BatchNorm_i(W_i a_(i-1) + b_i)),  a_0 = stats
+ *     lambda = softmax(W3 a2 + b3),  a_i = LeakyReLU(BatchNorm_i(W_i a_(i-1) + b_i)),  a_0 = stats
  *
  * BatchNorm with its running statistics; dropout does nothing. stats (n, widths[0]), lambda (n, widths[3]), dense fp32;
  * weights (out, in). The network is tiny: one thread, sums in double, about 50 us a clip.
@@ -15,6 +15,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define DGAM_GATE_SLOPE 0.01 /* of the LeakyReLU below 0 */
 
 typedef struct dgam_gate_layer {
   const float *w, *b;                               /* (out, in), (out) */

@@ -4,7 +4,7 @@
  *     y  = x1 + scale2 fc2(gelu(fc1(norm2(x1))))            per tile of rows
  *
  * (Liu et al., Video Swin Transformer, CVPR 2022, with the official code's treatment of padding, shift and clipping:
- * window.h.) x, y: (N, D, H, W, C), dense, fp32. Weights are stored as torch's Linear does, (out, in). With
+ * window.h.) x, y: (N, D, H, W, C), dense, fp32 (letters: docs/design.md). Weights are stored as torch's Linear does, (out, in). With
  * type DGAM_BF16 the operands of matrix products are bf16, their sums, the residual stream, LayerNorm, softmax and all
  * parameters stay fp32.
  *
@@ -55,6 +55,13 @@ typedef struct dgam_swin_block_params {
   const float *fc1_w, *fc1_b;     /* (hidden, C); (hidden) */
   const float *fc2_w, *fc2_b;     /* (C, hidden); (C) */
 } dgam_swin_block_params;
+
+/* The order of both structs, for those who keep parameters as a list. */
+enum {
+  DGAM_SWIN_NORM1_W, DGAM_SWIN_NORM1_B, DGAM_SWIN_QKV_W, DGAM_SWIN_QKV_B, DGAM_SWIN_PROJ_W, DGAM_SWIN_PROJ_B, DGAM_SWIN_TABLE,
+  DGAM_SWIN_NORM2_W, DGAM_SWIN_NORM2_B, DGAM_SWIN_FC1_W, DGAM_SWIN_FC1_B, DGAM_SWIN_FC2_W, DGAM_SWIN_FC2_B,
+  DGAM_SWIN_PARAMS /* how many */
+};
 
 /* Gradients, shaped as the parameters; overwritten. A NULL member other than qkv_b is an error. */
 typedef struct dgam_swin_block_grads {

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "light/clip.h"
+
 static const char *const names[DGAM_CHANGE_KINDS] = {
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "saturation", "contrast",
     "sharpness", "posterise", "solarise", "autocontrast", "equalise", "hue", "gamma", "erase"};
@@ -270,7 +272,7 @@ static void move(const dgam_change *change, const dgam_pixels *clip, int32_t *fr
 }
 
 static void erase(const dgam_change *e, const dgam_pixels *clip, uint8_t *patch) {
-  static const double mean[3] = {123.675, 116.28, 103.53}, deviation[3] = {58.395, 57.12, 57.375};
+  static const double mean[3] = {DGAM_IMAGENET_MEAN}, deviation[3] = {DGAM_IMAGENET_STD};
   size_t w = (size_t)e->w, h = (size_t)e->h;
   memset(patch, (int)e->value, 3 * w * h);
   if (e->noisy) {

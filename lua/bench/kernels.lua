@@ -39,8 +39,7 @@ local function block(reduced, train)
     local one, zero = torch.ones(C, { requires_grad = train }), torch.zeros(C, { requires_grad = train })
     local p = { one, zero, weight(3 * C, C), weight(3 * C), weight(C, C), weight(C), weight(rows, HEADS), one, zero, weight(4 * C, C),
       weight(4 * C), weight(C, 4 * C), weight(C) }
-    local arguments = table.move({ HEADS, WINDOW, { 0, 0, 0 }, torch.none, reduced }, 1, 5, #p + 1, p)
-    local function forward() return ops.swin_block(x, table.unpack(arguments)) end
+    local function forward() return ops.swin_block(x, p, HEADS, WINDOW, { 0, 0, 0 }, torch.none, reduced) end
     local gradient = torch.randn(N[1], N[2], N[3], N[4], C)
     local function run()
       if train then

@@ -16,10 +16,11 @@
 local torch = require "torch"
 local nn = require "dgam.nn"
 local check = require "util.check"
+local light = require "dgam.kernels.stats"
 local swin = require "models.video_swin"
 local ops = torch.ops.dgam
 
-local MEAN, STD = { 123.675, 116.28, 103.53 }, { 58.395, 57.12, 57.375 } -- ImageNet, RGB
+local MEAN, STD, SLOPE = light.MEAN, light.STD, require("dgam.kernels.gate").SLOPE
 
 -- --- the paper's gate: 3T statistics -> 128 -> 256 -> N experts ---
 
@@ -31,7 +32,7 @@ function Gate:init(inputs, experts)
   self:add("linear2", nn.Linear(128, 256))
   self:add("batchnorm2", nn.BatchNorm(256))
   self:add("linear3", nn.Linear(256, experts))
-  self:add("activation", nn.LeakyReLU(0.01))
+  self:add("activation", nn.LeakyReLU(SLOPE))
   self:add("dropout", nn.Dropout(0.1))
 end
 

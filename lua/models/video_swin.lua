@@ -66,9 +66,9 @@ function Block:forward(x) -- x [N, D, H, W, C]
     scale = torch.no_grad(function() return torch.rand(2, x:size(1)):lt(keep):float():div_(keep):to(x.device) end)
   end
   local a, m = self.attn, self.mlp
-  return ops.swin_block(x, self.norm1.weight, self.norm1.bias, a.qkv.weight, a.qkv.bias, a.proj.weight, a.proj.bias,
-    a.relative_position_bias_table, self.norm2.weight, self.norm2.bias, m.fc1.weight, m.fc1.bias, m.fc2.weight,
-    m.fc2.bias, self.heads, self.window, self.shift, scale, self.bf16, self.recompute)
+  local parameters = { self.norm1.weight, self.norm1.bias, a.qkv.weight, a.qkv.bias or torch.none, a.proj.weight, a.proj.bias,
+    a.relative_position_bias_table, self.norm2.weight, self.norm2.bias, m.fc1.weight, m.fc1.bias, m.fc2.weight, m.fc2.bias }
+  return ops.swin_block(x, parameters, self.heads, self.window, self.shift, scale, self.bf16, self.recompute)
 end
 
 function Block:describe()

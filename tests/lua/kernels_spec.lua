@@ -117,18 +117,23 @@ describe("the Swin block and its neighbours", function()
   local function block_arguments(c, n_heads, window)
     local rows = (2 * window[1] - 1) * (2 * window[2] - 1) * (2 * window[3] - 1)
     local function r(...) return torch.randn(...) * 0.3 end
-    return { torch.ones(c) + r(c), r(c), r(3 * c, c), r(3 * c), r(c, c), r(c), r(rows, n_heads), torch.ones(c) + r(c), r(c),
-      r(4 * c, c), r(4 * c), r(c, 4 * c), r(c), n_heads, window }
+    return { { torch.ones(c) + r(c), r(c), r(3 * c, c), r(3 * c), r(c, c), r(c), r(rows, n_heads), torch.ones(c) + r(c), r(c),
+      r(4 * c, c), r(4 * c), r(c, 4 * c), r(c) }, n_heads, window }
   end
 
   it("agrees with its twin where windows are padded, shifted and clipped", function()
     torch.manual_seed(3)
     for _, case in ipairs { { { 2, 4, 6, 6, 8 }, { 2, 3, 3 }, { 1, 1, 1 } }, { { 1, 3, 5, 7, 8 }, { 2, 4, 4 }, { 0, 0, 0 } },
       { { 2, 1, 3, 2, 8 }, { 4, 4, 4 }, { 2, 2, 2 } } } do
-      local arguments = block_arguments(8, 2, case[2])
-      table.insert(arguments, 1, torch.randn(case[1]))
-      arguments[#arguments + 1] = case[3]
-      same(swin.block, swin.reference.block, arguments, 2e-4)
+      local parameters = block_arguments(8, 2, case[2])[1]
+      local function with(block) -- a function of tensors only
+        return function(x, ...) return block(x, { ... }, 2, case[2], case[3]) end
+      end
+      same(with(swin.block), with(swin.reference.block), { torch.randn(case[1]), table.unpack(parameters) }, 2e-4)
+      parameters[4] = torch.none -- the bias of q, k and v may be missing
+      local x = torch.randn(case[1])
+      assert.is_true(far(swin.block(x, parameters, 2, case[2], case[3]),
+        swin.reference.block(x, parameters, 2, case[2], case[3])) < 2e-4)
     end
   end)
 
@@ -146,14 +151,15 @@ describe("the Swin block and its neighbours", function()
     local arguments = block_arguments(8, 2, { 2, 3, 3 })
     arguments[#arguments + 1] = { 0, 0, 0 }
     local x = torch.randn(1, 2, 3, 3, 8)
-    local turned = arguments[5]:t():contiguous():t()
+    local parameters = arguments[1]
+    local turned = parameters[5]:t():contiguous():t()
     local function gradient(w)
       w.requires_grad = true
-      arguments[5] = w
+      parameters[5] = w
       swin.block(x, table.unpack(arguments)):sin():sum():backward()
       return w.grad
     end
-    local want = gradient(arguments[5])
+    local want = gradient(parameters[5])
     assert.is_true(far(gradient(turned:detach()), want) < 1e-6)
   end)
 
@@ -171,6 +177,12 @@ describe("the Swin block and its neighbours", function()
     local arguments = block_arguments(8, 2, { 2, 3, 3 })
     arguments[#arguments + 1] = { 1, 1, 1 }
     assert.matches("x is", message(swin.block, torch.randn(4, 8), table.unpack(arguments)))
+    for _, block in ipairs { swin.block, swin.reference.block } do
+      local x, parameters = torch.randn(1, 4, 6, 6, 8), table.move(arguments[1], 1, 13, 1, {})
+      assert.matches("there are 12 parameters, expected 13", message(block, x, table.move(parameters, 1, 12, 1, {}), 2, { 2, 3, 3 }, { 0, 0, 0 }))
+      parameters[10] = torch.none
+      assert.matches("fc1_w is missing", message(block, x, parameters, 2, { 2, 3, 3 }, { 0, 0, 0 }))
+    end
     assert.matches("x is %[1, 0, 4, 4, 8%]", message(swin.block, torch.randn(1, 0, 4, 4, 8), table.unpack(arguments)))
     local b, clip = torch.randn(8), torch.randn(1, 3, 2, 8, 8)
     for _, reference in ipairs { swin.patch_embed, swin.reference.patch_embed } do
@@ -189,8 +201,9 @@ describe("every level of the processor", function()
     local torch, swin = require "torch", require "dgam.kernels.swin"
     local function nans(positions)
       local c, one = 8, torch.ones(8)
-      return swin.block(torch.randn(1, 2, 2, 2, c), one, one, torch.randn(3 * c, c), torch.ones(3 * c), torch.randn(c, c), one, positions,
-        one, one, torch.randn(16, c), torch.ones(16), torch.randn(c, 16), one, 2, { 2, 2, 2 }, { 0, 0, 0 }):isnan():sum():item()
+      return swin.block(torch.randn(1, 2, 2, 2, c), { one, one, torch.randn(3 * c, c), torch.ones(3 * c), torch.randn(c, c), one,
+        positions, one, one, torch.randn(16, c), torch.ones(16), torch.randn(c, 16), one }, 2, { 2, 2, 2 },
+        { 0, 0, 0 }):isnan():sum():item()
     end
     print(nans(torch.randn(27, 2)), nans(torch.full({ 27, 2 }, 0 / 0)))
   ]]

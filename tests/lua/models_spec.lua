@@ -349,7 +349,9 @@ describe("the number of threads", function()
       local y = net(x)
       y:cos():sum():backward()
       local got = { ["the features"] = y:detach(), ["the clip's gradient"] = x.grad }
-      for name, t in net:named_parameters() do got[name] = t.grad end
+      for name, t in net:named_parameters() do
+        if not name:match "^norm%." then got[name] = t.grad end -- the last norm is libtorch's, which sums by threads
+      end
       want = want or got
       for name, t in pairs(want) do
         assert.is_true(t:equal(got[name]), ("%s differs with %d threads"):format(name, threads))

@@ -6,6 +6,9 @@ local ops = torch.ops.dgam
 
 local gate = {}
 
+--- Of the LeakyReLU between the layers.
+gate.SLOPE = ops.gate_slope()
+
 --- softmax(W3 a2 + b3), a_i = LeakyReLU(BatchNorm(W_i a_(i-1) + b_i)): lambda of frame statistics, as at test time.
 -- @param stats float [n, 3T] (dgam.stats.frames)
 -- @param parameters list of 14 tensors: for layers 1 and 2 weight [out, in], bias, norm weight, norm bias, running mean,

@@ -13,7 +13,7 @@ local ops = torch.ops.dgam
 local stats = {}
 
 --- ImageNet's normalisation in pixel units, RGB: the default everywhere.
-stats.MEAN, stats.STD = { 123.675, 116.28, 103.53 }, { 58.395, 57.12, 57.375 }
+stats.MEAN, stats.STD = ops.imagenet()
 
 local OPTIONS = { "domain", "mean", "std", "histogram" }
 

@@ -9,9 +9,10 @@ local ops = torch.ops.dgam
 local swin = {}
 
 --- One block: x + attention(norm1 x), then + mlp(norm2 ...) (Liu et al., CVPR 2022).
--- swin.block(x, norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, bias_table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w, fc2_b,
---   num_heads, window, shift [, drop_path_scale [, bf16 [, recompute]]])
+-- swin.block(x, parameters, num_heads, window, shift [, drop_path_scale [, bf16 [, recompute]]])
 -- @param x float [N, D, H, W, C]
+-- @param parameters { norm1_w, norm1_b, qkv_w, qkv_b, proj_w, proj_b, bias_table, norm2_w, norm2_b, fc1_w, fc1_b, fc2_w,
+--   fc2_b }; qkv_b may be torch.none
 -- @param bias_table [(2wt-1)(2wh-1)(2ww-1), num_heads], relative position bias; window and shift {time, height, width} as
 --   configured, clipped to the feature map inside
 -- @param drop_path_scale [2, N] factor of each branch for every clip, or torch.none
