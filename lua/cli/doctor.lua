@@ -4,6 +4,8 @@
 -- references that use neither BLAS nor oneDNN: products are multiplied element by element and summed in float64. An
 -- error counts in units of what rounding alone can explain, k 2^-24 sum|a b| for a sum of k products, so 1 is the most
 -- that any correct float32 routine can reach. Exit status 1 if something computes wrongly.
+local keys_of = require "util.keys"
+
 local M = {}
 
 local USAGE = [[
@@ -280,6 +282,8 @@ function M.run(args)
     io.stdout:write("FAIL libtorch cannot be loaded: ", tostring(torch), "\n")
     return 1
   end
+  local set = dgamlua.environment "DGAMLUA_"
+  for _, name in ipairs(keys_of(set)) do row("set", name, "=", set[name]) end
   row("threads", ("core %d, libtorch %d"):format(sys.threads(), torch.threads()))
   local blas, path, core = M.blas(sys)
   row("BLAS", blas, path and "  " .. path or "")

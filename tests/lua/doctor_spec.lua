@@ -14,8 +14,9 @@ end
 
 describe("doctor", function()
   it("finds this machine well and says what is on it", function()
-    local text, status = run "doctor"
+    local text, status = run("doctor", "DGAMLUA_TRACEBACK=1")
     assert.equal(0, status, text)
+    assert.truthy(text:find("set        DGAMLUA_TRACEBACK=1\n", 1, true), text)
     for _, word in ipairs { "libtorch", "oneDNN", "FFmpeg", "HDF5", "BLAS", "conv3d 3x1x1, 45", "GFLOP/s" } do
       assert.truthy(text:find(word, 1, true), word)
     end
