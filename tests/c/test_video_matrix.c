@@ -353,6 +353,7 @@ typedef struct reading {
   const truth *t;
   int w, h, frames;
   int sure;         /* frames of which FFmpeg's picture is the measure; of the rest the first reading */
+  int told;         /* frames that have a measure at all */
   uint64_t seen[MOST];
   char why[400];
 } reading;
@@ -377,7 +378,7 @@ static int read_frames(reading *r, dgam_video *v, const int64_t *frames, size_t 
     uint64_t h = hash_rgb(out + (together ? i * size : 0), size);
     if (!r->seen[k]) r->seen[k] = h;
     uint64_t want = k < r->sure && r->t->w[k] == r->w && r->t->h[k] == r->h ? r->t->hash[k] : r->seen[k];
-    if (h != want) ok = complain(r, what, k);
+    if (h != want && k < r->told) ok = complain(r, what, k);
   }
   free(out);
   return ok;
@@ -452,7 +453,8 @@ static int check_file(const char *path, enum AVCodecID codec, int way, int more,
   }
   struct timespec old[2] = {{1000000, 0}, {1000000, 0}};
   utimensat(AT_FDCWD, path, old, 0);
-  reading r = {.path = path, .t = &t, .sure = way == CUT_AT_END ? t.n - 1 : t.n};
+  reading r = {.path = path, .t = &t, .sure = way == CUT_AT_END ? t.n - 1 : t.n, .told = t.n};
+  if (codec == AV_CODEC_ID_CFHD) r.told = r.sure; /* of half a picture its decoder shows memory that it never wrote (valgrind) */
   if (dgam_video_open(&v, path, NULL) != DGAM_OK) {
     if (strstr(dgam_error(), "this is not a video file") && way == WHOLE) return -1; /* a container that we do not take */
     snprintf(why, 400, "%s", dgam_error());
