@@ -51,8 +51,8 @@ void within(const Arguments &a, const char *name, int64_t bound, int64_t ignored
   within(name, a.tensor(name), bound, ignored);
 }
 
-int64_t size(const at::Tensor &t, int64_t dim) { return t.defined() && t.dim() > (dim < 0 ? -dim - 1 : dim) ? t.size(dim) : 0; }
-int64_t count(const at::Tensor &t) { return t.defined() ? t.numel() : 0; }
+int64_t extent(const at::Tensor &t, int64_t dim) { return t.defined() && t.dim() > (dim < 0 ? -dim - 1 : dim) ? t.size(dim) : 0; }
+int64_t elements(const at::Tensor &t) { return t.defined() ? t.numel() : 0; }
 
 void same_size(const Arguments &a, const char *one, const char *other) {
   at::Tensor x = a.tensor(one), y = a.tensor(other);
@@ -73,7 +73,7 @@ void ctc_labels(const Arguments &a) {
     at::Tensor column = at::arange(labels.size(1), labels.options().dtype(at::kLong));
     labels = labels.masked_select(column < lengths.to(labels.device()).unsqueeze(1));
   }
-  within("label", labels, size(scores, -1));
+  within("label", labels, extent(scores, -1));
 }
 
 // A pooling's indices are of elements in the last `dims` dimensions of its input, and as many as its output.
@@ -81,7 +81,7 @@ template <int dims>
 void pooled(const Arguments &a) {
   at::Tensor x = a.tensor("self");
   int64_t n = 1;
-  for (int64_t d = 1; d <= dims; d++) n *= size(x, -d);
+  for (int64_t d = 1; d <= dims; d++) n *= extent(x, -d);
   same_size(a, "indices", "grad_output");
   within(a, "indices", n);
 }
@@ -94,35 +94,35 @@ void random_samples(const Arguments &a) {
 
 void class_labels(const Arguments &a) {
   at::Tensor x = a.tensor("self");
-  within(a, "target", size(x, x.dim() == 1 ? 0 : 1), a.has("ignore_index") ? a.integer("ignore_index") : kNone);
+  within(a, "target", extent(x, x.dim() == 1 ? 0 : 1), a.has("ignore_index") ? a.integer("ignore_index") : kNone);
 }
 
 void bags(const Arguments &a) {
   at::Tensor grad = a.tensor("grad"), indices = a.tensor("indices"), bag = a.tensor("offset2bag");
-  int64_t rows = a.has("num_weights") ? a.integer("num_weights") : size(a.tensor("weight"), 0);
+  int64_t rows = a.has("num_weights") ? a.integer("num_weights") : extent(a.tensor("weight"), 0);
   within(a, "indices", rows, a.has("padding_idx") ? a.integer("padding_idx") : kNone);
-  within(a, "offset2bag", size(grad, 0));
-  within(a, "offsets", count(indices) + 1);
+  within(a, "offset2bag", extent(grad, 0));
+  within(a, "offsets", elements(indices) + 1);
   if (a.has("mode") && a.integer("mode") == 2) within(a, "maximum_indices", rows, -1);
-  TORCH_CHECK(count(bag) == 0 || count(bag) == count(indices), "offset2bag has ", count(bag), " elements, expected ", count(indices),
+  TORCH_CHECK(elements(bag) == 0 || elements(bag) == elements(indices), "offset2bag has ", elements(bag), " elements, expected ", elements(indices),
               " as indices");
   at::Tensor sizes = a.tensor("bag_size");
-  TORCH_CHECK(!sizes.defined() || count(sizes) == 0 || count(sizes) >= size(grad, 0), "bag_size has ", count(sizes), " elements, expected ",
-              size(grad, 0));
+  TORCH_CHECK(!sizes.defined() || elements(sizes) == 0 || elements(sizes) >= extent(grad, 0), "bag_size has ", elements(sizes), " elements, expected ",
+              extent(grad, 0));
   at::Tensor top = a.tensor("maximum_indices");
   TORCH_CHECK(!top.defined() || a.integer("mode") != 2 || top.sizes() == grad.sizes(), "maximum_indices is ", top.sizes(), ", expected ",
               grad.sizes());
   at::Tensor weights = a.tensor("per_sample_weights");
-  TORCH_CHECK(!weights.defined() || count(weights) == count(indices), "per_sample_weights has ", count(weights), " elements, expected ",
-              count(indices), " as indices");
+  TORCH_CHECK(!weights.defined() || elements(weights) == elements(indices), "per_sample_weights has ", elements(weights), " elements, expected ",
+              elements(indices), " as indices");
 }
 
 // LAPACK's pivots count from 1 in every language.
 template <const char *const *pivots, const char *const *matrix>
 void pivoted(const Arguments &a) {
   at::Tensor p = a.tensor(*pivots);
-  if (p.defined() && !p.is_meta()) within(*pivots, p.abs() - 1, size(a.tensor(*matrix), -1));
-  TORCH_CHECK(size(p, -1) <= size(a.tensor(*matrix), -1), *pivots, " is ", p.sizes(), " for a matrix ", a.tensor(*matrix).sizes());
+  if (p.defined() && !p.is_meta()) within(*pivots, p.abs() - 1, extent(a.tensor(*matrix), -1));
+  TORCH_CHECK(extent(p, -1) <= extent(a.tensor(*matrix), -1), *pivots, " is ", p.sizes(), " for a matrix ", a.tensor(*matrix).sizes());
 }
 
 const char *const kPivots = "pivots", *const kLU = "LU", *const kLD = "LD", *const kLUPivots = "LU_pivots", *const kLUData = "LU_data";
@@ -148,13 +148,13 @@ const Rule rules[] = {
     {"max_pool2d_with_indices_backward adaptive_max_pool2d_backward fractional_max_pool2d_backward", pooled<2>},
     {"max_pool3d_with_indices_backward adaptive_max_pool3d_backward fractional_max_pool3d_backward", pooled<3>},
     {"fractional_max_pool2d fractional_max_pool3d", random_samples},
-    {"searchsorted", [](const Arguments &a) { within(a, "sorter", size(a.tensor("sorted_sequence"), -1)); }},
+    {"searchsorted", [](const Arguments &a) { within(a, "sorter", extent(a.tensor("sorted_sequence"), -1)); }},
     {"_convert_indices_from_coo_to_csr", [](const Arguments &a) { within(a, "self", a.integer("size")); }},
     {"linalg_lu_solve", pivoted<&kPivots, &kLU>},
     {"linalg_ldl_solve", pivoted<&kPivots, &kLD>},
     {"lu_solve", pivoted<&kLUPivots, &kLUData>},
     {"_local_scalar_dense item",
-     [](const Arguments &a) { TORCH_CHECK(count(a.tensor("self")) == 1, "the tensor has ", count(a.tensor("self")), " elements, expected 1"); }},
+     [](const Arguments &a) { TORCH_CHECK(elements(a.tensor("self")) == 1, "the tensor has ", elements(a.tensor("self")), " elements, expected 1"); }},
     {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
     {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
