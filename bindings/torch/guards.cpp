@@ -158,6 +158,12 @@ const Rule rules[] = {
     {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
     {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
+    {"_cummax_helper _cummin_helper", [](const Arguments &a) { same_size(a, "values", "self"), same_size(a, "indices", "self"); }},
+    {"align_to", [](const Arguments &a) {
+       int64_t at = a.has("ellipsis_idx") ? a.integer("ellipsis_idx") : 0;
+       TORCH_CHECK(at >= 0 && (size_t)at <= (a.has("order") ? a.value("order").toListRef().size() : 0), "ellipsis_idx ", at + 1,
+                   ", expected a place in order or behind it");
+     }},
     {"flatten", [](const Arguments &a) {
        int64_t dims = a.tensor("self").dim();
        for (auto *name : {"start_dim", "end_dim"})
@@ -169,7 +175,7 @@ const Rule rules[] = {
      "_thnn_differentiable_lstm_cell_backward _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward "
      "_thnn_fused_lstm_cell_backward_impl quantized_lstm_cell quantized_gru_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell "
      "_sparse_coo_tensor_unsafe _sparse_csr_tensor_unsafe _sparse_csc_tensor_unsafe _sparse_bsr_tensor_unsafe _sparse_bsc_tensor_unsafe "
-     "_sparse_compressed_tensor_unsafe", refuse},
+     "_sparse_compressed_tensor_unsafe _symeig_helper _batch_norm_impl_index_backward", refuse},
 };
 
 }  // namespace
