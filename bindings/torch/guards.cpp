@@ -131,6 +131,16 @@ void not_negative(const Arguments &a, const char *name) {
   for (int64_t n : a.integers(name)) TORCH_CHECK(n >= 0, name, " has ", n, ", expected no negative sizes");
 }
 
+void not_empty(const Arguments &a, const char *name) {
+  TORCH_CHECK(elements(a.tensor(name)) > 0, name, " is ", a.tensor(name).sizes(), ", expected an element or more");
+}
+
+void dims_exist(const Arguments &a) {
+  int64_t dims = a.tensor("self").dim();
+  for (int64_t d : a.integers("dim"))
+    TORCH_CHECK(d >= -dims && d < dims, "dim ", d + (d >= 0), " of a tensor with ", dims, " dimensions");
+}
+
 void refuse(const Arguments &) {
   TORCH_CHECK(false, "is for libtorch's own use: it does not look at what it is given");
 }
@@ -158,6 +168,12 @@ const Rule rules[] = {
     {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
     {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
+    {"_fft_c2c _fft_c2r _fft_r2c", dims_exist},
+    {"native_channel_shuffle", [](const Arguments &a) { not_empty(a, "self"); }},
+    {"matrix_exp_backward", [](const Arguments &a) {
+       TORCH_CHECK(a.tensor("self").dim() >= 2, "self is ", a.tensor("self").sizes(), ", expected matrices");
+       same_size(a, "grad", "self");
+     }},
     {"_cummax_helper _cummin_helper", [](const Arguments &a) { same_size(a, "values", "self"), same_size(a, "indices", "self"); }},
     {"align_to", [](const Arguments &a) {
        int64_t at = a.has("ellipsis_idx") ? a.integer("ellipsis_idx") : 0;
@@ -175,7 +191,8 @@ const Rule rules[] = {
      "_thnn_differentiable_lstm_cell_backward _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward "
      "_thnn_fused_lstm_cell_backward_impl quantized_lstm_cell quantized_gru_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell "
      "_sparse_coo_tensor_unsafe _sparse_csr_tensor_unsafe _sparse_csc_tensor_unsafe _sparse_bsr_tensor_unsafe _sparse_bsc_tensor_unsafe "
-     "_sparse_compressed_tensor_unsafe _symeig_helper _batch_norm_impl_index_backward", refuse},
+     "_sparse_compressed_tensor_unsafe _symeig_helper _batch_norm_impl_index_backward _reshape_alias_copy "
+     "_compute_linear_combination", refuse},
 };
 
 }  // namespace
