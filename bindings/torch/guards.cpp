@@ -169,6 +169,8 @@ const Rule rules[] = {
     {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
     {"_fft_c2c _fft_c2r _fft_r2c", dims_exist},
+    {"_weight_norm _weight_norm_interface", [](const Arguments &a) { not_empty(a, "v"); }},
+    {"_weight_norm_interface_backward _weight_norm_differentiable_backward", [](const Arguments &a) { not_empty(a, "saved_v"); }},
     {"native_channel_shuffle", [](const Arguments &a) { not_empty(a, "self"); }},
     {"matrix_exp_backward", [](const Arguments &a) {
        TORCH_CHECK(a.tensor("self").dim() >= 2, "self is ", a.tensor("self").sizes(), ", expected matrices");
