@@ -52,7 +52,7 @@ void within(const Arguments &a, const char *name, int64_t bound, int64_t ignored
 }
 
 int64_t extent(const at::Tensor &t, int64_t dim) { return t.defined() && t.dim() > (dim < 0 ? -dim - 1 : dim) ? t.size(dim) : 0; }
-int64_t count(const at::Tensor &t) { return t.defined() ? t.numel() : 0; }
+int64_t elements(const at::Tensor &t) { return t.defined() ? t.numel() : 0; }
 
 void same_size(const Arguments &a, const char *one, const char *other) {
   at::Tensor x = a.tensor(one), y = a.tensor(other);
@@ -102,19 +102,19 @@ void bags(const Arguments &a) {
   int64_t rows = a.has("num_weights") ? a.integer("num_weights") : extent(a.tensor("weight"), 0);
   within(a, "indices", rows, a.has("padding_idx") ? a.integer("padding_idx") : kNone);
   within(a, "offset2bag", extent(grad, 0));
-  within(a, "offsets", count(indices) + 1);
+  within(a, "offsets", elements(indices) + 1);
   if (a.has("mode") && a.integer("mode") == 2) within(a, "maximum_indices", rows, -1);
-  TORCH_CHECK(count(bag) == 0 || count(bag) == count(indices), "offset2bag has ", count(bag), " elements, expected ", count(indices),
+  TORCH_CHECK(elements(bag) == 0 || elements(bag) == elements(indices), "offset2bag has ", elements(bag), " elements, expected ", elements(indices),
               " as indices");
   at::Tensor sizes = a.tensor("bag_size");
-  TORCH_CHECK(!sizes.defined() || count(sizes) == 0 || count(sizes) >= extent(grad, 0), "bag_size has ", count(sizes), " elements, expected ",
+  TORCH_CHECK(!sizes.defined() || elements(sizes) == 0 || elements(sizes) >= extent(grad, 0), "bag_size has ", elements(sizes), " elements, expected ",
               extent(grad, 0));
   at::Tensor top = a.tensor("maximum_indices");
   TORCH_CHECK(!top.defined() || a.integer("mode") != 2 || top.sizes() == grad.sizes(), "maximum_indices is ", top.sizes(), ", expected ",
               grad.sizes());
   at::Tensor weights = a.tensor("per_sample_weights");
-  TORCH_CHECK(!weights.defined() || count(weights) == count(indices), "per_sample_weights has ", count(weights), " elements, expected ",
-              count(indices), " as indices");
+  TORCH_CHECK(!weights.defined() || elements(weights) == elements(indices), "per_sample_weights has ", elements(weights), " elements, expected ",
+              elements(indices), " as indices");
 }
 
 // LAPACK's pivots count from 1 in every language.
@@ -129,6 +129,16 @@ const char *const kPivots = "pivots", *const kLU = "LU", *const kLD = "LD", *con
 
 void not_negative(const Arguments &a, const char *name) {
   for (int64_t n : a.integers(name)) TORCH_CHECK(n >= 0, name, " has ", n, ", expected no negative sizes");
+}
+
+void not_empty(const Arguments &a, const char *name) {
+  TORCH_CHECK(elements(a.tensor(name)) > 0, name, " is ", a.tensor(name).sizes(), ", expected an element or more");
+}
+
+void dims_exist(const Arguments &a) {
+  int64_t dims = a.tensor("self").dim();
+  for (int64_t d : a.integers("dim"))
+    TORCH_CHECK(d >= -dims && d < dims, "dim ", d + (d >= 0), " of a tensor with ", dims, " dimensions");
 }
 
 void refuse(const Arguments &) {
@@ -154,10 +164,24 @@ const Rule rules[] = {
     {"linalg_ldl_solve", pivoted<&kPivots, &kLD>},
     {"lu_solve", pivoted<&kLUPivots, &kLUData>},
     {"_local_scalar_dense item",
-     [](const Arguments &a) { TORCH_CHECK(count(a.tensor("self")) == 1, "the tensor has ", count(a.tensor("self")), " elements, expected 1"); }},
+     [](const Arguments &a) { TORCH_CHECK(elements(a.tensor("self")) == 1, "the tensor has ", elements(a.tensor("self")), " elements, expected 1"); }},
     {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
     {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
+    {"_fft_c2c _fft_c2r _fft_r2c", dims_exist},
+    {"_weight_norm _weight_norm_interface", [](const Arguments &a) { not_empty(a, "v"); }},
+    {"_weight_norm_interface_backward _weight_norm_differentiable_backward", [](const Arguments &a) { not_empty(a, "saved_v"); }},
+    {"native_channel_shuffle", [](const Arguments &a) { not_empty(a, "self"); }},
+    {"matrix_exp_backward", [](const Arguments &a) {
+       TORCH_CHECK(a.tensor("self").dim() >= 2, "self is ", a.tensor("self").sizes(), ", expected matrices");
+       same_size(a, "grad", "self");
+     }},
+    {"_cummax_helper _cummin_helper", [](const Arguments &a) { same_size(a, "values", "self"), same_size(a, "indices", "self"); }},
+    {"align_to", [](const Arguments &a) {
+       int64_t at = a.has("ellipsis_idx") ? a.integer("ellipsis_idx") : 0;
+       TORCH_CHECK(at >= 0 && (size_t)at <= (a.has("order") ? a.value("order").toListRef().size() : 0), "ellipsis_idx ", at + 1,
+                   ", expected a place in order or behind it");
+     }},
     {"flatten", [](const Arguments &a) {
        int64_t dims = a.tensor("self").dim();
        for (auto *name : {"start_dim", "end_dim"})
@@ -169,7 +193,8 @@ const Rule rules[] = {
      "_thnn_differentiable_lstm_cell_backward _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward "
      "_thnn_fused_lstm_cell_backward_impl quantized_lstm_cell quantized_gru_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell "
      "_sparse_coo_tensor_unsafe _sparse_csr_tensor_unsafe _sparse_csc_tensor_unsafe _sparse_bsr_tensor_unsafe _sparse_bsc_tensor_unsafe "
-     "_sparse_compressed_tensor_unsafe", refuse},
+     "_sparse_compressed_tensor_unsafe _symeig_helper _batch_norm_impl_index_backward _reshape_alias_copy "
+     "_compute_linear_combination", refuse},
 };
 
 }  // namespace
