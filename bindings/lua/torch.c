@@ -323,7 +323,22 @@ static int push_shape(lua_State *L, dgt_tensor *t) {
   return 1;
 }
 
+/* {"N", torch.none, "C"}, or nil if no dimension has a name */
+static int push_names(lua_State *L, dgt_tensor *t) {
+  if (!dgt_has_names(t)) return lua_pushnil(L), 1;
+  int n = (int)told(L, dgt_dim(t));
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    const char *name = dgt_dim_name(t, i);
+    if (name) lua_pushstring(L, name);
+    else lua_pushlightuserdata(L, NULL);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
 static int property(lua_State *L, dgt_tensor *t, const char *key) {
+  if (strcmp(key, "names") == 0) return push_names(L, t);
   if (strcmp(key, "shape") == 0) return push_shape(L, t);
   if (strcmp(key, "dtype") == 0) return lua_pushstring(L, dgt_dtype_name(dgt_dtype(t))), 1;
   if (strcmp(key, "device") == 0) return lua_pushstring(L, dgt_device(t)), 1;
@@ -541,10 +556,11 @@ static int tensor_len(lua_State *L) {
   return 1;
 }
 
-/* t:size() -> table; t:size(d) -> integer, d from 1 */
+/* t:size() -> table; t:size(d) -> integer, d from 1 or a name */
 static int tensor_size(lua_State *L) {
   dgt_tensor *t = check_tensor(L, 1);
   if (lua_isnoneornil(L, 2)) return push_shape(L, t);
+  if (lua_type(L, 2) == LUA_TSTRING) return call(L, dgt_find("aten::size"), 1, 1);
   lua_Integer d = luaL_checkinteger(L, 2), n = dgt_dim(t);
   if (d == 0 || d > n || d < -n) return dgl_error(L, "dimension %I of a tensor with %d dimensions", (LUAI_UACINT)d, (int)n);
   lua_pushinteger(L, told(L, dgt_size(t, (int)(d > 0 ? d - 1 : n + d))));

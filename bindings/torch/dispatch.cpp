@@ -215,7 +215,7 @@ struct Call {
 // separate integers for one list (zeros(2, 3)).
 struct Fit {
   int total = 0;
-  int placed = 0; // values that found an argument, also if another did not
+  int near = 0; // how far it came: 2 for a value that found its argument, 1 for one that does not fit it
   const dgt_value *value[DGT_MAXARGS];
   int gather_arg = -1, gathered = 0;
 };
@@ -271,10 +271,11 @@ bool place(const Overload &o, size_t i, const dgt_value &v, Fit &f, std::string 
     return false;
   }
   int c = cost(o.args[i], v);
+  f.near++;
   if (c == NO) return wrong(why, o.args[i], v);
   f.value[i] = &v;
   f.total += c;
-  f.placed++;
+  f.near++;
   return true;
 }
 
@@ -283,7 +284,7 @@ bool place(const Overload &o, size_t i, const dgt_value &v, Fit &f, std::string 
 int gathered(const Arg &a, const dgt_value *args, int n) {
   if (a.want != Want::integers || a.fixed != 0) return 0;
   int count = 0;
-  while (count < n && args[count].tag == DGT_INT) count++;
+  while (count < n && is_whole(args[count])) count++;
   return count > 1 ? count : 0;
 }
 
@@ -298,7 +299,7 @@ bool fit_positional(const Overload &o, const Call &c, Fit &f, std::string *why) 
       f.gathered = count;
       f.value[arg] = c.args + next;
       f.total += count * NEAR;
-      f.placed += count;
+      f.near += 2 * count;
       next += count;
     } else if (!place(o, arg, c.args[next++], f, why)) {
       return false;
@@ -319,6 +320,7 @@ bool fit_out(const Overload &o, const dgt_value &v, Fit &f, std::string *why) {
     if (o.args[i].written && o.args[i].kwarg_only) written.push_back(i);
   if (written.size() == 1) return place(o, written[0], v, f, why);
   if (v.tag != DGT_LIST || v.n != written.size()) {
+    f.near++;
     if (why) *why = c10::str("argument 'out' is ", describe(v), ", expected a list of ", written.size(), " tensors");
     return false;
   }
@@ -372,7 +374,7 @@ std::string shortened(std::string text, size_t most) {
 
 struct Miss {
   const Overload *o;
-  int placed;
+  int near;
   std::string why;
 };
 
@@ -380,17 +382,18 @@ struct Miss {
 std::string complain(const dgt_op &op, const Call &c) {
   std::string name = op.name.rfind("aten::", 0) == 0 ? "torch." + op.name.substr(6) : op.name;
   std::vector<Miss> misses;
+  int most = -1;
   for (auto &o : op.overloads) {
-    auto is_out = [](const dgt_named &n) { return strcmp(n.name, "out") == 0; };
-    if (o.out && !misses.empty() && std::none_of(c.named, c.named + c.nnamed, is_out)) continue;
     Fit f;
     std::string why;
     fit(o, c, f, &why);
-    misses.push_back({&o, f.placed, shortened(why, 300)});
+    if (o.out && f.near <= most) continue; // the same form without out= came as near
+    most = std::max(most, f.near);
+    misses.push_back({&o, f.near, shortened(why, 300)});
   }
   if (misses.empty()) return name + ": has no form that Lua can call";
   if (misses.size() == 1) return c10::str(name, ": ", misses[0].why, "\n  ", shortened(c10::str(misses[0].o->handle.schema()), 700));
-  std::stable_sort(misses.begin(), misses.end(), [](const Miss &a, const Miss &b) { return a.placed > b.placed; });
+  std::stable_sort(misses.begin(), misses.end(), [](const Miss &a, const Miss &b) { return a.near > b.near; });
   std::string given;
   for (int i = 0; i < c.nargs && given.size() < 300; i++) given += (i ? ", " : "") + describe(c.args[i]);
   for (int k = 0; k < c.nnamed && given.size() < 300; k++)
@@ -536,7 +539,7 @@ int give_results(const Overload &o, const torch::jit::Stack &stack, dgt_value *r
 int run(dgt_op &op, const Overload &o, const Fit &f, dgt_value *results) {
   torch::jit::Stack stack;
   push_arguments(stack, o, f);
-  if (op.guard) op.guard(stack);
+  if (op.guard) op.guard(dgt::Arguments(o, stack));
   o.handle.callBoxed(&stack);
   TORCH_CHECK(stack.size() == o.results.size(), stack.size(), " results where the schema has ", o.results.size());
   written_from_one(o, f, stack);

@@ -30,7 +30,7 @@ Tensor enhance(const char *op, const Tensor &clip, const dgam_enhance &e) {
   bool single = clip.dim() == 4;
   Tensor x = (single ? clip.transpose(0, 1).unsqueeze(0) : clip).cpu();
   DGAM_CHECK(op, x.size(1) == 3, "clip is ", clip.sizes(), ", expected 3 channels in [N,3,T,H,W] or [T,3,H,W]");
-  if (x.size(4) > 1 && x.stride(4) != 1) x = x.contiguous();
+  x = x.size(4) > 1 && x.stride(4) != 1 ? readable(x) : computed(x);
   dgam_clip view = {x.data_ptr<uint8_t>(), (size_t)x.size(0), (size_t)x.size(2), (size_t)x.size(3), (size_t)x.size(4),
                     x.stride(0),           x.stride(1),       x.stride(2),       x.stride(3)};
   check(op, dgam_clip_check(&view, op));
@@ -101,7 +101,7 @@ Tensor dce_curve_composite(const Tensor &x, const Tensor &a) {
 
 struct Curve : torch::autograd::Function<Curve> {
   static Tensor forward(torch::autograd::AutogradContext *ctx, const Tensor &x_, const Tensor &a_) {
-    Tensor x = x_.contiguous(), a = a_.contiguous(), out = at::empty(x.sizes(), x.options());
+    Tensor x = readable(x_), a = readable(a_), out = at::empty(x.sizes(), x.options());
     check("dce_curve", dgam_curve(x.data_ptr<float>(), a.data_ptr<float>(), (size_t)x.size(0), (size_t)x.size(1),
                                   pixels(x), (size_t)(a.size(1) / x.size(1)), out.data_ptr<float>()));
     ctx->save_for_backward({x_, a_});
@@ -112,7 +112,7 @@ struct Curve : torch::autograd::Function<Curve> {
                                                  torch::autograd::variable_list grads) {
     refuse_second_derivatives("dce_curve");
     auto saved = ctx->get_saved_variables();
-    Tensor x = saved[0].contiguous(), a = saved[1].contiguous(), dout = grads[0].contiguous();
+    Tensor x = readable(saved[0]), a = readable(saved[1]), dout = readable(grads[0]);
     Tensor dx = at::empty(x.sizes(), x.options()), da = at::empty(a.sizes(), a.options());
     check("dce_curve", dgam_curve_backward(dout.data_ptr<float>(), x.data_ptr<float>(), a.data_ptr<float>(),
                                            (size_t)x.size(0), (size_t)x.size(1), pixels(x),

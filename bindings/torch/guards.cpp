@@ -3,31 +3,180 @@
 
 #include <ATen/ATen.h>
 
-#include "torch/internal.h"
+#include <cstring>
+
+#include "torch/names.h"
+#include "torch/schema.h"
 
 namespace dgt {
+
+int Arguments::find(const char *name) const {
+  for (size_t i = 0; i < overload_.args.size(); i++)
+    if (overload_.args[i].name == name) return (int)i;
+  return -1;
+}
+
+bool Arguments::has(const char *name) const {
+  int i = find(name);
+  return i >= 0 && !stack_[(size_t)i].isNone();
+}
+
+const c10::IValue &Arguments::value(const char *name) const {
+  int i = find(name);
+  TORCH_CHECK(i >= 0, "libtorch's ", overload_.handle.schema(), " has no argument '", name, "'");
+  return stack_[(size_t)i];
+}
+
+at::Tensor Arguments::tensor(const char *name) const { return has(name) && value(name).isTensor() ? value(name).toTensor() : at::Tensor(); }
+
+int64_t Arguments::integer(const char *name) const { return value(name).toInt(); }
+
+std::vector<int64_t> Arguments::integers(const char *name) const { return value(name).toIntVector(); }
+
 namespace {
 
-// ctc_loss(log_probs, targets, input_lengths, target_lengths, ...) reads memory that is not its own at a label that is no
-// class. Of padded targets, (batch, length), what is beyond a row's length does not count.
-void check_ctc_labels(const torch::jit::Stack &arguments) {
-  int64_t classes = arguments[0].toTensor().size(-1);
-  at::Tensor labels = arguments[1].toTensor();
+constexpr int64_t kNone = INT64_MIN;
+
+// Every position in the tensor is below `bound`; `ignored` is none.
+void within(const char *name, at::Tensor t, int64_t bound, int64_t ignored = kNone) {
+  if (!t.defined() || t.is_meta() || t.layout() != at::kStrided || !at::isIntegralType(t.scalar_type(), false)) return;
+  if (ignored != kNone) t = t.masked_select(t != ignored);
+  if (t.numel() == 0) return;
+  auto ends = at::aminmax(t);
+  int64_t least = std::get<0>(ends).item<int64_t>(), most = std::get<1>(ends).item<int64_t>();
+  TORCH_CHECK(least >= 0 && most < bound, name, " ", (least < 0 ? least : most) + 1, ", expected 1 to ", bound);
+}
+
+void within(const Arguments &a, const char *name, int64_t bound, int64_t ignored = kNone) {
+  within(name, a.tensor(name), bound, ignored);
+}
+
+int64_t extent(const at::Tensor &t, int64_t dim) { return t.defined() && t.dim() > (dim < 0 ? -dim - 1 : dim) ? t.size(dim) : 0; }
+int64_t elements(const at::Tensor &t) { return t.defined() ? t.numel() : 0; }
+
+void same_size(const Arguments &a, const char *one, const char *other) {
+  at::Tensor x = a.tensor(one), y = a.tensor(other);
+  TORCH_CHECK(!x.defined() || !y.defined() || x.sizes() == y.sizes(), one, " is ", x.sizes(), ", expected ", y.sizes(), " as ", other);
+}
+
+void has_items(const Arguments &a, const char *name) {
+  TORCH_CHECK(!a.has(name) || !a.value(name).isList() || !a.value(name).toListRef().empty(), name, " is an empty list, expected an item or more");
+}
+
+// ctc_loss reads memory that is not its own at a label that is no class. Of padded targets, (batch, length), what is beyond a
+// row's length does not count.
+void ctc_labels(const Arguments &a) {
+  at::Tensor labels = a.tensor("targets"), scores = a.tensor("log_probs");
   if (labels.dim() == 2) {
-    at::Tensor lengths = arguments[3].isTensor() ? arguments[3].toTensor() : at::tensor(arguments[3].toIntVector());
+    const c10::IValue &given = a.value("target_lengths");
+    at::Tensor lengths = given.isTensor() ? given.toTensor() : at::tensor(given.toIntVector());
     at::Tensor column = at::arange(labels.size(1), labels.options().dtype(at::kLong));
     labels = labels.masked_select(column < lengths.to(labels.device()).unsqueeze(1));
   }
-  if (labels.numel() == 0) return;
-  auto bounds = at::aminmax(labels);
-  int64_t least = std::get<0>(bounds).item<int64_t>(), most = std::get<1>(bounds).item<int64_t>();
-  TORCH_CHECK(least >= 0 && most < classes, "label ", (least < 0 ? least : most) + 1, ", expected 1 to ", classes);
+  within("label", labels, extent(scores, -1));
 }
+
+// A pooling's indices are of elements in the last `dims` dimensions of its input, and as many as its output.
+template <int dims>
+void pooled(const Arguments &a) {
+  at::Tensor x = a.tensor("self");
+  int64_t n = 1;
+  for (int64_t d = 1; d <= dims; d++) n *= extent(x, -d);
+  same_size(a, "indices", "grad_output");
+  within(a, "indices", n);
+}
+
+// The share of a step at which a window begins, for each channel and dimension.
+void random_samples(const Arguments &a) {
+  at::Tensor t = a.tensor("random_samples");
+  TORCH_CHECK(t.numel() == 0 || t.is_meta() || ((t >= 0) & (t < 1)).all().item<bool>(), "random_samples has values that are not in [0, 1)");
+}
+
+void class_labels(const Arguments &a) {
+  at::Tensor x = a.tensor("self");
+  within(a, "target", extent(x, x.dim() == 1 ? 0 : 1), a.has("ignore_index") ? a.integer("ignore_index") : kNone);
+}
+
+void bags(const Arguments &a) {
+  at::Tensor grad = a.tensor("grad"), indices = a.tensor("indices"), bag = a.tensor("offset2bag");
+  int64_t rows = a.has("num_weights") ? a.integer("num_weights") : extent(a.tensor("weight"), 0);
+  within(a, "indices", rows, a.has("padding_idx") ? a.integer("padding_idx") : kNone);
+  within(a, "offset2bag", extent(grad, 0));
+  within(a, "offsets", elements(indices) + 1);
+  if (a.has("mode") && a.integer("mode") == 2) within(a, "maximum_indices", rows, -1);
+  TORCH_CHECK(elements(bag) == 0 || elements(bag) == elements(indices), "offset2bag has ", elements(bag), " elements, expected ", elements(indices),
+              " as indices");
+  at::Tensor sizes = a.tensor("bag_size");
+  TORCH_CHECK(!sizes.defined() || elements(sizes) == 0 || elements(sizes) >= extent(grad, 0), "bag_size has ", elements(sizes), " elements, expected ",
+              extent(grad, 0));
+  at::Tensor top = a.tensor("maximum_indices");
+  TORCH_CHECK(!top.defined() || a.integer("mode") != 2 || top.sizes() == grad.sizes(), "maximum_indices is ", top.sizes(), ", expected ",
+              grad.sizes());
+  at::Tensor weights = a.tensor("per_sample_weights");
+  TORCH_CHECK(!weights.defined() || elements(weights) == elements(indices), "per_sample_weights has ", elements(weights), " elements, expected ",
+              elements(indices), " as indices");
+}
+
+// LAPACK's pivots count from 1 in every language.
+template <const char *const *pivots, const char *const *matrix>
+void pivoted(const Arguments &a) {
+  at::Tensor p = a.tensor(*pivots);
+  if (p.defined() && !p.is_meta()) within(*pivots, p.abs() - 1, extent(a.tensor(*matrix), -1));
+  TORCH_CHECK(extent(p, -1) <= extent(a.tensor(*matrix), -1), *pivots, " is ", p.sizes(), " for a matrix ", a.tensor(*matrix).sizes());
+}
+
+const char *const kPivots = "pivots", *const kLU = "LU", *const kLD = "LD", *const kLUPivots = "LU_pivots", *const kLUData = "LU_data";
+
+void not_negative(const Arguments &a, const char *name) {
+  for (int64_t n : a.integers(name)) TORCH_CHECK(n >= 0, name, " has ", n, ", expected no negative sizes");
+}
+
+void refuse(const Arguments &) {
+  TORCH_CHECK(false, "is for libtorch's own use: it does not look at what it is given");
+}
+
+struct Rule {
+  const char *ops; // names apart by spaces, of which each stands for its in-place form too
+  Guard check;
+};
+
+const Rule rules[] = {
+    {"ctc_loss _ctc_loss _ctc_loss_backward", ctc_labels},
+    {"nll_loss_backward nll_loss2d_backward multi_margin_loss_backward", class_labels},
+    {"embedding_dense_backward", [](const Arguments &a) { within(a, "indices", a.integer("num_weights"), a.integer("padding_idx")); }},
+    {"_embedding_bag_backward _embedding_bag_dense_backward _embedding_bag_sparse_backward _embedding_bag_per_sample_weights_backward", bags},
+    {"max_pool2d_with_indices_backward adaptive_max_pool2d_backward fractional_max_pool2d_backward", pooled<2>},
+    {"max_pool3d_with_indices_backward adaptive_max_pool3d_backward fractional_max_pool3d_backward", pooled<3>},
+    {"fractional_max_pool2d fractional_max_pool3d", random_samples},
+    {"searchsorted", [](const Arguments &a) { within(a, "sorter", extent(a.tensor("sorted_sequence"), -1)); }},
+    {"_convert_indices_from_coo_to_csr", [](const Arguments &a) { within(a, "self", a.integer("size")); }},
+    {"linalg_lu_solve", pivoted<&kPivots, &kLU>},
+    {"linalg_ldl_solve", pivoted<&kPivots, &kLD>},
+    {"lu_solve", pivoted<&kLUPivots, &kLUData>},
+    {"_local_scalar_dense item",
+     [](const Arguments &a) { TORCH_CHECK(elements(a.tensor("self")) == 1, "the tensor has ", elements(a.tensor("self")), " elements, expected 1"); }},
+    {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
+    {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
+    {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
+    {"flatten", [](const Arguments &a) {
+       int64_t dims = a.tensor("self").dim();
+       for (auto *name : {"start_dim", "end_dim"})
+         if (a.has(name) && a.value(name).isInt())
+           TORCH_CHECK(a.integer(name) >= -std::max<int64_t>(dims, 1) && a.integer(name) < std::max<int64_t>(dims, 1), name, " ",
+                       a.integer(name) + (a.integer(name) >= 0), " of a tensor with ", dims, " dimensions");
+     }},
+    {"_add_batch_dim _remove_batch_dim _new_zeros_with_same_feature_meta _thnn_differentiable_gru_cell_backward "
+     "_thnn_differentiable_lstm_cell_backward _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward "
+     "_thnn_fused_lstm_cell_backward_impl quantized_lstm_cell quantized_gru_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell "
+     "_sparse_coo_tensor_unsafe _sparse_csr_tensor_unsafe _sparse_csc_tensor_unsafe _sparse_bsr_tensor_unsafe _sparse_bsc_tensor_unsafe "
+     "_sparse_compressed_tensor_unsafe", refuse},
+};
 
 }  // namespace
 
 Guard guard_of(const std::string &op) {
-  if (op == "ctc_loss" || op == "_ctc_loss") return check_ctc_labels;
+  for (const Rule &r : rules)
+    if (names_operator(r.ops, op)) return r.check;
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
-// guards.h - what an operator of libtorch should refuse and does not: positions and sizes with which its kernel reads or writes
-// memory that is not its own.
+// guards.h - what an operator of libtorch should refuse and does not: positions, sizes and lists with which its kernel reads or
+// writes memory that is not its own. tests/fuzz/operators.lua looks for more of them.
 #ifndef DGT_GUARDS_H
 #define DGT_GUARDS_H
 
@@ -7,11 +7,30 @@
 #include <ATen/core/stack.h>
 
 #include <string>
+#include <vector>
 
 namespace dgt {
 
-// Throws unless an operator may be called with these arguments, which count from 0. The words of errors count from 1.
-using Guard = void (*)(const torch::jit::Stack &arguments);
+struct Overload;
+
+// The arguments of a call by name. They count from 0; the words of errors count from 1.
+class Arguments {
+ public:
+  Arguments(const Overload &o, const torch::jit::Stack &stack) : overload_(o), stack_(stack) {}
+  bool has(const char *name) const; // in the schema, and not None
+  const c10::IValue &value(const char *name) const;
+  at::Tensor tensor(const char *name) const; // undefined if there is none
+  int64_t integer(const char *name) const;
+  std::vector<int64_t> integers(const char *name) const;
+
+ private:
+  int find(const char *name) const;
+  const Overload &overload_;
+  const torch::jit::Stack &stack_;
+};
+
+// Throws unless the operator may be called with these arguments.
+using Guard = void (*)(const Arguments &a);
 
 // That of the operator, named without namespace; nullptr: libtorch looks by itself.
 Guard guard_of(const std::string &op);

@@ -28,7 +28,7 @@ bool plain(const Tensor &t) { return t.is_cpu() && t.scalar_type() == at::kFloat
 bool given(const OptionalTensor &t) { return t.has_value() && t->defined(); }
 Tensor value_or_empty(const OptionalTensor &t) { return given(t) ? *t : Tensor(); }
 const float *data(const Tensor &t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
-Tensor dense(const Tensor &t) { return t.defined() ? t.contiguous() : t; }
+Tensor dense(const Tensor &t) { return t.defined() ? readable(t) : t; }
 
 // --- gate ---
 
@@ -68,8 +68,8 @@ Tensor gate(const Tensor &stats, at::TensorList p, double eps) {
   }
   if (!kernel || (grad && at::GradMode::is_enabled())) return gate_composite(stats, p, eps);
   std::vector<Tensor> d;
-  for (const Tensor &t : p) d.push_back(t.contiguous());
-  Tensor x = stats.contiguous();
+  for (const Tensor &t : p) d.push_back(readable(t));
+  Tensor x = readable(stats);
   size_t widths[4] = {(size_t)x.size(1), (size_t)d[0].size(0), (size_t)d[6].size(0), (size_t)d[12].size(0)};
   dgam_gate_layer layers[3] = {
       {data(d[0]), data(d[1]), data(d[2]), data(d[3]), data(d[4]), data(d[5])},
@@ -97,7 +97,7 @@ void check_heads(const Tensor &x, const Tensor &w, const OptionalTensor &bias, c
   DGAM_CHECK("pooled_heads", !given(mask) || (mask->dim() == 2 && mask->size(0) == x.size(0) && mask->size(1) == x.size(2)),
              "mask is ", value_or_empty(mask).sizes(), ", expected [", x.size(0), ", ", x.size(2), "]");
   if (!head.is_cpu()) return;
-  Tensor wanted = head.contiguous();
+  Tensor wanted = readable(head);
   for (int64_t i = 0; i < wanted.size(0); i++) { // counted from 1, as the caller in Lua does
     int64_t one = wanted.data_ptr<int64_t>()[i] + 1;
     DGAM_CHECK("pooled_heads", one >= 1 && one <= w.size(0), "head ", i + 1, " is ", one, ", expected 1 to ", w.size(0));
@@ -120,7 +120,7 @@ struct PooledHeads : torch::autograd::Function<PooledHeads> {
 
   static Tensor forward(AutogradContext *ctx, const Tensor &x_, const Tensor &w_, const OptionalTensor &b_,
                         const Tensor &head_, const OptionalTensor &mask_) {
-    Tensor x = dense(x_), w = dense(w_), b = dense(value_or_empty(b_)), head = head_.contiguous();
+    Tensor x = dense(x_), w = dense(w_), b = dense(value_or_empty(b_)), head = readable(head_);
     Tensor mask = dense(value_or_empty(mask_));
     dgam_heads_desc d = desc(x, w);
     Tensor pooled = at::empty({x.size(0), x.size(2)}, x.options()), logits = at::empty({x.size(0), w.size(1)}, x.options());
@@ -135,7 +135,7 @@ struct PooledHeads : torch::autograd::Function<PooledHeads> {
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     refuse_second_derivatives("pooled_heads");
     auto saved = ctx->get_saved_variables();
-    Tensor pooled = saved[0], w = saved[1], head = saved[2], mask = saved[3], dy = grads[0].contiguous();
+    Tensor pooled = saved[0], w = saved[1], head = saved[2], mask = saved[3], dy = readable(grads[0]);
     int64_t tokens = ctx->saved_data["tokens"].toInt();
     Tensor dx = at::empty({pooled.size(0), tokens, pooled.size(1)}, pooled.options()), dw = at::empty_like(w), db;
     if (ctx->saved_data["bias"].toBool()) db = at::empty({w.size(0), w.size(1)}, w.options());

@@ -64,7 +64,7 @@ dgam_norm norm_of(const char *op, Doubles mean, Doubles std) {
 }
 
 // Not contiguous only where rows are: their pixels must be adjacent.
-Tensor rows_together(const Tensor &x) { return x.size(4) == 1 || x.stride(4) == 1 ? x : x.contiguous(); }
+Tensor rows_together(const Tensor &x) { return x.size(4) == 1 || x.stride(4) == 1 ? computed(x) : readable(x); }
 
 dgam_clip view_of(const Tensor &x) {
   dgam_clip clip = {x.data_ptr<uint8_t>(), (size_t)x.size(0), (size_t)x.size(2), (size_t)x.size(3), (size_t)x.size(4),
@@ -85,7 +85,7 @@ void check_given(const char *op, const Tensor &x, const MaybeTensor &given) {
 // The caller's histogram, or one made now.
 Tensor counts_of(const char *op, const Tensor &x, const MaybeTensor &given) {
   check_given(op, x, given);
-  if (given.has_value() && given->defined()) return given->contiguous();
+  if (given.has_value() && given->defined()) return readable(*given);
   Tensor counts = at::empty(counts_shape(x), x.options().dtype(at::kInt));
   dgam_clip clip = view_of(x);
   check(op, dgam_histogram_clip(&clip, (uint32_t *)counts.data_ptr<int32_t>()));
@@ -198,7 +198,7 @@ Tensor to_patches(Tensor x) {
 Tensor gic_composite(const Tensor &clip, const Tensor &weights, const Tensor &gammas, std::string domain, Doubles mean,
                      Doubles std, std::string layout, bool bf16, const MaybeTensor &given) {
   GicArguments a = check_gic(clip, weights, gammas, domain, mean, std, layout, bf16);
-  Tensor g = gammas.detach().cpu().to(at::kDouble).contiguous();
+  Tensor g = readable(gammas.detach().cpu().to(at::kDouble));
   for (int64_t i = 0; i < g.numel(); i++) {
     double value = g.data_ptr<double>()[i];
     DGAM_CHECK("gic", std::isfinite(value) && value > 0, "gamma ", i % g.size(-1) + 1, " is ", value,
@@ -241,7 +241,7 @@ struct Gic : torch::autograd::Function<Gic> {
   static Tensor forward(torch::autograd::AutogradContext *ctx, const Tensor &clip, const Tensor &weights,
                         const Tensor &gammas, GicArguments a, const MaybeTensor &given) {
     Tensor x = rows_together(five_dimensional("gic", clip)), counts = counts_of("gic", x, given);
-    Tensor w = weights.to(at::kFloat).contiguous(), g = gammas.to(at::kFloat).contiguous();
+    Tensor w = readable(weights.to(at::kFloat)), g = readable(gammas.to(at::kFloat));
     dgam_clip view = view_of(x);
     dgam_gic gic = gic_of(a, w, g);
     auto options = x.options();
@@ -273,10 +273,10 @@ struct Gic : torch::autograd::Function<Gic> {
     a.bf16 = ctx->saved_data["bf16"].toBool();
     auto mean = ctx->saved_data["mean"].toDoubleVector(), std = ctx->saved_data["std"].toDoubleVector();
     for (size_t c = 0; c < 3; c++) a.norm.mean[c] = (float)mean[c], a.norm.std[c] = (float)std[c];
-    Tensor w = weights.to(at::kFloat).contiguous(), g = gammas.to(at::kFloat).contiguous();
+    Tensor w = readable(weights.to(at::kFloat)), g = readable(gammas.to(at::kFloat));
     dgam_gic gic = gic_of(a, w, g);
     dgam_clip view = view_of(x);
-    Tensor grad = grads[0].to(a.bf16 ? at::kBFloat16 : at::kFloat).contiguous();
+    Tensor grad = readable(grads[0].to(a.bf16 ? at::kBFloat16 : at::kFloat));
     Tensor sums = at::empty({x.size(0), x.size(2), 3, 256}, grad.options().dtype(at::kDouble));
     Tensor dweights = at::empty(weights.sizes(), w.options()), dgammas = at::empty(weights.sizes(), w.options());
     check("gic", dgam_gic_scatter(&view, grad.data_ptr(), a.layout, a.bf16, sums.data_ptr<double>()));

@@ -76,6 +76,16 @@ int64_t layout_by_name(const char *name) { return value_of(layouts, name); }
 const char *layout_name(int64_t layout) { return name_of(layouts, layout); }
 int64_t memory_format_by_name(const char *name) { return value_of(memory_formats, name); }
 
+bool has_word(const char *words, const std::string &word) {
+  for (const char *at = words; (at = strstr(at, word.c_str())); at += word.size())
+    if ((at == words || at[-1] == ' ') && (at[word.size()] == 0 || at[word.size()] == ' ')) return true;
+  return false;
+}
+
+bool names_operator(const char *words, const std::string &op) {
+  return has_word(words, op) || (op.size() > 1 && op.back() == '_' && has_word(words, op.substr(0, op.size() - 1)));
+}
+
 bool is_lua_word(const std::string &name) {
   static const char *const words[] = {"and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in",
                                       "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while"};

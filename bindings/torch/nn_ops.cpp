@@ -73,7 +73,7 @@ void expect(const char *op, const char *name, const OptionalTensor &t, const Siz
 
 const float *data(const Tensor &t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
 float *write_to(const Tensor &t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
-Tensor dense(const OptionalTensor &t) { return given(t) ? t->contiguous() : Tensor(); }
+Tensor dense(const OptionalTensor &t) { return given(t) ? readable(*t) : Tensor(); }
 
 // bf16 where the machine has such products; else fp32, which is only more exact.
 dgam_dtype type_of(bool bf16) {
@@ -94,7 +94,7 @@ Tensor gemm(const Tensor &a, const Tensor &b) {
   DGAM_CHECK("gemm", a.size(1) == b.size(0), "a is ", a.sizes(), ", b is ", b.sizes(), ", expected [M, K] and [K, N]");
   auto transposed = [](const Tensor &t) { return t.stride(0) == 1 && t.stride(1) >= t.size(0) && t.size(1) > 1; };
   bool at_ = transposed(a), bt = transposed(b);
-  Tensor x = at_ ? a.t().contiguous() : a.contiguous(), y = bt ? b.t().contiguous() : b.contiguous();
+  Tensor x = at_ ? readable(a.t()) : readable(a), y = bt ? readable(b.t()) : readable(b);
   Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
   dgam_gemm_desc d = {};
   d.m = (size_t)a.size(0), d.n = (size_t)b.size(1), d.k = (size_t)a.size(1);
@@ -133,7 +133,7 @@ Tensor linear_forward(const Tensor &x, const Tensor &weight, const Tensor &bias,
 struct Linear : torch::autograd::Function<Linear> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &weight, const OptionalTensor &bias,
                         bool bf16) {
-    Tensor xc = x.contiguous(), wc = weight.contiguous();
+    Tensor xc = readable(x), wc = readable(weight);
     ctx->save_for_backward({xc, wc});
     ctx->saved_data["bf16"] = bf16;
     ctx->saved_data["dx"] = x.requires_grad();
@@ -145,7 +145,7 @@ struct Linear : torch::autograd::Function<Linear> {
     refuse_second_derivatives("linear");
     auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1];
-    Tensor dy = grads[0].contiguous(), dx, dw, db;
+    Tensor dy = readable(grads[0]), dx, dw, db;
     if (ctx->saved_data["dx"].toBool()) dx = at::empty_like(x);
     if (ctx->saved_data["dw"].toBool()) dw = at::empty_like(w);
     if (ctx->saved_data["db"].toBool()) db = at::empty({w.size(0)}, w.options());
@@ -164,7 +164,7 @@ Tensor linear(const Tensor &x, const Tensor &weight, const OptionalTensor &bias,
              ", expected the last dimension of both to be the same");
   expect("linear", "bias", bias, {weight.size(0)});
   if (any_grad(x, weight, bias)) return Linear::apply(x, weight, bias, bf16);
-  return linear_forward(x.contiguous(), weight.contiguous(), dense(bias), type_of(bf16));
+  return linear_forward(readable(x), readable(weight), dense(bias), type_of(bf16));
 }
 
 // --- swin_block ---
@@ -221,7 +221,7 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
                             fc2_b);
     dgam_keep keep = lean ? DGAM_KEEP_LEAN : DGAM_KEEP_ALL;
     dgam_swin_block_desc d = block_desc(x, heads, fc1_w.size(0), window, shift, bf16, keep);
-    Tensor xc = x.contiguous(), factors = dense(scale), saved;
+    Tensor xc = readable(x), factors = dense(scale), saved;
     Tensor y = block_forward(d, xc, params, factors, &saved);
     variable_list all = {xc, saved, factors};
     all.insert(all.end(), params, params + PARAMS);
@@ -243,7 +243,7 @@ struct SwinBlock : torch::autograd::Function<SwinBlock> {
     Sizes window = ctx->saved_data["window"].toIntVector(), shift = ctx->saved_data["shift"].toIntVector();
     dgam_swin_block_desc d = block_desc(x, ctx->saved_data["heads"].toInt(), p[FC1_W].size(0), window, shift,
                                         ctx->saved_data["bf16"].toBool(), (dgam_keep)ctx->saved_data["keep"].toInt());
-    Tensor dy = grads[0].contiguous(), dx = at::empty_like(x), g[PARAMS];
+    Tensor dy = readable(grads[0]), dx = at::empty_like(x), g[PARAMS];
     bool train = ctx->saved_data["train"].toBool();
     if (train)
       for (size_t i = 0; i < PARAMS; i++)
@@ -306,7 +306,7 @@ Tensor swin_block(const Tensor &x, const Tensor &norm1_w, const Tensor &norm1_b,
                            dense(proj_b),  dense(table),   dense(norm2_w), dense(norm2_b), dense(fc1_w),
                            dense(fc1_b),   dense(fc2_w),   dense(fc2_b)};
   dgam_swin_block_desc d = block_desc(x, heads, hidden, window, shift, bf16, DGAM_KEEP_NONE);
-  return block_forward(d, x.contiguous(), params, dense(scale), nullptr);
+  return block_forward(d, readable(x), params, dense(scale), nullptr);
 }
 
 // --- patch_embed ---
@@ -340,7 +340,7 @@ Tensor embed_forward(const dgam_patch_embed_desc &d, const Tensor &x, const Tens
 struct PatchEmbed : torch::autograd::Function<PatchEmbed> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &weight, const OptionalTensor &bias,
                         const OptionalTensor &norm_w, const OptionalTensor &norm_b, Sizes shape, bool bf16) {
-    Tensor xc = x.to(at::kFloat).contiguous(), w = weight.contiguous(), nw = dense(norm_w), saved;
+    Tensor xc = readable(x.to(at::kFloat)), w = readable(weight), nw = dense(norm_w), saved;
     Tensor y = embed_forward(embed_desc(xc, w, nw.defined(), shape, bf16), xc, w, dense(bias), nw, dense(norm_b), &saved);
     ctx->save_for_backward({xc, w, nw, saved});
     ctx->saved_data["shape"] = shape;
@@ -357,7 +357,7 @@ struct PatchEmbed : torch::autograd::Function<PatchEmbed> {
     const Tensor &x = all[0], &w = all[1], &nw = all[2], &saved = all[3];
     Sizes shape = ctx->saved_data["shape"].toIntVector();
     dgam_patch_embed_desc d = embed_desc(x, w, nw.defined(), shape, ctx->saved_data["bf16"].toBool());
-    Tensor dy = grads[0].contiguous(), dx, db, dnw, dnb, dw = at::empty_like(w);
+    Tensor dy = readable(grads[0]), dx, db, dnw, dnb, dw = at::empty_like(w);
     if (ctx->saved_data["dx"].toBool()) dx = at::empty_like(x);
     if (ctx->saved_data["bias"].toBool()) db = at::empty({w.size(0)}, w.options());
     if (nw.defined()) dnw = at::empty_like(nw), dnb = at::empty_like(nw);
@@ -393,8 +393,8 @@ Tensor patch_embed(const Tensor &x, const Tensor &weight, const OptionalTensor &
   expect(op, "norm_b", norm_b, {c});
   if (any_grad(x, weight, bias, norm_w, norm_b))
     return PatchEmbed::apply(x, weight, bias, norm_w, norm_b, shape.vec(), bf16);
-  Tensor xc = x.to(at::kFloat).contiguous();
-  return embed_forward(embed_desc(xc, weight, given(norm_w), shape, bf16), xc, weight.contiguous(), dense(bias),
+  Tensor xc = readable(x.to(at::kFloat));
+  return embed_forward(embed_desc(xc, weight, given(norm_w), shape, bf16), xc, readable(weight), dense(bias),
                        dense(norm_w), dense(norm_b), nullptr);
 }
 
@@ -420,7 +420,7 @@ Tensor merge_forward(const dgam_patch_merge_desc &d, const Tensor &x, const Tens
 struct PatchMerge : torch::autograd::Function<PatchMerge> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &norm_w, const Tensor &norm_b,
                         const Tensor &weight, bool bf16) {
-    Tensor xc = x.contiguous(), nw = norm_w.contiguous(), nb = norm_b.contiguous(), w = weight.contiguous(), saved;
+    Tensor xc = readable(x), nw = readable(norm_w), nb = readable(norm_b), w = readable(weight), saved;
     Tensor y = merge_forward(merge_desc(xc, w.size(0), bf16), xc, nw, nb, w, &saved);
     ctx->save_for_backward({xc, nw, nb, w, saved});
     ctx->saved_data["bf16"] = bf16;
@@ -432,7 +432,7 @@ struct PatchMerge : torch::autograd::Function<PatchMerge> {
     auto all = ctx->get_saved_variables();
     const Tensor &x = all[0], &nw = all[1], &nb = all[2], &w = all[3], &saved = all[4];
     dgam_patch_merge_desc d = merge_desc(x, w.size(0), ctx->saved_data["bf16"].toBool());
-    Tensor dy = grads[0].contiguous(), dx = at::empty_like(x), dnw = at::empty_like(nw), dnb = at::empty_like(nb);
+    Tensor dy = readable(grads[0]), dx = at::empty_like(x), dnw = at::empty_like(nw), dnb = at::empty_like(nb);
     Tensor dw = at::empty_like(w);
     size_t bytes, floats;
     check(op, dgam_patch_merge_sizes(&d, &bytes, &floats));
@@ -453,8 +453,8 @@ Tensor patch_merge(const Tensor &x, const Tensor &norm_w, const Tensor &norm_b, 
   expect(op, "norm_b", norm_b, {4 * x.size(4)});
   expect(op, "reduction_w", weight, {weight.size(0), 4 * x.size(4)});
   if (any_grad(x, norm_w, norm_b, weight)) return PatchMerge::apply(x, norm_w, norm_b, weight, bf16);
-  return merge_forward(merge_desc(x, weight.size(0), bf16), x.contiguous(), norm_w.contiguous(), norm_b.contiguous(),
-                       weight.contiguous(), nullptr);
+  return merge_forward(merge_desc(x, weight.size(0), bf16), readable(x), readable(norm_w), readable(norm_b),
+                       readable(weight), nullptr);
 }
 
 // --- adamw_ ---
@@ -464,9 +464,10 @@ void adamw(Tensor p, const Tensor &g, Tensor m, Tensor v, double lr, double beta
   DGAM_CHECK("adamw_", p.sizes() == g.sizes() && p.sizes() == m.sizes() && p.sizes() == v.sizes(), "parameter ", p.sizes(),
              ", gradient ", g.sizes(), ", moments ", m.sizes(), " and ", v.sizes(), ", expected one shape");
   check("adamw_", dgam_adamw_check(lr, beta1, beta2, eps, weight_decay, step));
-  bool dense_all = p.is_contiguous() && m.is_contiguous() && v.is_contiguous();
+  auto writable = [](const Tensor &t) { return t.is_contiguous() && !t.is_neg(); };
+  bool dense_all = writable(p) && writable(m) && writable(v);
   if (!use_kernel(p, g, m, v) || !dense_all) return adamw_composite(p, g, m, v, lr, beta1, beta2, eps, weight_decay, step);
-  Tensor gc = g.contiguous();
+  Tensor gc = readable(g);
   check("adamw_", dgam_adamw((size_t)p.numel(), write_to(p), data(gc), write_to(m), write_to(v), lr, beta1, beta2, eps,
                              weight_decay, step));
   for (const Tensor *t : {&p, &m, &v}) t->unsafeGetTensorImpl()->bump_version();

@@ -7,6 +7,7 @@
 #ifndef DGAM_TORCH_OPS_H
 #define DGAM_TORCH_OPS_H
 
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
@@ -38,6 +39,12 @@ inline void check(const char *op, dgam_status s) {
 #define DGAM_CHECK(op, cond, ...) TORCH_CHECK(cond, "dgam::", op, ": ", __VA_ARGS__)
 
 namespace dgam {
+
+// The tensor with its values in memory: a copy if they are a conjugate or negation that is not computed yet, or autograd's zeros.
+at::Tensor computed(const at::Tensor &t);
+
+// The same, contiguous.
+at::Tensor readable(const at::Tensor &t);
 
 // To be called in a backward written in C, which autograd would otherwise take for a constant.
 inline void refuse_second_derivatives(const char *op) {

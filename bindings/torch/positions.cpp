@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "torch/names.h"
+
 namespace dgt {
 namespace {
 
@@ -77,16 +79,7 @@ const Result results[] = {
     {"embedding_bag _embedding_bag _embedding_bag_forward_only", 3}, // of each bag's maximum
 };
 
-bool has_word(const char *words, const std::string &word) {
-  for (const char *at = words; (at = strstr(at, word.c_str())); at += word.size())
-    if ((at == words || at[-1] == ' ') && (at[word.size()] == 0 || at[word.size()] == ' ')) return true;
-  return false;
-}
-
-bool is_of(const char *ops, const std::string &op) {
-  if (strcmp(ops, "*") == 0 || has_word(ops, op)) return true;
-  return op.size() > 1 && op.back() == '_' && has_word(ops, op.substr(0, op.size() - 1));
-}
+bool is_of(const char *ops, const std::string &op) { return strcmp(ops, "*") == 0 || names_operator(ops, op); }
 
 }  // namespace
 

@@ -2,7 +2,7 @@
 //
 // Lua counts from 1, libtorch from 0. A dimension, an index, a tensor of indices and a class label are positions; a count, a
 // size and an offset between two elements are not. libtorch's schemas do not say which is which, so positions.cpp does: by the
-// argument's name where that is enough, else by operator and name. tests/lua/torch/positions_spec.lua fails when a libtorch has
+// argument's name where that is enough, else by operator and name. tests/lua/torch_positions_spec.lua fails when a libtorch has
 // an argument that looks like a position and stands in no table.
 #ifndef DGT_POSITIONS_H
 #define DGT_POSITIONS_H

@@ -70,6 +70,8 @@ int dgt_each_place(dgt_op *op, dgt_place_visitor visit, void *ctx);
 void dgt_release(dgt_tensor *t);
 int dgt_dim(const dgt_tensor *t);
 int64_t dgt_size(const dgt_tensor *t, int dim); /* dim from 0; -1: a nested tensor has none */
+int dgt_has_names(const dgt_tensor *t);
+const char *dgt_dim_name(const dgt_tensor *t, int dim); /* dim from 0; NULL: it has none. Text until the thread's next call */
 int64_t dgt_numel(const dgt_tensor *t);
 int dgt_dtype(const dgt_tensor *t); /* number of the ScalarType; -1 if it has none */
 const char *dgt_layout(const dgt_tensor *t); /* "strided", "nested", "sparse_coo", "sparse_csr" ... */

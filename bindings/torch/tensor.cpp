@@ -106,6 +106,18 @@ int dgt_dim(const dgt_tensor *t) {
 int64_t dgt_size(const dgt_tensor *t, int dim) {
   return guard<int64_t>(-1, [&] { return t->t.size(dim); });
 }
+int dgt_has_names(const dgt_tensor *t) {
+  return guard(0, [&]() -> int { return t->t.has_names(); });
+}
+const char *dgt_dim_name(const dgt_tensor *t, int dim) {
+  static thread_local std::string text;
+  return guard<const char *>(nullptr, [&]() -> const char * {
+    at::Dimname name = t->t.names().at((size_t)dim);
+    if (name.isWildcard()) return nullptr;
+    text = name.symbol().toUnqualString();
+    return text.c_str();
+  });
+}
 int64_t dgt_numel(const dgt_tensor *t) {
   return guard<int64_t>(-1, [&] { return t->t.numel(); });
 }
@@ -164,7 +176,8 @@ void *dgt_data(const dgt_tensor *t) {
 
 // The values as they are, in ordinary memory: see dgt_plain.
 static at::Tensor plain(const at::Tensor &t) {
-  return dgt::with_memory(t.detach().cpu()).resolve_conj().resolve_neg().contiguous();
+  at::Tensor x = dgt::with_memory(t.detach().cpu()).resolve_conj().resolve_neg();
+  return (x.has_names() ? x.rename(c10::nullopt) : x).contiguous();
 }
 
 dgt_tensor *dgt_plain(const dgt_tensor *t) {

@@ -168,14 +168,14 @@ local function wanted(what, ...)
       at = at + 1
     end
     if type(given[at]) == "string" and at <= given.n then
-      error(("to: '%s' is neither a dtype (%s) nor a device this build knows"):format(given[at], table.concat(DTYPES, ", ")), 4)
+      error(("to: '%s' is neither a dtype (%s) nor a device this build knows"):format(given[at], table.concat(DTYPES, ", ")), 3)
     end
   end
   for _, name in ipairs { "non_blocking", "copy" } do
     if at <= given.n and given[at] ~= nil then take(name, given[at]) end
     at = at + 1
   end
-  if at <= given.n then error("to: more arguments than a device, a dtype, non_blocking, copy and options", 4) end
+  if at <= given.n then error("to: more arguments than a device, a dtype, non_blocking, copy and options", 3) end
   return o
 end
 

@@ -1,10 +1,32 @@
 --- How tensors print: values aligned, never more than a screenful, and a footer with type and shape.
 local show = {}
+local NONE = require("dgamtorch").none
 
 local ROWS, COLUMNS, EDGE = 24, 10, 3 -- more rows or columns than this are cut to EDGE at each end
 
-local function format_all(values, dtype)
-  if dtype == "bool" then
+-- The one element; of a complex tensor {real, imaginary}.
+local function element(t)
+  local real, imaginary = t:item()
+  return imaginary and { real, imaginary } or real
+end
+
+local format_all
+
+-- Both parts of complex numbers, each aligned for itself: 1.5000-2.0000i.
+local function format_complex(values)
+  local real, imaginary = {}, {}
+  for i, v in ipairs(values) do real[i], imaginary[i] = v[1], v[2] end
+  real, imaginary = format_all(real, "float"), format_all(imaginary, "float")
+  for i in ipairs(values) do
+    local digits = imaginary[i]:match "^ *(.*)$"
+    values[i] = real[i] .. (digits:find "^-" and digits or "+" .. digits) .. "i"
+  end
+end
+
+function format_all(values, dtype)
+  if dtype:find "complex" then
+    format_complex(values)
+  elseif dtype == "bool" then
     for i, v in ipairs(values) do values[i] = tostring(v) end
   elseif dtype:find "int" then
     for i, v in ipairs(values) do values[i] = ("%d"):format(v) end
@@ -50,13 +72,21 @@ local function join_shape(shape)
   return table.concat(parts, "x")
 end
 
---- The footer: [float32 2x3], [float32 2x3, cuda:0, requires_grad] or [float32 2x3, sparse_coo, 2 values].
+local function join_names(names)
+  local parts = {}
+  for i, name in ipairs(names) do parts[i] = type(name) == "string" and name or "_" end
+  return table.concat(parts, "x")
+end
+
+--- The footer: [float32 2x3], [float32 2x3, cuda:0, requires_grad], [float32 2x3, NxC] with names, or
+-- [float32 2x3, sparse_coo, 2 values].
 function show.footer(t)
   local layout = t.layout
   local shape = layout == "nested" and "nested" or t.ndim == 0 and "scalar" or join_shape(t.shape)
   local text = t.dtype .. " " .. shape
   if layout:find "^sparse" then text = ("%s, %s, %d values"):format(text, layout, t:_nnz()) end
   if t.device ~= "cpu" then text = text .. ", " .. t.device end
+  if t.names then text = text .. ", " .. join_names(t.names) end
   if t.requires_grad then text = text .. ", requires_grad" end
   return "[" .. text .. "]"
 end
@@ -66,11 +96,12 @@ end
 function show.tensor(t)
   local footer = show.footer(t)
   if t.layout ~= "strided" then return footer end
+  if t:numel() == 0 or t.device == "meta" then return footer end
   local x = t:detach()
-  if x:numel() == 0 then return footer end
-  if x.dtype:find "complex" or x.device == "meta" then return footer end
+  if x.names then x = x:rename(NONE) end
+  if x.dtype:find "^q" then x = x:dequantize() end
   if x.ndim == 0 then
-    local values = format_all({ x:item() }, x.dtype)
+    local values = format_all({ element(x) }, x.dtype)
     return values[1] .. " " .. footer
   end
   local shape = x.shape
@@ -89,7 +120,7 @@ function show.tensor(t)
         local row = flat[s][r]
         for _, c in ipairs(column_list) do
           if c > 0 then
-            values[#values + 1] = row[c]:item()
+            values[#values + 1] = element(row[c])
           end
         end
       end

@@ -207,7 +207,7 @@ function File:write(name, value, options)
     local flat, shape = flatten(value, name)
     self.handle:write_numbers(name, list_dtype(flat, name), flat, shape, deflate)
   elseif kind == "userdata" then
-    self.handle:write(name, value:detach():cpu():contiguous(), deflate)
+    self.handle:write(name, value:plain(), deflate)
   else
     error(("h5: '%s' is a %s, expected a tensor, number, text or list"):format(name, kind), 2)
   end
@@ -224,7 +224,7 @@ end
 -- @param start list, from 1
 function File:write_slab(name, value, start)
   local from = slab { start = start, count = value.shape }
-  self.handle:write_slab(name, value:detach():cpu():contiguous(), from)
+  self.handle:write_slab(name, value:plain(), from)
 end
 
 --- Makes a group (and those on the way); fine if it is there.

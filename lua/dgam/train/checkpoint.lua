@@ -218,7 +218,7 @@ function checkpoint.save(path, state, meta)
     file:close()
   else
     local tensors = {}
-    for i, name in ipairs(names) do tensors[i] = state[name]:detach():cpu():contiguous() end
+    for i, name in ipairs(names) do tensors[i] = state[name]:plain() end
     native.write_safetensors(path, names, tensors, { format = "pt", dgam = meta and json.encode(meta) or nil })
   end
 end
