@@ -317,7 +317,7 @@ def condition(results, exact, elements):
 
 
 def gradients(op, bound):
-    """What the results' weighted sum has as gradients of each floating input: number among the tensors of `bound`, gradient."""
+    """What the results' weighted sum has as gradients of each floating tensor of `bound`."""
     copy = snapshot(bound)
     ins = [t for t in leaves(copy) if t.is_floating_point() or t.is_complex()]
     for t in ins:
@@ -329,6 +329,16 @@ def gradients(op, bound):
 
 
 def describe(name, method, args, kwargs, result, written, func, pools):
+    """A call as it is written down:
+    op, args, kw     the operator, its arguments in order and, as [name, value], by name; method: args[0] is the tensor
+    names            the schema's names of args; order: those of its first arguments where the method has another order
+    results          what it gives; empty: only their shapes and types count
+    cond             how many times the tolerance they may be off; grad_cond the same of grads
+    written          [number among the tensors of the arguments, what is in it afterwards]
+    self_first       the schema's first argument is self; unnamed: by name it is another overload
+    in_place         true or, where they differ from results, what self is then; out: names of the arguments that take results
+    grads            of each floating tensor of the arguments
+    """
     if name in CASTS:
         return {"op": name, "cast": True, "method": True, "args": encode(list(args), pools), "names": ["self"],
                 "results": encode([result], pools), "forms": 1}
@@ -340,48 +350,54 @@ def describe(name, method, args, kwargs, result, written, func, pools):
         call["method"] = True
     if kwargs:
         call["kw"] = encode_named({("self" if k == "input" and "self" in bound else k): v for k, v in kwargs.items()
-                                    if not (k in PYTHON_ONLY and (v is False or k == "as_tuple"))}, pools)
+                                   if not (k in PYTHON_ONLY and (v is False or k == "as_tuple"))}, pools)
     one = len(schema.returns) == 1
     results = [list(result) if isinstance(result, tuple) else result] if one else list(result)
-    call["results"] = encode(results, pools)
-    if name in EMPTY or name in DRAWN and not all(same(again(op, bound, i), results) for i in range(1, 9)):
+    empty = name in EMPTY or name in DRAWN and not all(same(again(op, bound, i), results) for i in range(1, 9))
+    if empty:
+        results = tree_map(lambda v: torch.zeros_like(v) if isinstance(v, torch.Tensor) else v, results)
         call["empty"] = True
+    call["results"] = encode(results, pools)
     if written:
         call["written"] = [[i, encode(t, pools)] for i, t in written]
-    if method and schema.arguments[0].name != "self":  # the schema's order, where the method's is another
+    self_first = schema.arguments[0].name == "self"
+    if self_first:
+        call["self_first"] = True
+    elif method:
         places = [a.name for a in schema.arguments if not a.kwarg_only]
         call["order"] = list(itertools.takewhile(lambda n: n in bound, places))
-    call["forms"] = 2 + (schema.arguments[0].name == "self" or method)
+    call["forms"] = 2 + (self_first or method)
     if not method and name not in EMPTY and differs_by_name(func, bound, result):
         call["unnamed"] = True
         call["forms"] -= 1
-    call["self_first"] = schema.arguments[0].name == "self"
-    if not call["self_first"]:
-        del call["self_first"]
-    try:
-        off = condition(results, list_of(seeded(op, **widened(snapshot(bound)))), elements)
-        if off > 1:
-            call["cond"] = round(min(off, 1e9), 1)
-    except Exception:
-        pass
-    if not name.endswith("_") and not call.get("empty"):
+    if empty:
+        return call
+    add_condition(call, "cond", results, lambda: list_of(seeded(op, **widened(snapshot(bound)))), elements)
+    if not name.endswith("_"):
         add_in_place(call, name, bound, results, pools)
         add_out(call, name, bound, results, pools)
-    try:
-        if call.get("empty"):
-            raise Unfit("drawn")
-        grads = gradients(op, bound)
-        try:
-            off = condition(grads, gradients(op, widened(snapshot(bound))), elements)
-        except Exception:
-            off = 1
-        call["grads"] = [None if g is None else encode(g, pools) for g in grads]
-        if off > 1:
-            call["grad_cond"] = round(min(off, 1e9), 1)
-        call["forms"] += 1
-    except Exception:
-        pass
+    add_gradients(call, op, bound, elements, pools)
     return call
+
+
+def add_condition(call, key, results, exact, elements):
+    """Notes that results are ill-conditioned; where there is no double precision, they are taken for good."""
+    try:
+        off = condition(results, exact(), elements)
+    except Exception:
+        return
+    if off > 1:
+        call[key] = round(min(off, 1e9), 1)
+
+
+def add_gradients(call, op, bound, elements, pools):
+    try:
+        grads = gradients(op, bound)
+    except Exception:  # not everything has a derivative
+        return
+    call["grads"] = [None if g is None else encode(g, pools) for g in grads]
+    call["forms"] += 1
+    add_condition(call, "grad_cond", grads, lambda: gradients(op, widened(snapshot(bound))), elements)
 
 
 def list_of(r):
@@ -436,9 +452,7 @@ def add_in_place(call, name, bound, results, pools):
             continue
         if got is not copy["self"] and got.data_ptr() != copy["self"].data_ptr():
             continue
-        call["in_place"] = None if same(list_of(got), results) else encode(copy["self"], pools)
-        if call["in_place"] is None:
-            call["in_place"] = True
+        call["in_place"] = True if same(list_of(got), results) else encode(copy["self"], pools)
         call["forms"] += 1
         return
 
@@ -465,7 +479,8 @@ def add_out(call, name, bound, results, pools):
 def index_call(args, result, pools):
     """x[...] of Python, and writing there."""
     x, where = args[0], args[1] if isinstance(args[1], tuple) else (args[1],)
-    call = {"op": "__getitem__", "index": True, "args": [encode(x, pools), encode(where, pools)], "results": [encode(result, pools)], "forms": 2}
+    call = {"op": "__getitem__", "index": True, "args": [encode(x, pools), encode(where, pools)],
+            "results": [encode(result, pools)], "forms": 2}
     y = x.clone()
     y[where] = 3
     call["written"] = encode(y, pools)

@@ -75,6 +75,7 @@ local SIZE = { float32 = 4, float64 = 8, float16 = 2, bfloat16 = 2, int64 = 8, i
   complex64 = 8, complex128 = 16 }
 local REAL = { complex64 = "float32", complex128 = "float64" }
 
+torch.threads(1) -- the tensors are small
 local samples = load()
 
 local function count(shape)
