@@ -5,6 +5,7 @@
 #include "base/dtype.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/semantics.h"
 #include "base/status.h"
 #include "light/camera.h"
 #include "light/clip.h"
