@@ -410,8 +410,9 @@ static dgam_status mlp_half(forward_job *j) {
 }
 
 /* Rows of the MLP taken at once. The hidden layer of a tile should stay in the second-level cache. Where tiles are few,
- * their number is a multiple of 8, which most numbers of threads share evenly. It follows from the shape alone: what a
- * product rounds depends on how many rows it has. */
+ * their number is about a multiple of 8, which most numbers of threads share evenly; that of their rows is one of 4,
+ * which oneDNN's inner loops take at a time. All follows from the shape alone: what a product rounds depends on how many
+ * rows it has. */
 static void choose_mlp_tile(forward_job *j) {
   const dgam_block *b = &j->b;
   size_t rows = 393216 / (b->d.hidden * b->es);
@@ -422,6 +423,7 @@ static void choose_mlp_tile(forward_job *j) {
     tiles = at_least(1, at_most((all + j->spans - 1) / j->spans, j->span / 32));
   }
   j->mlp_tile = (j->span + tiles - 1) / tiles;
+  j->mlp_tile = at_most((j->mlp_tile + 3) / 4 * 4, j->span);
   j->mlp_tiles = (j->span + j->mlp_tile - 1) / j->mlp_tile;
 }
 

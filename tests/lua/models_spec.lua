@@ -310,7 +310,6 @@ end)
 
 describe("precision", function()
   it("belongs to a model, and is refused where it would be ignored", function()
-
     local size = { embed = 16, depths = { 1 }, heads = { 2 }, precision = "bfloat16" }
     local made = models.video_swin.new(size)
     assert.equal("bfloat16", made.precision)
@@ -320,8 +319,8 @@ describe("precision", function()
     for text, backbone in pairs { ["made already"] = made, ["write precision in it"] = size } do
       assert.matches(text, message(models.dgam, { backbone = backbone, precision = "bfloat16", classes = 2, frames = 4 }))
     end
-    assert.matches("unknown precision 'bf16'", message(models.video_swin.new, { embed = 8, depths = { 1 }, heads = { 1 }, precision = "bf16" }))
-
+    local wrong = { embed = 8, depths = { 1 }, heads = { 1 }, precision = "bf16" }
+    assert.matches("unknown precision 'bf16'", message(models.video_swin.new, wrong))
   end)
 
   it("that the processor lacks is said once", function()
