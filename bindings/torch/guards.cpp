@@ -131,6 +131,19 @@ void not_negative(const Arguments &a, const char *name) {
   for (int64_t n : a.integers(name)) TORCH_CHECK(n >= 0, name, " has ", n, ", expected no negative sizes");
 }
 
+void not_empty(const Arguments &a, const char *name) {
+  TORCH_CHECK(elements(a.tensor(name)) > 0, name, " is ", a.tensor(name).sizes(), ", expected an element or more");
+}
+
+// The kernels of Fourier transforms trust fft_fft and its kin, which look at the dimensions and types.
+void transformed(const Arguments &a) {
+  at::Tensor x = a.tensor("self");
+  std::vector<int64_t> dims = a.integers("dim");
+  TORCH_CHECK(!dims.empty() && elements(x) > 0, "self is ", x.sizes(), " with ", dims.size(), " dims, expected elements and a dimension");
+  for (int64_t d : dims)
+    TORCH_CHECK(d >= -x.dim() && d < x.dim(), "dim ", d + (d >= 0), " of a tensor with ", x.dim(), " dimensions");
+}
+
 void refuse(const Arguments &) {
   TORCH_CHECK(false, "is for libtorch's own use: it does not look at what it is given");
 }
@@ -158,6 +171,37 @@ const Rule rules[] = {
     {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
     {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
+    {"_fft_c2c _fft_r2c", transformed},
+    {"_fft_c2r", [](const Arguments &a) {
+       transformed(a);
+       int64_t last = a.integer("last_dim_size"), half = a.tensor("self").size(a.integers("dim").back());
+       TORCH_CHECK(last >= 1 && last / 2 + 1 == half, "last_dim_size ", last, " of a spectrum of ", half);
+     }},
+    {"_weight_norm _weight_norm_interface", [](const Arguments &a) { not_empty(a, "v"); }},
+    {"_weight_norm_interface_backward _weight_norm_differentiable_backward", [](const Arguments &a) { not_empty(a, "saved_v"); }},
+    {"native_channel_shuffle", [](const Arguments &a) {
+       not_empty(a, "self");
+       int64_t channels = extent(a.tensor("self"), 1), groups = a.integer("groups");
+       TORCH_CHECK(groups >= 1 && channels % groups == 0, "groups is ", groups, " of ", channels, " channels");
+     }},
+    {"batch_norm_update_stats", [](const Arguments &a) { not_empty(a, "input"); }},
+    {"choose_qparams_optimized", [](const Arguments &a) {
+       int64_t n = a.integer("numel"), bins = a.integer("n_bins"), bits = a.integer("bit_width");
+       double ratio = a.value("ratio").toDouble();
+       TORCH_CHECK(n >= 1 && n <= elements(a.tensor("input")), "numel is ", n, " of ", elements(a.tensor("input")), " elements");
+       TORCH_CHECK(bins >= 1 && bins <= 1 << 20 && bits >= 1 && bits <= 16 && ratio >= 0 && ratio <= 1, "n_bins is ", bins, ", bit_width ",
+                   bits, ", ratio ", ratio, ", expected 1 or more bins, 1 to 16 bits and a ratio from 0 to 1");
+     }},
+    {"matrix_exp_backward", [](const Arguments &a) {
+       TORCH_CHECK(a.tensor("self").dim() >= 2, "self is ", a.tensor("self").sizes(), ", expected matrices");
+       same_size(a, "grad", "self");
+     }},
+    {"_cummax_helper _cummin_helper", [](const Arguments &a) { same_size(a, "values", "self"), same_size(a, "indices", "self"); }},
+    {"align_to", [](const Arguments &a) {
+       int64_t at = a.has("ellipsis_idx") ? a.integer("ellipsis_idx") : 0;
+       TORCH_CHECK(at >= 0 && (size_t)at <= (a.has("order") ? a.value("order").toListRef().size() : 0), "ellipsis_idx ", at + 1,
+                   ", expected a place in order or behind it");
+     }},
     {"flatten", [](const Arguments &a) {
        int64_t dims = a.tensor("self").dim();
        for (auto *name : {"start_dim", "end_dim"})
@@ -169,7 +213,8 @@ const Rule rules[] = {
      "_thnn_differentiable_lstm_cell_backward _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward "
      "_thnn_fused_lstm_cell_backward_impl quantized_lstm_cell quantized_gru_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell "
      "_sparse_coo_tensor_unsafe _sparse_csr_tensor_unsafe _sparse_csc_tensor_unsafe _sparse_bsr_tensor_unsafe _sparse_bsc_tensor_unsafe "
-     "_sparse_compressed_tensor_unsafe", refuse},
+     "_sparse_compressed_tensor_unsafe _symeig_helper _batch_norm_impl_index_backward _reshape_alias_copy "
+     "_compute_linear_combination", refuse},
 };
 
 }  // namespace

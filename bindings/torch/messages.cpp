@@ -8,6 +8,16 @@
 
 namespace {
 
+// Adds one to the number that begins at `at`; with `back` not to a negative one. Where the number ends.
+size_t add_one(std::string &what, size_t at, bool back) {
+  size_t sign = what[at] == '-';
+  size_t end = std::min(what.find_first_not_of("0123456789", at + sign), what.size());
+  if (end == at + sign || end >= at + 19 || (sign && back)) return end;
+  std::string number = std::to_string(std::stoll(what.substr(at, end - at)) + 1);
+  what.replace(at, end - at, number);
+  return at + number.size();
+}
+
 // Positions and dimensions in libtorch's usual errors: its numbers count from 0, those of a script from 1.
 void count_from_one(std::string &what) {
   static const struct {
@@ -33,6 +43,7 @@ void count_from_one(std::string &what) {
       {"Found unnamed dim at index ", {"at index ", nullptr}, false},
       {"Halving dimension must be even", {"but dimension ", nullptr}, false},
       {"input tensor's size at dimension ", {"size at dimension ", nullptr}, true},
+      {"Size does not match at dimension ", {"at dimension ", "apart from dimension "}, false},
       {" apart from dimension ", {"apart from dimension ", nullptr}, false},
       {"Padding size should be less than", {" at dimension ", nullptr}, false},
       {"expected size of input's dimension ", {"input's dimension ", nullptr}, false},
@@ -45,6 +56,11 @@ void count_from_one(std::string &what) {
       {"maximum size for tensor at dimension ", {"at dimension ", nullptr}, false},
       {"multiply up to the size of dim ", {"size of dim ", nullptr}, true},
       {"diagonal dimensions cannot be identical ", {"identical ", ", "}, true},
+      {"contracted dimensions need to match", {"in dim ", "in dim "}, true},
+      {"k out of range for dimension ", {"for dimension ", nullptr}, true},
+      {"attempted to split along dimension ", {"along dimension ", nullptr}, false},
+      {"expected rotation dims to be different", {"dim0 = ", "dim1 = "}, true},
+      {"repeated dim in `", {"` ([", nullptr}, true},
       {"given to nested_tensor must have the same dimension", {"Tensor at index ", "Tensor at index "}, false},
   };
   for (const auto &e : errors) {
@@ -54,9 +70,9 @@ void count_from_one(std::string &what) {
       size_t found = before ? what.find(before, at) : std::string::npos;
       if (found == std::string::npos) return;
       at = found + strlen(before);
-      size_t sign = !e.back && what[at] == '-';
-      size_t end = std::min(what.find_first_not_of("0123456789", at + sign), what.size());
-      if (end > at + sign && end < at + 19) what.replace(at, end - at, std::to_string(std::stoll(what.substr(at, end - at)) + 1));
+      bool list = what[at - 1] == '[';
+      do at = add_one(what, at, e.back);
+      while (list && what.compare(at, 2, ", ") == 0 && (at += 2));
     }
     return;
   }

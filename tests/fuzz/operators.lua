@@ -1,7 +1,7 @@
 --- Calls every operator with arguments chosen at random, in processes of their own, and counts those that end by a signal: an
 -- operator may refuse what it is given, it may not read or write memory that is not its own.
 --
---     ./dgamlua tests/fuzz/operators.lua [CALLS [SEED [PATTERN]]]       CALLS of every operator, 4 by default
+--     ./dgamlua tests/fuzz/operators.lua [CALLS [SEED [PATTERN]]]       CALLS of every operator, 4 by default, also less than 1
 --     ./dgamlua tests/fuzz/operators.lua one SEED NUMBER                one call again
 --
 -- Exit status 1 if there was a signal. What takes too long is told and does not count.
@@ -46,7 +46,9 @@ local function shape(base)
   return s
 end
 
-local DTYPES = { "float32", "float32", "float32", "float32", "float64", "int64", "int64", "int32", "uint8", "bool", "complex64", "bfloat16" }
+local DTYPES = {
+  "float32", "float32", "float32", "float32", "float64", "int64", "int64", "int32", "uint8", "bool", "complex64", "bfloat16",
+}
 
 local function whole(dtype, s)
   local low, high = -2, 6
@@ -120,7 +122,7 @@ end
 function fuzz.call(operators, seed, number)
   math.randomseed(seed, number)
   torch.manual_seed(seed * 1000003 + number)
-  local name = operators[(number - 1) % #operators + 1]
+  local name = operators[number * 613 % #operators + 1] -- a prime number apart, so that a part of a run is of all kinds
   local schemas = {}
   for schema in native.schemas(name):gmatch "[^\n]+" do schemas[#schemas + 1] = schema end
   local named, words, base = {}, {}, shape()
@@ -161,32 +163,35 @@ local self = debug.getinfo(1, "S").source:sub(2)
 
 -- Runs numbers first .. last; the number and text of the call during which the process ended, and how; nil if it did not.
 local function child(o, first, last, skipped)
-  local command = (HEAP_CHECKED .. "ulimit -v 8000000; ulimit -c 0; exec timeout -k 1 %d %s %s child '%s' %d %d %d '%s' 2>/dev/null"):format(o.limit,
-    shell.program(), shell.quote(self), o.pattern or "", o.seed, first, last, table.concat(skipped, ","))
+  local command = HEAP_CHECKED .. "ulimit -v 8000000; ulimit -c 0; exec timeout -k 1 %d %s %s child '%s' %d %d %d '%s' 2>/dev/null"
+  command = command:format(o.limit, shell.program(), shell.quote(self), o.pattern or "", o.seed, first, last, table.concat(skipped, ","))
   local pipe, told = assert(io.popen(command)), nil
   for line in pipe:lines() do told = line end
   local ok, how, code = pipe:close()
   if ok then return nil end
-  return tonumber(told and told:match "^%d+") or first, told or "(nothing was called)", how, code
+  return tonumber(told and told:match "^%d+") or first, told or "(nothing was called)", how == "signal" and 128 + code or code
 end
 
-local SIGNALS = { [132] = "SIGILL", [134] = "SIGABRT", [135] = "SIGBUS", [136] = "SIGFPE", [137] = "SIGKILL", [139] = "SIGSEGV" }
+local SIGNALS = { [132] = "SIGILL", [134] = "SIGABRT", [135] = "SIGBUS", [136] = "SIGFPE", [139] = "SIGSEGV" }
 
 --- fuzz.all{calls=, seed=, pattern=, limit=}: list of texts, one a signal: the call and what it was ended by. An operator that has
 -- ended a process is not called again.
 function fuzz.all(o)
   local operators, signals, skipped = fuzz.operators(o.pattern), {}, {}
-  local first, last = 1, #operators * o.calls
+  local first, last = 1, math.ceil(#operators * o.calls)
   while first <= last do
-    local number, words, how, code = child(o, first, math.min(last, first + 999), skipped)
+    local number, words, code = child(o, first, math.min(last, first + 999), skipped)
     if not number then
       first = first + 1000
     else
       local name = words:match "^%d+ ([%w_:]+)"
       skipped[#skipped + 1] = name
-      if code ~= 124 then signals[#signals + 1] = ("%s: %s"):format(SIGNALS[code] or ("%s %d"):format(how, code), words)
-      else io.stderr:write("longer than ", o.limit, " seconds: ", words, "\n") end
-      if o.tell then o.tell(signals[#signals]) end
+      if code == 124 or code == 137 then -- as timeout ends it
+        io.stderr:write("longer than ", o.limit, " seconds: ", words, "\n")
+      else
+        signals[#signals + 1] = ("%s: %s"):format(SIGNALS[code] or "status " .. code, words)
+        if o.tell then o.tell(signals[#signals]) end
+      end
       first = number + 1
     end
   end

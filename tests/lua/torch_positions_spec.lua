@@ -1,7 +1,6 @@
 -- Counting from one: every operator with positions among its arguments and results, and that none is forgotten.
 local torch = require "torch"
 local native = require "dgamtorch"
-local message = require("support").message
 
 local NONE = torch.none
 local function values(t) return t:totable() end
@@ -15,8 +14,10 @@ end
 
 describe("counting from one", function()
   it("is decided for every argument and result that looks like a position", function()
-    local LOOKS = { "^ind", "ind$", "_ind", "idx", "^target$", "^targets$", "dim", "axis", "^axes", "offsets", "offset2", "sorter", "^head$",
-                    "^blank$", "^start$", "^end$", "^source$", "^destination$", "^class$", "^classes$", "^label", "^positions?$", "^perm$" }
+    local LOOKS = {
+      "^ind", "ind$", "_ind", "idx", "^targets?$", "dim", "axis", "^axes", "offsets", "offset2", "sorter", "^head$", "^blank$",
+      "^start$", "^end$", "^source$", "^destination$", "^class$", "^classes$", "^label", "^positions?$", "^perm$",
+    }
     local unknown = {}
     for _, op in ipairs(native.names()) do
       if op:find "^aten::" or op:find "^dgam::" then
@@ -134,14 +135,14 @@ describe("counting from one", function()
   end)
 
   it("holds in sparse tensors' copies and conversions", function()
-    local s = torch.tensor({ { 0, 5 }, { 7, 0 } }):to_sparse()
     local c = torch.tensor({ { 0, 5 }, { 7, 0 } }):to_sparse_csr()
     assert.same({ { 1, 2 }, { 2, 1 } }, values(torch._convert_indices_from_csr_to_coo(c:crow_indices(), c:col_indices())))
     assert.same({ 0, 1, 2 }, values(torch._convert_indices_from_coo_to_csr(torch.tensor { 1, 2 }, 2)))
   end)
 
   it("leaves counts, sizes and boundaries alone", function()
-    assert.same({ { 1, 2 }, { 3 } }, { values(torch.tensor_split(torch.tensor { 1, 2, 3 }, { 2 })[1]), values(torch.tensor_split(torch.tensor { 1, 2, 3 }, { 2 })[2]) })
+    local parts = torch.tensor_split(torch.tensor { 1, 2, 3 }, { 2 })
+    assert.same({ { 1, 2 }, { 3 } }, { values(parts[1]), values(parts[2]) })
     assert.same({ 0, 2, 4 }, values(torch.arange(0, 6, 2)))
     local state = torch.zeros(3, 30, { dtype = "int64" })
     assert.same({ 3, 30 }, state:_sobol_engine_initialize_state_(3).shape) -- three dimensions, not the third

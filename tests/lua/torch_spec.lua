@@ -153,6 +153,40 @@ describe("operators", function()
       ["but got [2, 3] at entry 1 and [3] at entry 2"] = function() return torch.stack { x, torch.zeros(3) } end,
       ["dim 2 appears multiple times"] = function() return x:sum { 2, 2 } end,
       ["start (2) + length (2) exceeds dimension size (2)"] = function() return x:narrow(1, 2, 2) end,
+      ["Expected reduction dim 2 to have"] = function() return torch.zeros(2, 0):amax(2) end,
+      ["with dimension 3 being empty"] = function() return torch.adaptive_max_pool2d(torch.zeros(5, 1, 0), { 2, 2 }) end,
+      ["unnamed dim at index 2 of"] = function() return x:refine_names({ "N", torch.none }):align_to { "N" } end,
+      ["even, but dimension 2 is size 3"] = function() return x:glu(2) end,
+      ["input tensor's size at dimension 2)"] = function() return x:split_with_sizes({ 1, 1 }, 2) end,
+      ["at dimension 2 expected index [2, 4] to be smaller than self [2, 3] apart from dimension 1"] = function()
+        return x:gather(1, torch.ones(2, 4):long())
+      end,
+      ["to be smaller than self [2, 3] apart from dimension 1 and"] = function()
+        return x:scatter_add(1, torch.ones(2, 4):long(), torch.zeros(2, 4))
+      end,
+      ["padding (1, 4) at dimension 2 of input"] = function() return torch.reflection_pad1d(x, { 1, 4 }) end,
+      ["expected size of input's dimension 3 to"] = function()
+        return torch.col2im(torch.zeros(1, 2, 3), { 2, 2 }, { 1, 1 }, { 1, 1 }, { 0, 0 }, { 1, 1 })
+      end,
+      ["bins for dimension 1 with"] = function()
+        return torch.histogramdd(torch.zeros(4, 2, { dtype = "float64" }), { torch.zeros(3), torch.zeros(3) })
+      end,
+      ["Input 2 has 3 dimensions"] = function() return torch.block_diag { torch.zeros(2, 2), torch.zeros(1, 1, 1) } end,
+      ["3 at dimension 1 and source slice shape: 4 at dimension 1"] = function()
+        return x:index_copy(1, torch.tensor { 1 }, torch.zeros(1, 4))
+      end,
+      ["inputs dimension 1 must have length 3"] = function() return torch.linalg_cross(x, x, { dim = 1 }) end,
+      ["tensor at dimension 2 is 3 but size is 5"] = function() return x:unfold(2, 5, 1) end,
+      ["up to the size of dim 1 (6)"] = function() return torch.arange(6):unflatten(1, { 4, 2 }) end,
+      ["cannot be identical 1, 1"] = function() return x:diagonal(0, 1, 1) end,
+      ["size 2 in dim 1 and second has size 3 in dim 2"] = function() return torch.tensordot(x, x, { 1 }, { 2 }) end,
+      ["k out of range for dimension 2"] = function() return x:kthvalue(5, 2) end,
+      ["split along dimension 2, but"] = function() return x:hsplit(2) end,
+      ["dim0 = 2 and dim1 = 2"] = function() return x:rot90(1, { 2, 2 }) end,
+      ["repeated dim in `source` ([2, 2, -1])"] = function() return x:movedim({ 2, 2, -1 }, { 1, 2, 1 }) end,
+      ["at index 2 and dimension 1 for Tensor at index 1"] = function()
+        return torch._nested_tensor_from_tensor_list { torch.zeros(1), torch.zeros(1, 1) }
+      end,
       ["Target 4 is out of bounds"] = function() return torch.nll_loss(x, torch.tensor { 1, 4 }) end,
     } do assert.matches(words, message(f), 1, true) end
   end)
