@@ -423,8 +423,8 @@ static void slice(lua_State *L, int view, int dim, int item) {
 }
 
 /* Applies an index specification: an integer, a tensor, torch.none, or a table of integers, {first, last, step}, {} (all), tensors,
- * torch.none (a new dimension of size 1), "..." . Leaves the resulting view on the stack. Returns 1 if tensors are among it: then aten::index's list of them is
- * above the view, one item a tensor however many dimensions a mask takes, torch.none for a dimension without one. */
+ * torch.none (a new dimension of size 1), "..." . Leaves the resulting view on the stack. Returns 1 if tensors are among it: then
+ * aten::index's list of them is above the view, one item a tensor however many dimensions a mask takes, torch.none for a dimension without one. */
 static int apply_index(lua_State *L, int tensor, int spec) {
   if (lua_isinteger(L, spec)) {
     select_or_error(L, tensor, 1, lua_tointeger(L, spec));

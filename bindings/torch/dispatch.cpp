@@ -58,7 +58,8 @@ int list_cost(const dgt_value &v, Pred pred) {
 // int[3] takes three numbers, one that stands for all, or as many as its default has. Kernels of libtorch read past the end
 // of a shorter list. int[1] is libtorch's way to write "one, or a list of any length".
 bool length_fits(const Arg &a, size_t n) {
-  return a.fixed < 2 || n == 1 || n == (size_t)a.fixed || (a.has_default && a.def.isIntList() && n == a.def.toIntVector().size());
+  if (a.fixed < 2 || n == 1 || n == (size_t)a.fixed || (n == 0 && a.may_be_empty)) return true;
+  return a.has_default && a.def.isIntList() && n == a.def.toIntVector().size();
 }
 
 bool is_string(const dgt_value &v) { return v.tag == DGT_STRING; }
@@ -141,7 +142,8 @@ std::string string_of(const dgt_value &v) { return std::string(v.as.s, v.n); }
 
 std::string dimname_of(const dgt_value &v) {
   std::string name = v.tag == DGT_NONE ? "*" : string_of(v);
-  TORCH_CHECK(name == "*" || at::Dimname::isValidName(name), "'", name, "' is no name of a dimension: letters, digits and _, no digit first");
+  TORCH_CHECK(name == "*" || at::Dimname::isValidName(name), "'", name,
+              "' is no name of a dimension: letters, digits and _, no digit first");
   return "dimname::" + name;
 }
 

@@ -60,7 +60,8 @@ void same_size(const Arguments &a, const char *one, const char *other) {
 }
 
 void has_items(const Arguments &a, const char *name) {
-  TORCH_CHECK(!a.has(name) || !a.value(name).isList() || !a.value(name).toListRef().empty(), name, " is an empty list, expected an item or more");
+  bool empty = a.has(name) && a.value(name).isList() && a.value(name).toListRef().empty();
+  TORCH_CHECK(!empty, name, " is an empty list, expected an item or more");
 }
 
 // ctc_loss reads memory that is not its own at a label that is no class. Of padded targets, (batch, length), what is beyond a
@@ -104,17 +105,17 @@ void bags(const Arguments &a) {
   within(a, "offset2bag", extent(grad, 0));
   within(a, "offsets", elements(indices) + 1);
   if (a.has("mode") && a.integer("mode") == 2) within(a, "maximum_indices", rows, -1);
-  TORCH_CHECK(elements(bag) == 0 || elements(bag) == elements(indices), "offset2bag has ", elements(bag), " elements, expected ", elements(indices),
-              " as indices");
+  TORCH_CHECK(elements(bag) == 0 || elements(bag) == elements(indices), "offset2bag has ", elements(bag), " elements, expected ",
+              elements(indices), " as indices");
   at::Tensor sizes = a.tensor("bag_size");
-  TORCH_CHECK(!sizes.defined() || elements(sizes) == 0 || elements(sizes) >= extent(grad, 0), "bag_size has ", elements(sizes), " elements, expected ",
+  TORCH_CHECK(elements(sizes) == 0 || elements(sizes) >= extent(grad, 0), "bag_size has ", elements(sizes), " elements, expected ",
               extent(grad, 0));
   at::Tensor top = a.tensor("maximum_indices");
   TORCH_CHECK(!top.defined() || a.integer("mode") != 2 || top.sizes() == grad.sizes(), "maximum_indices is ", top.sizes(), ", expected ",
               grad.sizes());
   at::Tensor weights = a.tensor("per_sample_weights");
-  TORCH_CHECK(!weights.defined() || elements(weights) == elements(indices), "per_sample_weights has ", elements(weights), " elements, expected ",
-              elements(indices), " as indices");
+  TORCH_CHECK(!weights.defined() || elements(weights) == elements(indices), "per_sample_weights has ", elements(weights),
+              " elements, expected ", elements(indices), " as indices");
 }
 
 // LAPACK's pivots count from 1 in every language.
@@ -157,7 +158,8 @@ const Rule rules[] = {
     {"ctc_loss _ctc_loss _ctc_loss_backward", ctc_labels},
     {"nll_loss_backward nll_loss2d_backward multi_margin_loss_backward", class_labels},
     {"embedding_dense_backward", [](const Arguments &a) { within(a, "indices", a.integer("num_weights"), a.integer("padding_idx")); }},
-    {"_embedding_bag_backward _embedding_bag_dense_backward _embedding_bag_sparse_backward _embedding_bag_per_sample_weights_backward", bags},
+    {"_embedding_bag_backward _embedding_bag_dense_backward _embedding_bag_sparse_backward "
+     "_embedding_bag_per_sample_weights_backward", bags},
     {"max_pool2d_with_indices_backward adaptive_max_pool2d_backward fractional_max_pool2d_backward", pooled<2>},
     {"max_pool3d_with_indices_backward adaptive_max_pool3d_backward fractional_max_pool3d_backward", pooled<3>},
     {"fractional_max_pool2d fractional_max_pool3d", random_samples},
@@ -166,10 +168,12 @@ const Rule rules[] = {
     {"linalg_lu_solve", pivoted<&kPivots, &kLU>},
     {"linalg_ldl_solve", pivoted<&kPivots, &kLD>},
     {"lu_solve", pivoted<&kLUPivots, &kLUData>},
-    {"_local_scalar_dense item",
-     [](const Arguments &a) { TORCH_CHECK(elements(a.tensor("self")) == 1, "the tensor has ", elements(a.tensor("self")), " elements, expected 1"); }},
+    {"_local_scalar_dense item", [](const Arguments &a) {
+       int64_t n = elements(a.tensor("self"));
+       TORCH_CHECK(n == 1, "the tensor has ", n, " elements, expected 1");
+     }},
     {"sum_to_size", [](const Arguments &a) { not_negative(a, "size"); }},
-    {"align_tensors _stack", [](const Arguments &a) { has_items(a, "tensors"); }},
+    {"align_tensors _stack cat concat concatenate", [](const Arguments &a) { has_items(a, "tensors"); }},
     {"_histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors", [](const Arguments &a) { has_items(a, "bins"); }},
     {"_fft_c2c _fft_r2c", transformed},
     {"_fft_c2r", [](const Arguments &a) {

@@ -100,6 +100,7 @@ Arg make_argument(const c10::Argument &a, const std::string &op) {
     out.has_default = true;
     out.def = *a.default_value();
   }
+  out.may_be_empty = out.name == "stride" && op.find("pool") != std::string::npos; // the size of the window
   out.from1 = argument_from_one(op, out.name);
   bool result = out.written && out.kwarg_only; // out=: see the results
   if (result || !holds_positions(out)) out.from1 = From1::no;

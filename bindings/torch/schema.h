@@ -27,6 +27,7 @@ struct Arg {
   bool kwarg_only = false;
   bool written = false; // the operator writes into this tensor, or into those of this list
   int fixed = 0; // N of int[N]: one integer stands for N equal ones
+  bool may_be_empty = false; // of such a list: {} means something, and its kernels look for it
   From1 from1 = From1::unknown;
   c10::IValue def;
 };

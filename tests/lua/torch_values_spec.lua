@@ -107,6 +107,10 @@ describe("numbers", function()
     assert.same({ 2, 2 }, x:flip({}).shape)
     assert.same({ 2, 2 }, x:roll({ 1 }, {}).shape)
     assert.equal(1, #x:tensor_split({}))
+    local y = torch.arange(16):float():view(1, 1, 4, 4):requires_grad_()
+    local pool, g = torch.avg_pool2d(y, { 2, 2 }, {}), torch.ones(1, 1, 2, 2)
+    assert.is_true(torch.grad({ pool }, { y }, { g })[1]:equal(
+      torch.avg_pool2d_backward(g, y:detach(), { 2, 2 }, {}, { 0, 0 }, false, true, NONE)))
   end)
 end)
 
