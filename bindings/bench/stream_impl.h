@@ -1,51 +1,38 @@
 /* stream_impl.h - the passes of stream.h at the vector width that this file is compiled for. Included by stream.c,
  * stream_avx2.c and stream_avx512.c, which define STREAM (the function's name). Not for other files. */
-#include <string.h>
-
+#include "base/vec.h"
 #include "bench/stream.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#define WIDE             64
-#define STORE_PAST(p, v) _mm512_stream_ps(p, (__m512)(v))
-#elif defined(__AVX2__)
-#include <immintrin.h>
-#define WIDE             32
-#define STORE_PAST(p, v) _mm256_stream_ps(p, (__m256)(v))
-#elif defined(__SSE2__)
+#if defined(__SSE2__) && !defined(__AVX2__)
 #include <emmintrin.h>
-#define WIDE             16
-#define STORE_PAST(p, v) _mm_stream_ps(p, (__m128)(v))
-#else
-#define WIDE             16
-#define STORE_PAST(p, v) memcpy(p, &(v), WIDE)
 #endif
 
 #define LINE  16   /* floats in a cache line */
 #define AHEAD 512  /* floats that are prefetched ahead */
 #define STRIP 1024 /* floats of an array fetched at a time */
 
-typedef float vec __attribute__((vector_size(WIDE)));
-
-static inline __attribute__((always_inline)) vec larger(vec a, vec b) {
-  typedef int bits __attribute__((vector_size(WIDE)));
-  bits take = a > b;
-  return (vec)((take & (bits)a) | (~take & (bits)b));
+/* Past the caches; p is aligned to the vector. */
+VEC void store_past(float *p, vf v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#elif defined(__SSE2__)
+  _mm_stream_ps(p, (__m128)v);
+#else
+  vstore(p, v);
+#endif
 }
 
 /* One cache line of the pass. */
-static inline __attribute__((always_inline)) void line(float *p, const float *g, float *m, float *v, int past) {
-  for (int i = 0; i < LINE; i += WIDE / 4) {
-    vec x, y;
-    memcpy(&x, g + i, WIDE);
+VEC void line(float *p, const float *g, float *m, float *v, int past) {
+  for (int i = 0; i < LINE; i += VL) {
+    vf from = vload(g + i);
     float *out[3] = {p + i, m + i, v + i};
     for (int k = 0; k < 3; k++) {
-      memcpy(&y, out[k], WIDE);
-      y = larger(y, x);
-      if (past)
-        STORE_PAST(out[k], y);
-      else
-        memcpy(out[k], &y, WIDE);
+      vf larger = vmax(vload(out[k]), from);
+      if (past) store_past(out[k], larger);
+      else vstore(out[k], larger);
     }
   }
 }

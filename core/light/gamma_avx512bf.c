@@ -1,4 +1,4 @@
-/* gamma_avx512bf.c - table look-ups with VBMI: 64 pixels at a time.
+/* gamma_avx512bf.c - table look-ups with VBMI: 64 pixels at a time. Byte permutes, which base/vec.h (floats) has not.
  *
  * vpermi2b looks 64 bytes up in a table of 128. A table of 256 floats is kept as 4 byte planes of 256; each plane of the
  * result takes two look-ups and a blend by the pixel's top bit. Unpacking planes to floats works within 128-bit lanes:

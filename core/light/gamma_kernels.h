@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/vec.h"
+
 /* A 256-entry table as a mapping kernel wants it; which form is the kernel's own business. */
 typedef struct dgam_lut {
   _Alignas(64) unsigned char bytes[1024];
@@ -39,38 +41,24 @@ static inline uint16_t dgam_f32_to_bf16(float f) { /* to nearest even; NaN stays
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* Vectors as wide as the file's instructions allow; the compiler splits what a level lacks. */
-#if defined(__AVX512F__)
-#define DGAM_VECTOR __attribute__((vector_size(64)))
-#elif defined(__AVX2__)
-#define DGAM_VECTOR __attribute__((vector_size(32)))
-#else
-#define DGAM_VECTOR __attribute__((vector_size(16)))
-#endif
-typedef float dgam_vf DGAM_VECTOR;
-typedef int32_t dgam_vi DGAM_VECTOR;
-
-/* 2^x = 2^i 2^f with i the nearest whole number: Taylor series in f to the 7th power (|f| <= 1/2, error 6e-9). */
+/* 2^x = 2^i 2^f with i the nearest whole number: Taylor series in f to the 7th power (|f| <= 1/2, error 6e-9). Not vexp2
+ * of vec.h, which is within 3e-7: enough for a softmax, but tables would change in their last bits. */
 static inline void dgam_pow_loop(const float *logs, float scale, size_t count, float *p) {
-  for (size_t i = 0; i < count; i += sizeof(dgam_vf) / sizeof(float)) {
-    dgam_vf x;
-    memcpy(&x, logs + i, sizeof x);
-    x *= scale;
-    dgam_vi enough = x > -126.0f; /* below, the result is 0 */
-    x = (dgam_vf)((dgam_vi)x & enough);
-    dgam_vi whole = __builtin_convertvector(x - 0.5f, dgam_vi); /* x is at most 0: truncation rounds to nearest */
-    dgam_vf f = (x - __builtin_convertvector(whole, dgam_vf)) * 0.693147180559945f;
-    dgam_vf series = f * (1.0f / 5040) + 1.0f / 720;
+  for (size_t i = 0; i < count; i += VL) {
+    vf x = vload(logs + i) * scale;
+    vi enough = x > -126.0f; /* below, the result is 0 */
+    x = (vf)((vi)x & enough);
+    vi whole = __builtin_convertvector(x - 0.5f, vi); /* x is at most 0: truncation rounds to nearest */
+    vf f = (x - __builtin_convertvector(whole, vf)) * 0.693147180559945f;
+    vf series = f * (1.0f / 5040) + 1.0f / 720;
     series = series * f + 1.0f / 120;
     series = series * f + 1.0f / 24;
     series = series * f + 1.0f / 6;
     series = series * f + 0.5f;
     series = series * f + 1.0f;
     series = series * f + 1.0f;
-    dgam_vi power = (whole + 127) << 23;
-    x = series * (dgam_vf)power;
-    x = (dgam_vf)((dgam_vi)x & enough);
-    memcpy(p + i, &x, sizeof x);
+    vi power = (whole + 127) << 23;
+    vstore(p + i, (vf)((vi)(series * (vf)power) & enough));
   }
 }
 

@@ -2,8 +2,8 @@
  * defines KERNELS (the name of the table) and R (rows of a register tile). */
 #include <math.h>
 
+#include "base/vec.h"
 #include "nn/kernels.h"
-#include "nn/vec.h"
 
 #define UNROLL _Pragma("GCC unroll 32")
 

@@ -1,4 +1,4 @@
-/* resize_avx2.c - see resize_rows.h */
+/* resize_avx2.c - see resize_rows.h. 16-bit integers and byte shuffles, which base/vec.h (floats) has not. */
 #include "video/resize_rows.h"
 
 #ifdef __AVX2__

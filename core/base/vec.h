@@ -1,11 +1,11 @@
 /* vec.h - one vector of floats, at the width of the instruction set this file is compiled for.
  *
- * Internal to core/nn: included only by kernels_impl.h, which kernels_plain.c, kernels_avx2.c and kernels_avx512.c
- * compile at their own level. GCC's vector types carry the arithmetic, so the plain build is portable C; intrinsics
- * stand only where the compiler finds no good instruction of its own.
+ * For kernels that are compiled once a level (core/nn/kernels_impl.h, core/light/gamma_kernels.h, bindings/bench/stream_impl.h);
+ * not for headers that users include. The vector types of GCC and clang carry the arithmetic, so the plain build is portable C.
+ * Intrinsics stand only where the compiler finds no good instruction of its own.
  */
-#ifndef DGAM_NN_VEC_H
-#define DGAM_NN_VEC_H
+#ifndef DGAM_BASE_VEC_H
+#define DGAM_BASE_VEC_H
 
 #include <stdint.h>
 #include <string.h>
@@ -117,6 +117,18 @@ VEC float vhmax(vf v) {
 }
 #endif
 
+/* Lane i becomes element which[i] of the 2 VL that a and b are together. */
+VEC vf vpick(vf a, vf b, vi which) {
+#if defined(__clang__) /* has shuffles of constant lanes only */
+  float both[2 * VL];
+  vstore(both, a), vstore(both + VL, b);
+  for (int i = 0; i < VL; i++) a[i] = both[which[i]];
+  return a;
+#else
+  return __builtin_shuffle(a, b, which);
+#endif
+}
+
 /* The VL x VL matrix of rows a becomes its transpose: off-diagonal blocks change places, halves, then quarters, ... */
 VEC void vtranspose(vf a[VL]) {
   _Pragma("GCC unroll 8") for (int w = VL / 2; w > 0; w /= 2) {
@@ -127,8 +139,8 @@ VEC void vtranspose(vf a[VL]) {
     }
     _Pragma("GCC unroll 16") for (int q = 0; q < VL; q++) {
       if (q & w) continue;
-      vf x = __builtin_shuffle(a[q], a[q + w], low);
-      a[q + w] = __builtin_shuffle(a[q], a[q + w], high);
+      vf x = vpick(a[q], a[q + w], low);
+      a[q + w] = vpick(a[q], a[q + w], high);
       a[q] = x;
     }
   }
