@@ -36,21 +36,21 @@ VEC vf vload(const float *p) {
 }
 VEC void vstore(float *p, vf v) { memcpy(p, &v, sizeof v); }
 
-/* The first n floats (0 <= n <= VL); the rest 0. */
-VEC vf vload_n(const float *p, size_t n) {
+/* The first `count` floats (0 <= count <= VL); the rest 0. */
+VEC vf vload_n(const float *p, size_t count) {
 #if defined(__AVX512F__)
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1u), p);
 #else
   vf v = {0};
-  memcpy(&v, p, n * sizeof *p);
+  memcpy(&v, p, count * sizeof *p);
   return v;
 #endif
 }
-VEC void vstore_n(float *p, vf v, size_t n) {
+VEC void vstore_n(float *p, vf v, size_t count) {
 #if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1u), (__m512)v);
 #else
-  memcpy(p, &v, n * sizeof *p);
+  memcpy(p, &v, count * sizeof *p);
 #endif
 }
 
@@ -166,21 +166,21 @@ VEC void vstore_bf16(uint16_t *p, vf v) {
   vh h = vround_bf16(v);
   memcpy(p, &h, sizeof h);
 }
-VEC vf vload_bf16_n(const uint16_t *p, size_t n) {
+VEC vf vload_bf16_n(const uint16_t *p, size_t count) {
   vh h = {0};
 #if defined(__AVX512F__)
-  h = (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+  h = (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << count) - 1u), p);
 #else
-  memcpy(&h, p, n * sizeof *p);
+  memcpy(&h, p, count * sizeof *p);
 #endif
   return (vf)(__builtin_convertvector(h, vu) << 16);
 }
-VEC void vstore_bf16_n(uint16_t *p, vf v, size_t n) {
+VEC void vstore_bf16_n(uint16_t *p, vf v, size_t count) {
   vh h = vround_bf16(v);
 #if defined(__AVX512F__)
-  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)h);
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << count) - 1u), (__m256i)h);
 #else
-  memcpy(p, &h, n * sizeof *p);
+  memcpy(p, &h, count * sizeof *p);
 #endif
 }
 
@@ -188,25 +188,25 @@ VEC void vstore_bf16_n(uint16_t *p, vf v, size_t n) {
 VEC vf vget(const void *p, size_t i, int bf) {
   return bf ? vload_bf16((const uint16_t *)p + i) : vload((const float *)p + i);
 }
-VEC vf vget_n(const void *p, size_t i, size_t n, int bf) {
-  return bf ? vload_bf16_n((const uint16_t *)p + i, n) : vload_n((const float *)p + i, n);
+VEC vf vget_n(const void *p, size_t i, size_t count, int bf) {
+  return bf ? vload_bf16_n((const uint16_t *)p + i, count) : vload_n((const float *)p + i, count);
 }
 VEC void vput(void *p, size_t i, vf v, int bf) {
   if (bf) vstore_bf16((uint16_t *)p + i, v);
   else vstore((float *)p + i, v);
 }
-VEC void vput_n(void *p, size_t i, vf v, size_t n, int bf) {
-  if (bf) vstore_bf16_n((uint16_t *)p + i, v, n);
-  else vstore_n((float *)p + i, v, n);
+VEC void vput_n(void *p, size_t i, vf v, size_t count, int bf) {
+  if (bf) vstore_bf16_n((uint16_t *)p + i, v, count);
+  else vstore_n((float *)p + i, v, count);
 }
 
 /* 2^t for t <= 127, relative error below 3e-7; exactly 0 below -126, so that no denormal is ever made; NaN for NaN (which
  * vmax hands on from its second argument only). */
 VEC vf vexp2(vf t) {
 #if defined(__AVX512F__)
-  vf r = (vf)_mm512_reduce_ps((__m512)t, 0x08), n = t - r; /* r: what is left of the nearest whole number */
+  vf r = (vf)_mm512_reduce_ps((__m512)t, 0x08), whole = t - r; /* r: what is left of the nearest whole number */
 #else
-  vf n = (vmax(vset(-126.f), t) + 12582912.f) - 12582912.f, r = t - n;
+  vf whole = (vmax(vset(-126.f), t) + 12582912.f) - 12582912.f, r = t - whole;
 #endif
   vf p = r * 1.32764719e-3f + 9.67554133e-3f;
   p = p * r + 5.55071327e-2f;
@@ -215,9 +215,9 @@ VEC vf vexp2(vf t) {
   p = p * r + 1.f;
 #if defined(__AVX512F__)
   __mmask16 keep = _mm512_cmp_ps_mask((__m512)t, _mm512_set1_ps(-126.f), _CMP_NLT_UQ);
-  return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)n);
+  return (vf)_mm512_maskz_scalef_ps(keep, (__m512)p, (__m512)whole);
 #else
-  vi e = __builtin_convertvector(n, vi) << 23;
+  vi e = __builtin_convertvector(whole, vi) << 23;
   return (vf)(((vi)p + e) & ~(vi)(t < -126.f));
 #endif
 }

@@ -8,7 +8,7 @@
 
 typedef struct adamw_job {
   const dgam_nn_kernels *k;
-  size_t n;
+  size_t count;
   float *p, *m, *v;
   const float *g;
   float keep, b1, beta2, b2, step, root, eps;
@@ -29,25 +29,25 @@ dgam_status dgam_adamw_check(double lr, double beta1, double beta2, double eps, 
 static dgam_status part(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   adamw_job *j = ctx;
-  size_t at = begin * CHUNK, stop = end * CHUNK < j->n ? end * CHUNK : j->n;
+  size_t at = begin * CHUNK, stop = end * CHUNK < j->count ? end * CHUNK : j->count;
   j->k->adamw(stop - at, j->p + at, j->g + at, j->m + at, j->v + at, j->keep, j->b1, j->beta2, j->b2, j->step,
               j->root, j->eps);
   return DGAM_OK;
 }
 
-dgam_status dgam_adamw(size_t n, float *p, const float *g, float *m, float *v, double lr, double beta1, double beta2,
+dgam_status dgam_adamw(size_t count, float *p, const float *g, float *m, float *v, double lr, double beta1, double beta2,
                        double eps, double decay, long long t) {
   DGAM_TRY(dgam_adamw_check(lr, beta1, beta2, eps, decay, t));
-  adamw_job j = {dgam_nn_kernels_get(), n, p, m, v, g, (float)(1 - lr * decay), (float)(1 - beta1), (float)beta2,
+  adamw_job j = {dgam_nn_kernels_get(), count, p, m, v, g, (float)(1 - lr * decay), (float)(1 - beta1), (float)beta2,
                  (float)(1 - beta2), (float)(lr / (1 - pow(beta1, (double)t))), (float)sqrt(1 - pow(beta2, (double)t)), (float)eps};
-  return dgam_parallel((n + CHUNK - 1) / CHUNK, part, &j);
+  return dgam_parallel((count + CHUNK - 1) / CHUNK, part, &j);
 }
 
-dgam_status dgam_adamw_reference(size_t n, float *p, const float *g, float *m, float *v, double lr, double beta1,
+dgam_status dgam_adamw_reference(size_t count, float *p, const float *g, float *m, float *v, double lr, double beta1,
                                  double beta2, double eps, double decay, long long t) {
   DGAM_TRY(dgam_adamw_check(lr, beta1, beta2, eps, decay, t));
   double c1 = 1 - pow(beta1, (double)t), c2 = 1 - pow(beta2, (double)t);
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < count; i++) {
     double mi = beta1 * m[i] + (1 - beta1) * g[i], vi = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
     m[i] = (float)mi;
     v[i] = (float)vi;

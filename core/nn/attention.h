@@ -2,8 +2,9 @@
  *
  *     S = scale Q K^T + bias + mask,   P = softmax(S),   O = P V
  *
- * Q, K, V, O are (n, hd) with rows `ld` (O: `ldo`) elements apart, so they can be columns of a fused qkv matrix, fp32
- * or bf16. bias is (n, np) fp32, np = n rounded up to 16, its last np - n columns -1e30 (dgam_windows_bias makes it so).
+ * Q, K, V, O are (tokens, hd) with rows `ld` (O: `ldo`) elements apart, so they can be columns of a fused qkv matrix, fp32
+ * or bf16. bias is (tokens, padded) fp32. `padded` is tokens rounded up to 16; the columns that it adds hold -1e30
+ * (dgam_windows_bias makes it so).
  * mask is -100 where region[i] != region[j]. Softmax and sums are fp32. Forward can leave the log-sum-exp of each row,
  * from which backward computes P again:
  *
@@ -27,23 +28,24 @@ extern "C" {
 #endif
 
 typedef struct dgam_attention_job {
-  size_t n, hd, np;      /* tokens, head dimension, n rounded up to 16 */
+  size_t tokens, hd;     /* of the window; channels of the head */
+  size_t padded;         /* tokens rounded up to 16 */
   size_t ld, ldo;        /* row strides of q, k, v (and dq, dk, dv), of out and dout */
   int bf;                /* 1: q, k, v, out and their gradients are bf16 */
   float scale;           /* hd^-1/2 */
-  const void *q, *k, *v; /* (n, hd) */
-  const float *bias;     /* (n, np) */
-  const int32_t *region; /* [OPTIONAL] (np) */
-  void *out;             /* [OUT] forward: (n, hd) */
-  float *lse;            /* (n): [OPTIONAL] [OUT] of forward, read by backward */
-  const void *dout;      /* backward: (n, hd) */
-  void *dq, *dk, *dv;    /* [OUT] backward: (n, hd), overwritten */
-  float *dbias;          /* [OPTIONAL] [OUT] backward: (n, np), accumulated into */
-  float *scratch;        /* DGAM_ATTENTION_SCRATCH(n, hd) floats, aligned to 64; not used by the references */
+  const void *q, *k, *v; /* (tokens, hd) */
+  const float *bias;     /* (tokens, padded) */
+  const int32_t *region; /* [OPTIONAL] (padded) */
+  void *out;             /* [OUT] forward: (tokens, hd) */
+  float *lse;            /* (tokens): [OPTIONAL] [OUT] of forward, read by backward */
+  const void *dout;      /* backward: (tokens, hd) */
+  void *dq, *dk, *dv;    /* [OUT] backward: (tokens, hd), overwritten */
+  float *dbias;          /* [OPTIONAL] [OUT] backward: (tokens, padded), accumulated into */
+  float *scratch;        /* DGAM_ATTENTION_SCRATCH(tokens, hd) floats, aligned to 64; not used by the references */
 } dgam_attention_job;
 
-#define DGAM_ROUND16(n) (((size_t)(n) + 15) / 16 * 16)
-#define DGAM_ATTENTION_SCRATCH(n, hd) ((8 * DGAM_ROUND16(hd) + 60) * (DGAM_ROUND16(n) + 48) + 64)
+#define DGAM_ROUND16(tokens) (((size_t)(tokens) + 15) / 16 * 16)
+#define DGAM_ATTENTION_SCRATCH(tokens, hd) ((8 * DGAM_ROUND16(hd) + 60) * (DGAM_ROUND16(tokens) + 48) + 64)
 
 /* DGAM_EINVAL if sizes or strides do not fit together or a needed buffer is NULL. */
 DGAM_API dgam_status dgam_attention_forward(const dgam_attention_job *j);

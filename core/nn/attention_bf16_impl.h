@@ -29,29 +29,29 @@ VEC void pairs1(vf acc[R][1], const word *a, size_t ra, size_t ka, const word *b
   }
 }
 
-/* 16 bf16 of row i from dimension d on; zeroes outside (n, hd). */
-VEC __m256i row16(const void *from, size_t i, size_t d, size_t n, size_t hd, size_t ld) {
+/* 16 bf16 of row i from dimension d on; zeroes outside (tokens, hd). */
+VEC __m256i row16(const void *from, size_t i, size_t d, size_t tokens, size_t hd, size_t ld) {
   const uint16_t *x = from;
   /* Not by a mask: an empty one does not keep a load from an unmapped page from costing 100 cycles. */
-  if (i >= n || d >= hd) return _mm256_setzero_si256();
+  if (i >= tokens || d >= hd) return _mm256_setzero_si256();
   if (hd - d >= 16) return _mm256_loadu_si256((const __m256i *)(x + i * ld + d));
   return _mm256_maskz_loadu_epi16((__mmask16)((1u << (hd - d)) - 1u), x + i * ld + d);
 }
 
-/* x (n, hd) -> rows of words (rows, hw). */
-VEC void word_rows(const void *x, size_t n, size_t hd, size_t ld, float *to, size_t rows, size_t hw) {
+/* x (tokens, hd) -> rows of words (rows, hw). */
+VEC void word_rows(const void *x, size_t tokens, size_t hd, size_t ld, float *to, size_t rows, size_t hw) {
   for (size_t i = 0; i < rows; i++)
-    for (size_t d = 0; d < hw; d += 8) _mm256_storeu_si256((__m256i *)(to + i * hw + d), row16(x, i, 2 * d, n, hd, ld));
+    for (size_t d = 0; d < hw; d += 8) _mm256_storeu_si256((__m256i *)(to + i * hw + d), row16(x, i, 2 * d, tokens, hd, ld));
 }
 
-/* x (n, hd) -> words transposed (hw, np). */
-VEC void word_columns(const void *x, size_t n, size_t hd, size_t ld, float *to, size_t np, size_t hw) {
-  for (size_t j = 0; j < np; j += 16)
+/* x (tokens, hd) -> words transposed (hw, padded). */
+VEC void word_columns(const void *x, size_t tokens, size_t hd, size_t ld, float *to, size_t padded, size_t hw) {
+  for (size_t j = 0; j < padded; j += 16)
     for (size_t d = 0; d < hw; d += 8) {
       __m512i a[8], b[8]; /* a: rows q and q + 8 side by side, then 4 x 4 blocks turned in two steps */
       UNROLL for (size_t q = 0; q < 8; q++)
-        a[q] = _mm512_inserti64x4(_mm512_castsi256_si512(row16(x, j + q, 2 * d, n, hd, ld)),
-                                  row16(x, j + q + 8, 2 * d, n, hd, ld), 1);
+        a[q] = _mm512_inserti64x4(_mm512_castsi256_si512(row16(x, j + q, 2 * d, tokens, hd, ld)),
+                                  row16(x, j + q + 8, 2 * d, tokens, hd, ld), 1);
       UNROLL for (size_t q = 0; q < 8; q += 2) {
         b[q] = _mm512_unpacklo_epi32(a[q], a[q + 1]);
         b[q + 1] = _mm512_unpackhi_epi32(a[q], a[q + 1]);
@@ -66,18 +66,18 @@ VEC void word_columns(const void *x, size_t n, size_t hd, size_t ld, float *to, 
       const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
       const __m512i high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
       UNROLL for (size_t q = 0; q < 4; q++) {
-        _mm512_storeu_si512(to + (d + q) * np + j, _mm512_permutex2var_epi64(a[q], low, a[q + 4]));
-        _mm512_storeu_si512(to + (d + q + 4) * np + j, _mm512_permutex2var_epi64(a[q], high, a[q + 4]));
+        _mm512_storeu_si512(to + (d + q) * padded + j, _mm512_permutex2var_epi64(a[q], low, a[q + 4]));
+        _mm512_storeu_si512(to + (d + q + 4) * padded + j, _mm512_permutex2var_epi64(a[q], high, a[q + 4]));
       }
     }
 }
 
-/* x (n, hd) -> rows 2i and 2i+1 woven (rows / 2, hdp). */
-VEC void word_weave(const void *x, size_t n, size_t hd, size_t ld, float *to, size_t rows, size_t hdp) {
+/* x (tokens, hd) -> rows 2i and 2i+1 woven (rows / 2, hdp). */
+VEC void word_weave(const void *x, size_t tokens, size_t hd, size_t ld, float *to, size_t rows, size_t hdp) {
   for (size_t i = 0; i < rows; i += 2)
     for (size_t d = 0; d < hdp; d += 16) {
-      __m512i even = _mm512_cvtepu16_epi32(row16(x, i, d, n, hd, ld));
-      __m512i odd = _mm512_cvtepu16_epi32(row16(x, i + 1, d, n, hd, ld));
+      __m512i even = _mm512_cvtepu16_epi32(row16(x, i, d, tokens, hd, ld));
+      __m512i odd = _mm512_cvtepu16_epi32(row16(x, i + 1, d, tokens, hd, ld));
       _mm512_storeu_si512(to + i / 2 * hdp + d, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
     }
 }

@@ -263,22 +263,22 @@ void dgam_gemm_put(const dgam_gemm *g) {
   pthread_mutex_unlock(&lock);
 }
 
-static size_t vector_bytes(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
+static size_t vector_bytes(size_t count) { return (count * sizeof(float) + 63) / 64 * 64; }
 
 size_t dgam_gemm_scratch(const dgam_gemm *g) {
   return g->scratch + (size_t)(g->pack_a + g->pack_b) * vector_bytes(g->d.k) + (size_t)g->pack_c * vector_bytes(g->d.m);
 }
 
-/* n elements, `from` elements apart in x, to `to` apart in y. */
-static void copy_vector(size_t n, size_t size, const void *x, size_t from, void *y, size_t to) {
-  for (size_t i = 0; i < n; i++) memcpy((char *)y + i * to * size, (const char *)x + i * from * size, size);
+/* `count` elements, `from` elements apart in x, to `to` apart in y. */
+static void copy_vector(size_t count, size_t size, const void *x, size_t from, void *y, size_t to) {
+  for (size_t i = 0; i < count; i++) memcpy((char *)y + i * to * size, (const char *)x + i * from * size, size);
 }
 
 /* Some of oneDNN's products ask OpenMP anew for the number of threads, and split their sums by it. */
-static dnnl_status_t execute(const dgam_gemm *g, dnnl_stream_t stream, int n, const dnnl_exec_arg_t *args) {
+static dnnl_status_t execute(const dgam_gemm *g, dnnl_stream_t stream, int count, const dnnl_exec_arg_t *args) {
   int before = omp_get_max_threads(), alone = omp_in_parallel();
   if (!alone) omp_set_num_threads(g->d.threads);
-  dnnl_status_t s = dnnl_primitive_execute(g->primitive, stream, n, args);
+  dnnl_status_t s = dnnl_primitive_execute(g->primitive, stream, count, args);
   if (s == dnnl_success) s = dnnl_stream_wait(stream);
   if (!alone) omp_set_num_threads(before);
   return s;
@@ -307,17 +307,17 @@ dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, cons
     const md_t *md;
     const void *data;
   } want[5] = {{DNNL_ARG_SRC, &g->a, a}, {DNNL_ARG_WEIGHTS, &g->b, b}, {DNNL_ARG_DST, &g->c, c}};
-  int n = 3, made = 0;
-  if (g->d.bias) want[n].name = DNNL_ARG_BIAS, want[n].md = &g->bias, want[n++].data = bias;
-  if (g->scratch) want[n].name = DNNL_ARG_SCRATCHPAD, want[n].md = &g->work, want[n++].data = scratch;
+  int count = 3, made = 0;
+  if (g->d.bias) want[count].name = DNNL_ARG_BIAS, want[count].md = &g->bias, want[count++].data = bias;
+  if (g->scratch) want[count].name = DNNL_ARG_SCRATCHPAD, want[count].md = &g->work, want[count++].data = scratch;
   dnnl_exec_arg_t args[5];
   dnnl_status_t s = dnnl_success;
-  for (; made < n && s == dnnl_success; made++) {
+  for (; made < count && s == dnnl_success; made++) {
     args[made].arg = want[made].name;
     s = dnnl_memory_create(&args[made].memory, MD_PTR(*want[made].md), engine, (void *)(uintptr_t)want[made].data);
     if (s != dnnl_success) break;
   }
-  if (s == dnnl_success) s = execute(g, stream, n, args);
+  if (s == dnnl_success) s = execute(g, stream, count, args);
   if (strided && s == dnnl_success) copy_vector(g->d.m, out, c, 1, strided, g->d.ldc);
   while (made > 0) dnnl_memory_destroy(args[--made].memory);
   if (s != dnnl_success)
@@ -380,9 +380,9 @@ dgam_status dgam_gemm_reference(const dgam_gemm_desc *given, const void *a, cons
 
 size_t dgam_gemm_cached(void) {
   pthread_mutex_lock(&lock);
-  size_t n = cached;
+  size_t now = cached;
   pthread_mutex_unlock(&lock);
-  return n;
+  return now;
 }
 
 void dgam_gemm_clear(void) {

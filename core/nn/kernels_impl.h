@@ -96,15 +96,15 @@ static void layernorm_grad(size_t rows, size_t c, const float *x, const int32_t 
 
 VEC vf gelu1(vf x) { return x * 0.5f * (1.f + verf(x * 0.70710678f)); }
 
-VEC void gelu_all(size_t n, const void *h, void *y, int bf) {
+VEC void gelu_all(size_t count, const void *h, void *y, int bf) {
   size_t i = 0;
-  for (; i + VL <= n; i += VL) vput(y, i, gelu1(vget(h, i, bf)), bf);
-  if (i < n) vput_n(y, i, gelu1(vget_n(h, i, n - i, bf)), n - i, bf);
+  for (; i + VL <= count; i += VL) vput(y, i, gelu1(vget(h, i, bf)), bf);
+  if (i < count) vput_n(y, i, gelu1(vget_n(h, i, count - i, bf)), count - i, bf);
 }
 
-static void gelu(size_t n, const void *h, void *y, int bf) {
-  if (bf) gelu_all(n, h, y, 1);
-  else gelu_all(n, h, y, 0);
+static void gelu(size_t count, const void *h, void *y, int bf) {
+  if (bf) gelu_all(count, h, y, 1);
+  else gelu_all(count, h, y, 0);
 }
 
 VEC void gelu_grad1(vf x, vf *y, vf *slope) {
@@ -113,26 +113,26 @@ VEC void gelu_grad1(vf x, vf *y, vf *slope) {
   *slope = cdf + x * 0.39894228f * vexp2(x * x * (-0.5f * LOG2E));
 }
 
-VEC void gelu_grad_all(size_t n, const void *h, const void *dy, void *dh, void *y, int bf) {
+VEC void gelu_grad_all(size_t count, const void *h, const void *dy, void *dh, void *y, int bf) {
   size_t i = 0;
   vf a, s;
-  for (; i + VL <= n; i += VL) {
+  for (; i + VL <= count; i += VL) {
     gelu_grad1(vget(h, i, bf), &a, &s);
     vf d = vget(dy, i, bf) * s;
     if (y) vput(y, i, a, bf);
     vput(dh, i, d, bf);
   }
-  if (i < n) {
-    gelu_grad1(vget_n(h, i, n - i, bf), &a, &s);
-    vf d = vget_n(dy, i, n - i, bf) * s;
-    if (y) vput_n(y, i, a, n - i, bf);
-    vput_n(dh, i, d, n - i, bf);
+  if (i < count) {
+    gelu_grad1(vget_n(h, i, count - i, bf), &a, &s);
+    vf d = vget_n(dy, i, count - i, bf) * s;
+    if (y) vput_n(y, i, a, count - i, bf);
+    vput_n(dh, i, d, count - i, bf);
   }
 }
 
-static void gelu_grad(size_t n, const void *h, const void *dy, void *dh, void *y, int bf) {
-  if (bf) gelu_grad_all(n, h, dy, dh, y, 1);
-  else gelu_grad_all(n, h, dy, dh, y, 0);
+static void gelu_grad(size_t count, const void *h, const void *dy, void *dh, void *y, int bf) {
+  if (bf) gelu_grad_all(count, h, dy, dh, y, 1);
+  else gelu_grad_all(count, h, dy, dh, y, 0);
 }
 
 /* --- moving rows --- */
@@ -187,24 +187,24 @@ static void colsum(size_t rows, size_t c, const void *a, size_t ld, int bf, floa
   else colsum_all(rows, c, a, ld, 0, sum);
 }
 
-static void to_bf16(size_t n, const float *x, uint16_t *y) {
+static void to_bf16(size_t count, const float *x, uint16_t *y) {
   size_t i = 0;
-  for (; i + VL <= n; i += VL) vstore_bf16(y + i, vload(x + i));
-  if (i < n) vstore_bf16_n(y + i, vload_n(x + i, n - i), n - i);
+  for (; i + VL <= count; i += VL) vstore_bf16(y + i, vload(x + i));
+  if (i < count) vstore_bf16_n(y + i, vload_n(x + i, count - i), count - i);
 }
 
-static void from_bf16(size_t n, const uint16_t *x, float *y) {
+static void from_bf16(size_t count, const uint16_t *x, float *y) {
   size_t i = 0;
-  for (; i + VL <= n; i += VL) vstore(y + i, vload_bf16(x + i));
-  if (i < n) vstore_n(y + i, vload_bf16_n(x + i, n - i), n - i);
+  for (; i + VL <= count; i += VL) vstore(y + i, vload_bf16(x + i));
+  if (i < count) vstore_n(y + i, vload_bf16_n(x + i, count - i), count - i);
 }
 
 /* --- AdamW --- */
 
-static void adamw(size_t n, float *p, const float *g, float *m, float *v, float keep, float b1, float beta2, float b2,
+static void adamw(size_t count, float *p, const float *g, float *m, float *v, float keep, float b1, float beta2, float b2,
                   float step, float root, float eps) {
-  for (size_t i = 0; i < n; i += VL) {
-    size_t w = n - i < VL ? n - i : VL;
+  for (size_t i = 0; i < count; i += VL) {
+    size_t w = count - i < VL ? count - i : VL;
     int all = w == VL;
     vf gi = all ? vload(g + i) : vload_n(g + i, w), mi = all ? vload(m + i) : vload_n(m + i, w);
     vf si = all ? vload(v + i) : vload_n(v + i, w), pi = all ? vload(p + i) : vload_n(p + i, w);

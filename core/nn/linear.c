@@ -8,7 +8,7 @@
 
 typedef struct rows_job {
   const dgam_nn_kernels *k;
-  size_t rows, n;
+  size_t rows, count;
   const float *from;
   void *to;
 } rows_job;
@@ -18,14 +18,14 @@ typedef struct rows_job {
 static dgam_status narrow(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   rows_job *j = ctx;
-  size_t at = begin * CHUNK, stop = end * CHUNK < j->n ? end * CHUNK : j->n;
+  size_t at = begin * CHUNK, stop = end * CHUNK < j->count ? end * CHUNK : j->count;
   j->k->to_bf16(stop - at, j->from + at, (uint16_t *)j->to + at);
   return DGAM_OK;
 }
 
-dgam_status dgam_to_bf16(size_t n, const float *x, uint16_t *y) {
-  rows_job j = {.k = dgam_nn_kernels_get(), .n = n, .from = x, .to = y};
-  return dgam_parallel((n + CHUNK - 1) / CHUNK, narrow, &j);
+dgam_status dgam_to_bf16(size_t count, const float *x, uint16_t *y) {
+  rows_job j = {.k = dgam_nn_kernels_get(), .count = count, .from = x, .to = y};
+  return dgam_parallel((count + CHUNK - 1) / CHUNK, narrow, &j);
 }
 
 #define COLUMNS 64 /* columns summed by one unit */
@@ -33,15 +33,15 @@ dgam_status dgam_to_bf16(size_t n, const float *x, uint16_t *y) {
 static dgam_status sum_columns(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   rows_job *j = ctx;
-  size_t at = begin * COLUMNS, stop = end * COLUMNS < j->n ? end * COLUMNS : j->n;
+  size_t at = begin * COLUMNS, stop = end * COLUMNS < j->count ? end * COLUMNS : j->count;
   memset((float *)j->to + at, 0, (stop - at) * sizeof(float));
-  j->k->colsum(j->rows, stop - at, j->from + at, j->n, 0, (float *)j->to + at);
+  j->k->colsum(j->rows, stop - at, j->from + at, j->count, 0, (float *)j->to + at);
   return DGAM_OK;
 }
 
-dgam_status dgam_column_sums(size_t rows, size_t n, const float *a, float *sum) {
-  rows_job j = {dgam_nn_kernels_get(), rows, n, a, sum};
-  return dgam_parallel_items((n + COLUMNS - 1) / COLUMNS, sum_columns, &j);
+dgam_status dgam_column_sums(size_t rows, size_t c, const float *a, float *sum) {
+  rows_job j = {dgam_nn_kernels_get(), rows, c, a, sum};
+  return dgam_parallel_items((c + COLUMNS - 1) / COLUMNS, sum_columns, &j);
 }
 
 enum { FORWARD, DX, DW };
@@ -52,7 +52,7 @@ static dgam_gemm_desc product(int which, size_t m, size_t n, size_t k, int bias,
   return (dgam_gemm_desc){.m = n, .n = k, .k = m, .at = 1, .in = type};
 }
 
-static size_t round64(size_t n) { return (n + 63) / 64 * 64; }
+static size_t round64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 dgam_status dgam_linear_scratch(size_t m, size_t n, size_t k, dgam_dtype type, size_t *bytes) {
   size_t most = 0;
@@ -80,12 +80,12 @@ static dgam_status multiply(const dgam_gemm_desc *d, const void *a, const void *
 }
 
 /* A bf16 copy of `a` at *scratch, which moves on; or `a` itself. */
-static dgam_status operand(const float *a, size_t n, dgam_dtype type, char **scratch, const void **out) {
+static dgam_status operand(const float *a, size_t count, dgam_dtype type, char **scratch, const void **out) {
   *out = a;
   if (type != DGAM_BF16) return DGAM_OK;
   *out = *scratch;
-  *scratch += round64(n * 2);
-  return dgam_to_bf16(n, a, (uint16_t *)(uintptr_t)*out);
+  *scratch += round64(count * 2);
+  return dgam_to_bf16(count, a, (uint16_t *)(uintptr_t)*out);
 }
 
 dgam_status dgam_linear_forward(size_t m, size_t n, size_t k, const float *x, const float *w, const float *bias,

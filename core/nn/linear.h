@@ -27,11 +27,11 @@ DGAM_API dgam_status dgam_linear_backward(size_t m, size_t n, size_t k, const fl
                                           const float *dy, float *dx, float *dw, float *db, dgam_dtype type,
                                           void *scratch);
 
-/* Sums over the rows of a dense (rows, n) matrix -> sum (n), overwritten; all threads, order fixed by shape. */
-DGAM_API dgam_status dgam_column_sums(size_t rows, size_t n, const float *a, float *sum);
+/* Sums over the rows of a dense (rows, c) matrix -> sum (c), overwritten; all threads, order fixed by shape. */
+DGAM_API dgam_status dgam_column_sums(size_t rows, size_t c, const float *a, float *sum);
 
 /* fp32 -> bf16, all threads. */
-DGAM_API dgam_status dgam_to_bf16(size_t n, const float *x, uint16_t *y);
+DGAM_API dgam_status dgam_to_bf16(size_t count, const float *x, uint16_t *y);
 
 #ifdef __cplusplus
 }

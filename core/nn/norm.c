@@ -79,7 +79,7 @@ dgam_status dgam_layernorm_backward(size_t rows, size_t c, const float *x, const
 
 typedef struct gelu_job {
   const dgam_nn_kernels *k;
-  size_t n;
+  size_t count;
   const float *x, *dy;
   float *out;
 } gelu_job;
@@ -87,27 +87,27 @@ typedef struct gelu_job {
 static dgam_status gelu(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   gelu_job *j = ctx;
-  size_t at = begin * CHUNK, stop = end * CHUNK < j->n ? end * CHUNK : j->n;
+  size_t at = begin * CHUNK, stop = end * CHUNK < j->count ? end * CHUNK : j->count;
   j->k->gelu(stop - at, j->x + at, j->out + at, 0);
   return DGAM_OK;
 }
 
-dgam_status dgam_gelu_forward(size_t n, const float *x, float *y) {
-  gelu_job j = {.k = dgam_nn_kernels_get(), .n = n, .x = x, .out = y};
-  return dgam_parallel((n + CHUNK - 1) / CHUNK, gelu, &j);
+dgam_status dgam_gelu_forward(size_t count, const float *x, float *y) {
+  gelu_job j = {.k = dgam_nn_kernels_get(), .count = count, .x = x, .out = y};
+  return dgam_parallel((count + CHUNK - 1) / CHUNK, gelu, &j);
 }
 
 static dgam_status gelu_grad(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   gelu_job *j = ctx;
-  size_t at = begin * CHUNK, stop = end * CHUNK < j->n ? end * CHUNK : j->n;
+  size_t at = begin * CHUNK, stop = end * CHUNK < j->count ? end * CHUNK : j->count;
   j->k->gelu_grad(stop - at, j->x + at, j->dy + at, j->out + at, NULL, 0);
   return DGAM_OK;
 }
 
-dgam_status dgam_gelu_backward(size_t n, const float *x, const float *dy, float *dx) {
-  gelu_job j = {.k = dgam_nn_kernels_get(), .n = n, .x = x, .dy = dy, .out = dx};
-  return dgam_parallel((n + CHUNK - 1) / CHUNK, gelu_grad, &j);
+dgam_status dgam_gelu_backward(size_t count, const float *x, const float *dy, float *dx) {
+  gelu_job j = {.k = dgam_nn_kernels_get(), .count = count, .x = x, .dy = dy, .out = dx};
+  return dgam_parallel((count + CHUNK - 1) / CHUNK, gelu_grad, &j);
 }
 
 /* --- references --- */

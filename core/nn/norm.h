@@ -27,8 +27,8 @@ DGAM_API dgam_status dgam_layernorm_backward(size_t rows, size_t c, const float 
                                              float *scratch);
 DGAM_API size_t dgam_layernorm_scratch(size_t rows, size_t c);
 
-DGAM_API dgam_status dgam_gelu_forward(size_t n, const float *x, float *y);
-DGAM_API dgam_status dgam_gelu_backward(size_t n, const float *x, const float *dy, float *dx);
+DGAM_API dgam_status dgam_gelu_forward(size_t count, const float *x, float *y);
+DGAM_API dgam_status dgam_gelu_backward(size_t count, const float *x, const float *dy, float *dx);
 
 /* The formulas in double. */
 DGAM_API void dgam_layernorm_forward_reference(size_t rows, size_t c, const float *x, const float *w, const float *b,

@@ -16,7 +16,7 @@
 
 static size_t at_most(size_t a, size_t b) { return a < b ? a : b; }
 static size_t at_least(size_t a, size_t b) { return a > b ? a : b; }
-static size_t round64(size_t n) { return (n + 63) / 64 * 64; }
+static size_t round64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 typedef struct patch_job {
   const dgam_nn_kernels *k;
@@ -70,13 +70,13 @@ static tile_space space_of(const patch_job *j, int ith) {
 static void patch_row(const patch_job *j, size_t r, float *row, float *clip, int back) {
   const dgam_patch_embed_desc *e = &j->e;
   size_t w = r % j->dims[2], h = r / j->dims[2] % j->dims[1], t = r / (j->dims[1] * j->dims[2]) % j->dims[0];
-  size_t n = r / (j->dims[0] * j->dims[1] * j->dims[2]), pt = e->patch[0], ph = e->patch[1], pw = e->patch[2];
+  size_t sample = r / (j->dims[0] * j->dims[1] * j->dims[2]), pt = e->patch[0], ph = e->patch[1], pw = e->patch[2];
   for (size_t c = 0; c < e->channels; c++)
     for (size_t i = 0; i < pt; i++)
       for (size_t y = 0; y < ph; y++, row += pw) {
         size_t ft = t * pt + i, fy = h * ph + y, fx = w * pw;
         size_t valid = ft < e->t && fy < e->h ? at_most(pw, e->w - fx) : 0;
-        float *at = valid ? clip + (((n * e->channels + c) * e->t + ft) * e->h + fy) * e->w + fx : NULL;
+        float *at = valid ? clip + (((sample * e->channels + c) * e->t + ft) * e->h + fy) * e->w + fx : NULL;
         if (back)
           for (size_t q = 0; q < valid; q++) at[q] = row[q];
         else
@@ -229,10 +229,10 @@ static dgam_status backward(patch_job *j) {
   if (j->dnorm_w) memset(j->dnorm_w, 0, width * sizeof(float));
   if (j->dnorm_b) memset(j->dnorm_b, 0, width * sizeof(float));
   for (j->first = 0; j->first < tiles; j->first += ROUND) {
-    size_t n = at_most(ROUND, tiles - j->first), rows = at_most(n * TILE, j->rows - j->first * TILE);
-    DGAM_TRY(dgam_parallel_items(n, backward_tiles, j));
-    if (j->dnorm_w) j->k->colsum(n, width, j->partial, 2 * width, 0, j->dnorm_w);
-    if (j->dnorm_b) j->k->colsum(n, width, j->partial + width, 2 * width, 0, j->dnorm_b);
+    size_t tiles_now = at_most(ROUND, tiles - j->first), rows = at_most(tiles_now * TILE, j->rows - j->first * TILE);
+    DGAM_TRY(dgam_parallel_items(tiles_now, backward_tiles, j));
+    if (j->dnorm_w) j->k->colsum(tiles_now, width, j->partial, 2 * width, 0, j->dnorm_w);
+    if (j->dnorm_b) j->k->colsum(tiles_now, width, j->partial + width, 2 * width, 0, j->dnorm_b);
     if (j->dbias) j->k->colsum(rows, j->out, j->slopes, j->out, j->bf, j->dbias);
     if (j->dweight) DGAM_TRY(weight_gradient(j, rows));
   }

@@ -25,9 +25,9 @@ dgam_status dgam_block_init(const dgam_swin_block_desc *d, dgam_block *b) {
   DGAM_TRY(dgam_windows_plan(dims, d->window, d->shift, &b->w));
   b->d = *d;
   b->windows = d->n * b->w.windows;
-  b->tokens = d->n * b->w.tokens;
+  b->rows = d->n * b->w.l;
   if (d->n > INT32_MAX || d->c > INT32_MAX || d->hidden > INT32_MAX ||
-      dgam_mul_overflow(b->windows * b->w.n, width, &all) || dgam_mul_overflow(all, 16, &all))
+      dgam_mul_overflow(b->windows * b->w.tokens, width, &all) || dgam_mul_overflow(all, 16, &all))
     return dgam_fail(DGAM_EINVAL, "swin_block: (%zu,%zu,%zu,%zu,%zu) is too large", d->n, d->d, d->h, d->w, d->c);
   b->k = dgam_nn_kernels_get();
   b->hd = d->c / d->heads;
@@ -40,7 +40,7 @@ dgam_status dgam_block_init(const dgam_swin_block_desc *d, dgam_block *b) {
 void dgam_block_saved_layout(const dgam_block *b, dgam_cut *cut, dgam_block_saved *s) {
   memset(s, 0, sizeof *s);
   if (b->d.keep == DGAM_KEEP_NONE) return;
-  size_t stat = b->tokens * sizeof(float), rows = b->windows * b->w.n, c = b->d.c;
+  size_t stat = b->rows * sizeof(float), rows = b->windows * b->w.tokens, c = b->d.c;
   s->mean1 = dgam_cut_take(cut, stat);
   s->rstd1 = dgam_cut_take(cut, stat);
   s->mean2 = dgam_cut_take(cut, stat);
@@ -49,8 +49,8 @@ void dgam_block_saved_layout(const dgam_block *b, dgam_cut *cut, dgam_block_save
   s->o = dgam_cut_take(cut, rows * c * b->es);
   if (b->d.keep == DGAM_KEEP_LEAN) return;
   s->qkv = dgam_cut_take(cut, rows * 3 * c * b->es);
-  s->h = dgam_cut_take(cut, b->tokens * b->d.hidden * b->es);
-  s->x1 = dgam_cut_take(cut, b->tokens * c * sizeof(float));
+  s->h = dgam_cut_take(cut, b->rows * b->d.hidden * b->es);
+  s->x1 = dgam_cut_take(cut, b->rows * c * sizeof(float));
 }
 
 dgam_status dgam_tiled_get(dgam_tiled *t, dgam_gemm_desc desc, size_t rows, size_t all, size_t *most) {
@@ -79,7 +79,7 @@ typedef struct convert_job {
   const dgam_nn_kernels *k;
   const float *from[4];
   uint16_t *to[4];
-  size_t n[4];
+  size_t count[4];
 } convert_job;
 
 #define CONVERT 16384 /* elements in one unit of conversion */
@@ -89,9 +89,9 @@ static dgam_status convert(void *ctx, size_t begin, size_t end, int ith, int nth
   convert_job *j = ctx;
   size_t first = 0;
   for (int i = 0; i < 4; i++) {
-    size_t units = (j->n[i] + CONVERT - 1) / CONVERT;
+    size_t units = (j->count[i] + CONVERT - 1) / CONVERT;
     for (size_t u = begin > first ? begin - first : 0; u < units && first + u < end; u++) {
-      size_t at = u * CONVERT, len = j->n[i] - at < CONVERT ? j->n[i] - at : CONVERT;
+      size_t at = u * CONVERT, len = j->count[i] - at < CONVERT ? j->count[i] - at : CONVERT;
       j->k->to_bf16(len, j->from[i] + at, j->to[i] + at);
     }
     first += units;
@@ -107,21 +107,21 @@ dgam_status dgam_block_weights_make(const dgam_block *b, const dgam_swin_block_p
   convert_job j = {b->k, {p->qkv_w, p->proj_w, p->fc1_w, p->fc2_w}, {0}, {3 * c * c, c * c, c * hidden, c * hidden}};
   dgam_cut cut = {space, 0};
   for (int i = 0; i < 4; i++) {
-    j.to[i] = dgam_cut_take(&cut, j.n[i] * 2);
-    units += (j.n[i] + CONVERT - 1) / CONVERT;
+    j.to[i] = dgam_cut_take(&cut, j.count[i] * 2);
+    units += (j.count[i] + CONVERT - 1) / CONVERT;
   }
   *w = (dgam_block_weights){j.to[0], j.to[1], j.to[2], j.to[3]};
   return dgam_parallel_items(units, convert, &j);
 }
 
 size_t dgam_block_group(const dgam_block *b) {
-  size_t group = 200 / b->w.n, most = b->windows / 8;
+  size_t group = 200 / b->w.tokens, most = b->windows / 8;
   if (group > most) group = most;
   return group > 0 ? group : 1;
 }
 
 size_t dgam_block_head_scratch(const dgam_block *b) {
-  size_t a = DGAM_ATTENTION_SCRATCH(b->w.n, b->hd), t = b->w.table;
+  size_t a = DGAM_ATTENTION_SCRATCH(b->w.tokens, b->hd), t = b->w.table;
   return a > t ? a : t;
 }
 
@@ -137,7 +137,7 @@ static dgam_status bias_heads(void *ctx, size_t begin, size_t end, int ith, int 
   (void)nth;
   bias_job *j = ctx;
   for (size_t h = begin; h < end; h++)
-    dgam_windows_bias(&j->b->w, j->table, j->b->d.heads, h, j->out + h * j->b->w.n * j->b->w.np,
+    dgam_windows_bias(&j->b->w, j->table, j->b->d.heads, h, j->out + h * j->b->w.tokens * j->b->w.padded,
                       (float *)(j->scratch + (size_t)ith * j->stride));
   return DGAM_OK;
 }
@@ -148,22 +148,22 @@ dgam_status dgam_block_bias_make(const dgam_block *b, const float *table, float 
 }
 
 size_t dgam_block_active(const dgam_block *b, const float *scale, uint32_t *list) {
-  size_t n = 0;
+  size_t active = 0;
   for (size_t i = 0; i < b->d.n; i++)
-    if (!scale || scale[i] != 0.f) list[n++] = (uint32_t)i;
-  return n;
+    if (!scale || scale[i] != 0.f) list[active++] = (uint32_t)i;
+  return active;
 }
 
 /* --- forward --- */
 
 /* Buffers of `group` windows on their way through attention; each window's rows follow those of the one before. */
 typedef struct window_buffers {
-  int32_t *index; /* (n + 1): the tokens, and 1 if the window holds several regions */
-  int32_t *region; /* (np) */
-  char *xn;       /* (n, C) */
-  char *qkv;      /* (n, 3C) */
-  char *o;        /* (n, C) */
-  float *t;       /* (n, C) */
+  int32_t *index; /* (tokens + 1): the tokens, and 1 if the window holds several regions */
+  int32_t *region; /* (padded) */
+  char *xn;       /* (tokens, C) */
+  char *qkv;      /* (tokens, 3C) */
+  char *o;        /* (tokens, C) */
+  float *t;       /* (tokens, C) */
 } window_buffers;
 
 typedef struct forward_job {
@@ -173,7 +173,7 @@ typedef struct forward_job {
   float *y;
   dgam_block_saved s;
   dgam_block_weights weights;
-  float *bias;          /* (heads, n, np) */
+  float *bias;          /* (heads, tokens, padded) */
   char *heads, *gemms;  /* scratch of each thread: attention, products */
   size_t head_bytes, gemm_bytes;
   uint32_t *active;     /* samples of the branch under way */
@@ -201,14 +201,14 @@ static size_t at_least(size_t a, size_t b) { return a > b ? a : b; }
 /* Lays out a slot, or counts its bytes if the job has no space yet. */
 static window_buffers slot_cut(const forward_job *j, dgam_cut *cut) {
   const dgam_block *b = &j->b;
-  size_t n = j->group * b->w.n, c = b->d.c;
+  size_t rows = j->group * b->w.tokens, c = b->d.c;
   window_buffers w;
-  w.index = dgam_cut_take(cut, (n + j->group) * sizeof *w.index);
-  w.region = dgam_cut_take(cut, j->group * b->w.np * sizeof *w.region);
-  w.xn = dgam_cut_take(cut, n * c * b->es);
-  w.qkv = dgam_cut_take(cut, n * 3 * c * b->es);
-  w.o = dgam_cut_take(cut, n * c * b->es);
-  w.t = dgam_cut_take(cut, n * c * sizeof *w.t);
+  w.index = dgam_cut_take(cut, (rows + j->group) * sizeof *w.index);
+  w.region = dgam_cut_take(cut, j->group * b->w.padded * sizeof *w.region);
+  w.xn = dgam_cut_take(cut, rows * c * b->es);
+  w.qkv = dgam_cut_take(cut, rows * 3 * c * b->es);
+  w.o = dgam_cut_take(cut, rows * c * b->es);
+  w.t = dgam_cut_take(cut, rows * c * sizeof *w.t);
   return w;
 }
 
@@ -217,7 +217,7 @@ static window_buffers slot(const forward_job *j, size_t i, size_t first) {
   const dgam_block *b = &j->b;
   dgam_cut cut = {j->slot_base + i * j->slot_bytes, 0};
   window_buffers w = slot_cut(j, &cut);
-  size_t row = first * b->w.n;
+  size_t row = first * b->w.tokens;
   if (j->s.o) w.o = j->s.o + row * b->d.c * b->es;
   if (j->s.qkv) w.qkv = j->s.qkv + row * 3 * b->d.c * b->es;
   return w;
@@ -231,14 +231,14 @@ static size_t window_of(const forward_job *j, size_t i) {
 }
 
 static int32_t *index_of(const forward_job *j, const window_buffers *w, size_t k) {
-  return w->index + k * (j->b.w.n + 1);
+  return w->index + k * (j->b.w.tokens + 1);
 }
 
 static void window_index(const forward_job *j, const window_buffers *w, size_t first, size_t k) {
   const dgam_windows *cut = &j->b.w;
   int32_t *index = index_of(j, w, k);
-  index[cut->n] =
-      dgam_windows_index(cut, window_of(j, first + k) % cut->windows, index, w->region + k * cut->np);
+  index[cut->tokens] =
+      dgam_windows_index(cut, window_of(j, first + k) % cut->windows, index, w->region + k * cut->padded);
 }
 
 /* LayerNorm and q, k, v of `count` windows from `first` on; of rows from `row` on if it is one. */
@@ -248,7 +248,7 @@ static dgam_status windows_in(const forward_job *j, const window_buffers *w, siz
   size_t c = b->d.c;
   char *xn = w->xn + row * c * b->es;
   for (size_t k = 0; k < count; k++) {
-    size_t token = window_of(j, first + k) / b->w.windows * b->w.tokens;
+    size_t token = window_of(j, first + k) / b->w.windows * b->w.l;
     b->k->layernorm(rows, c, j->x + token * c, index_of(j, w, k) + row, j->p->norm1_w, j->p->norm1_b, b->d.eps,
                     xn + k * rows * c * b->es, b->bf, j->s.mean1 ? j->s.mean1 + token : NULL,
                     j->s.rstd1 ? j->s.rstd1 + token : NULL);
@@ -259,11 +259,12 @@ static dgam_status windows_in(const forward_job *j, const window_buffers *w, siz
 
 static void window_attend(const forward_job *j, const window_buffers *w, size_t first, size_t k, size_t head, int ith) {
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c, row = k * n;
+  size_t tokens = b->w.tokens, c = b->d.c, row = k * tokens;
   const char *q = w->qkv + (row * 3 * c + head * b->hd) * b->es;
-  dgam_attention_job a = dgam_block_attention(b, q, j->bias, index_of(j, w, k)[n] ? w->region + k * b->w.np : NULL, head);
+  const int32_t *region = index_of(j, w, k)[tokens] ? w->region + k * b->w.padded : NULL;
+  dgam_attention_job a = dgam_block_attention(b, q, j->bias, region, head);
   a.out = w->o + (row * c + head * b->hd) * b->es;
-  a.lse = j->s.lse ? j->s.lse + ((first + k) * b->d.heads + head) * n : NULL;
+  a.lse = j->s.lse ? j->s.lse + ((first + k) * b->d.heads + head) * tokens : NULL;
   a.scratch = (float *)(j->heads + (size_t)ith * j->head_bytes);
   b->k->attention(&a);
 }
@@ -276,7 +277,7 @@ static dgam_status windows_out(const forward_job *j, const window_buffers *w, si
   DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->proj, count * rows), w->o + row * c * b->es, j->weights.proj, j->p->proj_b,
                          t, j->gemms + (size_t)ith * j->gemm_bytes));
   for (size_t k = 0; k < count; k++) {
-    size_t sample = window_of(j, first + k) / b->w.windows, token = sample * b->w.tokens;
+    size_t sample = window_of(j, first + k) / b->w.windows, token = sample * b->w.l;
     b->k->scatter(rows, c, t + k * rows * c, index_of(j, w, k) + row, j->scale ? j->scale[sample] : 1.f,
                   j->x + token * c, j->y + token * c);
   }
@@ -298,17 +299,17 @@ static window_unit unit_of(const forward_job *j, size_t u) {
 static dgam_status whole_units(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)nth;
   forward_job *j = ctx;
-  size_t n = j->b.w.n;
+  size_t tokens = j->b.w.tokens;
   for (size_t i = begin; i < end; i++) {
     window_unit u = unit_of(j, i);
     window_buffers w = slot(j, (size_t)ith, u.first);
     for (size_t k = 0; k < u.count; k++) window_index(j, &w, u.first, k);
-    for (size_t row = 0; row < n; row += j->row_tile)
-      DGAM_TRY(windows_in(j, &w, u.first, u.count, row, at_most(j->row_tile, n - row), ith));
+    for (size_t row = 0; row < tokens; row += j->row_tile)
+      DGAM_TRY(windows_in(j, &w, u.first, u.count, row, at_most(j->row_tile, tokens - row), ith));
     for (size_t k = 0; k < u.count; k++)
       for (size_t h = 0; h < j->b.d.heads; h++) window_attend(j, &w, u.first, k, h, ith);
-    for (size_t row = 0; row < n; row += j->row_tile)
-      DGAM_TRY(windows_out(j, &w, u.first, u.count, row, at_most(j->row_tile, n - row), ith));
+    for (size_t row = 0; row < tokens; row += j->row_tile)
+      DGAM_TRY(windows_out(j, &w, u.first, u.count, row, at_most(j->row_tile, tokens - row), ith));
   }
   return DGAM_OK;
 }
@@ -327,7 +328,7 @@ static dgam_status split_index(void *ctx, size_t begin, size_t end, int ith, int
 }
 static dgam_status split_rows(forward_job *j, size_t begin, size_t end, int ith, int out) {
   for (size_t r = begin; r < end; r++) {
-    size_t i = r / j->row_tiles, row = r % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, j->b.w.n - row);
+    size_t i = r / j->row_tiles, row = r % j->row_tiles * j->row_tile, rows = at_most(j->row_tile, j->b.w.tokens - row);
     window_unit u = unit_of(j, j->first + i);
     window_buffers w = slot(j, i, u.first);
     DGAM_TRY((out ? windows_out : windows_in)(j, &w, u.first, u.count, row, rows, ith));
@@ -356,19 +357,19 @@ static dgam_status split_heads(void *ctx, size_t begin, size_t end, int ith, int
 
 static dgam_status attention_half(forward_job *j) {
   const dgam_block *b = &j->b;
-  size_t l = b->w.tokens * b->d.c;
+  size_t floats = b->w.l * b->d.c;
   j->actives = dgam_block_active(b, j->scale, j->active);
   if (j->actives < b->d.n)
     for (size_t i = 0; i < b->d.n; i++)
-      if (j->scale[i] == 0.f) memcpy(j->y + i * l, j->x + i * l, l * sizeof(float));
+      if (j->scale[i] == 0.f) memcpy(j->y + i * floats, j->x + i * floats, floats * sizeof(float));
   size_t units = units_of(j->actives * b->w.windows, j->group);
   if (!j->split) return dgam_parallel_items(units, whole_units, j);
   for (j->first = 0; j->first < units; j->first += j->slots) {
-    size_t n = at_most(j->slots, units - j->first);
-    DGAM_TRY(dgam_parallel(n, split_index, j));
-    DGAM_TRY(dgam_parallel_items(n * j->row_tiles, split_in, j));
-    DGAM_TRY(dgam_parallel_items(n * b->d.heads, split_heads, j));
-    DGAM_TRY(dgam_parallel_items(n * j->row_tiles, split_out, j));
+    size_t units_now = at_most(j->slots, units - j->first);
+    DGAM_TRY(dgam_parallel(units_now, split_index, j));
+    DGAM_TRY(dgam_parallel_items(units_now * j->row_tiles, split_in, j));
+    DGAM_TRY(dgam_parallel_items(units_now * b->d.heads, split_heads, j));
+    DGAM_TRY(dgam_parallel_items(units_now * j->row_tiles, split_out, j));
   }
   return DGAM_OK;
 }
@@ -435,17 +436,17 @@ static void choose_split(forward_job *j) {
   size_t threads = (size_t)b->threads;
   j->group = dgam_block_group(b);
   size_t units = units_of(b->windows, j->group), each = (units + threads - 1) / threads, most = units < 8 ? 200 : 400;
-  j->row_tiles = (b->w.n + most - 1) / most;
-  j->row_tile = (b->w.n + j->row_tiles - 1) / j->row_tiles;
-  j->row_tiles = (b->w.n + j->row_tile - 1) / j->row_tile;
+  j->row_tiles = (b->w.tokens + most - 1) / most;
+  j->row_tile = (b->w.tokens + j->row_tiles - 1) / j->row_tiles;
+  j->row_tiles = (b->w.tokens + j->row_tile - 1) / j->row_tile;
   j->split = each * threads * 4 > units * 5; /* whole units would leave threads idle over a fifth of the time */
   j->slots = j->split ? at_most(units, 2 * threads) : threads;
 }
 
 /* Rows of the products of attention: full tiles, or full groups and then single windows. */
 static dgam_status row_products(forward_job *j, dgam_tiled *t, dgam_gemm_desc g) {
-  size_t n = j->b.w.n, rows = j->group > 1 ? j->group * n : j->row_tile;
-  return dgam_tiled_get(t, g, rows, j->group > 1 ? rows + n : n, &j->gemm_bytes);
+  size_t tokens = j->b.w.tokens, rows = j->group > 1 ? j->group * tokens : j->row_tile;
+  return dgam_tiled_get(t, g, rows, j->group > 1 ? rows + tokens : tokens, &j->gemm_bytes);
 }
 
 static dgam_status products(forward_job *j) {
@@ -473,7 +474,7 @@ static dgam_status forward_plan(forward_job *j, dgam_cut *cut, void **weight_spa
   const dgam_block *b = &j->b;
   size_t c = b->d.c, threads = (size_t)b->threads;
   j->spans = j->scale ? b->d.n : 1;
-  j->span = j->scale ? b->w.tokens : b->tokens;
+  j->span = j->scale ? b->w.l : b->rows;
   choose_mlp_tile(j);
   choose_split(j);
   DGAM_TRY(products(j));
@@ -488,7 +489,7 @@ static dgam_status forward_plan(forward_job *j, dgam_cut *cut, void **weight_spa
   dgam_cut_take(&mlp, j->mlp_tile * c * sizeof(float));
   j->mlp_bytes = mlp.used;
   j->active = dgam_cut_take(cut, b->d.n * sizeof *j->active);
-  j->bias = dgam_cut_take(cut, b->d.heads * b->w.n * b->w.np * sizeof(float));
+  j->bias = dgam_cut_take(cut, b->d.heads * b->w.tokens * b->w.padded * sizeof(float));
   *weight_space = dgam_cut_take(cut, dgam_block_weights_bytes(b));
   j->gemms = dgam_cut_take(cut, j->gemm_bytes * threads);
   j->heads = dgam_cut_take(cut, j->head_bytes * threads);

@@ -32,7 +32,7 @@ typedef struct grad_job {
   float *dx;
   dgam_block_saved s;
   dgam_block_weights weights;
-  float *bias;           /* (heads, n, np) */
+  float *bias;           /* (heads, tokens, padded) */
   char *heads, *gemms;   /* scratch of each thread */
   size_t head_bytes, gemm_bytes;
   uint32_t *active;
@@ -49,9 +49,9 @@ typedef struct grad_job {
   size_t row_tile, row_tiles;  /* rows of a product; tiles in a window */
   size_t group;                /* or windows in a tile, if that is more than one */
   size_t in_round;
-  int32_t *index, *region;  /* (round windows, n + 1), (round windows, np) */
+  int32_t *index, *region;  /* (round windows, tokens + 1), (round windows, padded) */
   char *wxn, *qkv, *gp, *go, *dqkv; /* (round rows, C | 3C | C | C | 3C) */
-  float *dbias;             /* (lanes, heads, n, np) */
+  float *dbias;             /* (lanes, heads, tokens, padded) */
   dgam_tiled wqkv, wproj, dproj, dwqkv;
   float *wt;                /* per thread (row tile, C) */
 } grad_job;
@@ -143,15 +143,15 @@ static dgam_status again_x1(void *ctx, size_t begin, size_t end, int ith, int nt
   (void)nth;
   grad_job *j = ctx;
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c;
-  int32_t *index = j->index + (size_t)ith * (n + 1);
+  size_t tokens = b->w.tokens, c = b->d.c;
+  int32_t *index = j->index + (size_t)ith * (tokens + 1);
   float *t = j->wt + (size_t)ith * j->row_tile * c;
   for (size_t i = begin; i < end; i++) {
-    size_t sample = j->active[i / b->w.windows], token = sample * b->w.tokens;
+    size_t sample = j->active[i / b->w.windows], token = sample * b->w.l;
     dgam_windows_index(&b->w, i % b->w.windows, index, NULL);
-    for (size_t row = 0; row < n; row += j->row_tile) {
-      size_t rows = at_most(j->row_tile, n - row);
-      DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->wproj, rows), j->s.o + (i * n + row) * c * b->es, j->weights.proj,
+    for (size_t row = 0; row < tokens; row += j->row_tile) {
+      size_t rows = at_most(j->row_tile, tokens - row);
+      DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->wproj, rows), j->s.o + (i * tokens + row) * c * b->es, j->weights.proj,
                              j->p->proj_b, t, j->gemms + (size_t)ith * j->gemm_bytes));
       b->k->scatter(rows, c, t, index + row, j->scale ? j->scale[sample] : 1.f, j->x + token * c, j->dx + token * c);
     }
@@ -161,9 +161,9 @@ static dgam_status again_x1(void *ctx, size_t begin, size_t end, int ith, int nt
 
 /* --- MLP half: dx holds x1 (or x1 was saved) and gets dx1 --- */
 
-/* Rows of the first `n` tiles counted from tile `first`. */
-static size_t rows_of_tiles(const grad_job *j, size_t first, size_t n) {
-  size_t end = first + n;
+/* Rows of the first `count` tiles counted from tile `first`. */
+static size_t rows_of_tiles(const grad_job *j, size_t first, size_t count) {
+  size_t end = first + count;
   size_t from = first / j->tiles * j->span + first % j->tiles * j->tile;
   size_t to = end / j->tiles * j->span + end % j->tiles * j->tile;
   return to - from;
@@ -202,21 +202,21 @@ static dgam_status mlp_tiles(void *ctx, size_t begin, size_t end, int ith, int n
 
 static dgam_status mlp_half(grad_job *j) {
   const dgam_block *b = &j->b;
-  size_t runs = b->tokens / j->span, l = j->span * b->d.c;
+  size_t runs = b->rows / j->span, floats = j->span * b->d.c;
   if (j->scale) {
     runs = dgam_block_active(b, j->scale + b->d.n, j->active);
     for (size_t i = 0; i < b->d.n; i++)
-      if (j->scale[b->d.n + i] == 0.f) memcpy(j->dx + i * l, j->dy + i * l, l * sizeof(float));
+      if (j->scale[b->d.n + i] == 0.f) memcpy(j->dx + i * floats, j->dy + i * floats, floats * sizeof(float));
   }
   size_t all = runs * j->tiles;
   for (j->first = 0; j->first < all; j->first += j->round_tiles) {
-    size_t n = at_most(j->round_tiles, all - j->first);
-    DGAM_TRY(dgam_parallel_items(n, mlp_tiles, j));
+    size_t tiles = at_most(j->round_tiles, all - j->first);
+    DGAM_TRY(dgam_parallel_items(tiles, mlp_tiles, j));
     task_set(j, &j->task[0], j->dh, j->xn, b->d.hidden, b->d.c);
     task_set(j, &j->task[1], j->gy, j->act, b->d.c, b->d.hidden);
     if (j->g) j->task[0].dw = j->g->fc1_w, j->task[0].db = j->g->fc1_b;
     if (j->g) j->task[1].dw = j->g->fc2_w, j->task[1].db = j->g->fc2_b;
-    DGAM_TRY(finish_round(j, rows_of_tiles(j, j->first, n), n, 2));
+    DGAM_TRY(finish_round(j, rows_of_tiles(j, j->first, tiles), tiles, 2));
   }
   return DGAM_OK;
 }
@@ -228,10 +228,10 @@ static size_t window_of(const grad_job *j, size_t i) {
   return j->active[i / j->b.w.windows] * j->b.w.windows + i % j->b.w.windows;
 }
 
-static int32_t *index_of(const grad_job *j, size_t i) { return j->index + i * (j->b.w.n + 1); }
+static int32_t *index_of(const grad_job *j, size_t i) { return j->index + i * (j->b.w.tokens + 1); }
 
 static char *qkv_of(const grad_job *j, size_t i) {
-  size_t bytes = j->b.w.n * 3 * j->b.d.c * j->b.es;
+  size_t bytes = j->b.w.tokens * 3 * j->b.d.c * j->b.es;
   return j->s.qkv ? j->s.qkv + (j->first + i) * bytes : j->qkv + i * bytes;
 }
 
@@ -239,8 +239,8 @@ static dgam_status round_index(void *ctx, size_t begin, size_t end, int ith, int
   (void)ith, (void)nth;
   grad_job *j = ctx;
   for (size_t i = begin; i < end; i++)
-    index_of(j, i)[j->b.w.n] = dgam_windows_index(&j->b.w, window_of(j, i) % j->b.w.windows, index_of(j, i),
-                                                  j->region + i * j->b.w.np);
+    index_of(j, i)[j->b.w.tokens] = dgam_windows_index(&j->b.w, window_of(j, i) % j->b.w.windows, index_of(j, i),
+                                                  j->region + i * j->b.w.padded);
   return DGAM_OK;
 }
 
@@ -254,10 +254,10 @@ static size_t row_units(const grad_job *j) {
 }
 
 static row_unit row_unit_of(const grad_job *j, size_t u) {
-  size_t n = j->b.w.n, groups = j->in_round / j->group, row = u % j->row_tiles * j->row_tile;
-  if (j->group == 1) return (row_unit){u / j->row_tiles, 1, row, at_most(j->row_tile, n - row)};
-  if (u < groups) return (row_unit){u * j->group, j->group, 0, n};
-  return (row_unit){groups * j->group + (u - groups), 1, 0, n};
+  size_t tokens = j->b.w.tokens, groups = j->in_round / j->group, row = u % j->row_tiles * j->row_tile;
+  if (j->group == 1) return (row_unit){u / j->row_tiles, 1, row, at_most(j->row_tile, tokens - row)};
+  if (u < groups) return (row_unit){u * j->group, j->group, 0, tokens};
+  return (row_unit){groups * j->group + (u - groups), 1, 0, tokens};
 }
 
 /* q, k, v again; the gradient of the attention's output. */
@@ -265,14 +265,14 @@ static dgam_status round_in(void *ctx, size_t begin, size_t end, int ith, int nt
   (void)nth;
   grad_job *j = ctx;
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c;
+  size_t tokens = b->w.tokens, c = b->d.c;
   void *work = j->gemms + (size_t)ith * j->gemm_bytes;
   for (size_t u = begin; u < end; u++) {
     row_unit r = row_unit_of(j, u);
-    size_t at = r.first * n + r.row, rows = r.count * r.rows;
+    size_t at = r.first * tokens + r.row, rows = r.count * r.rows;
     char *xn = j->wxn + at * c * b->es, *gp = j->gp + at * c * b->es;
     for (size_t i = 0; i < r.count; i++) {
-      size_t sample = window_of(j, r.first + i) / b->w.windows, token = sample * b->w.tokens;
+      size_t sample = window_of(j, r.first + i) / b->w.windows, token = sample * b->w.l;
       size_t off = i * r.rows * c * b->es;
       const int32_t *index = index_of(j, r.first + i) + r.row;
       b->k->layernorm(r.rows, c, j->x + token * c, index, j->p->norm1_w, j->p->norm1_b, b->d.eps, xn + off, b->bf,
@@ -292,17 +292,18 @@ static dgam_status round_heads(void *ctx, size_t begin, size_t end, int ith, int
   (void)nth;
   grad_job *j = ctx;
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c, heads = b->d.heads;
+  size_t tokens = b->w.tokens, c = b->d.c, heads = b->d.heads;
   for (size_t u = begin; u < end; u++) {
     size_t head = u / j->lanes, lane = u % j->lanes, off = head * b->hd * b->es;
-    float *dbias = j->g ? j->dbias + (lane * b->d.heads + head) * n * b->w.np : NULL;
-    if (dbias && j->first == 0) memset(dbias, 0, n * b->w.np * sizeof *dbias);
+    float *dbias = j->g ? j->dbias + (lane * b->d.heads + head) * tokens * b->w.padded : NULL;
+    if (dbias && j->first == 0) memset(dbias, 0, tokens * b->w.padded * sizeof *dbias);
     for (size_t i = lane; i < j->in_round; i += j->lanes) {
       const char *q = qkv_of(j, i) + off;
-      char *dq = j->dqkv + i * n * 3 * c * b->es + off;
-      dgam_attention_job a = dgam_block_attention(b, q, j->bias, index_of(j, i)[n] ? j->region + i * b->w.np : NULL, head);
-      a.lse = j->s.lse + ((j->first + i) * heads + head) * n;
-      a.dout = j->go + i * n * c * b->es + off;
+      char *dq = j->dqkv + i * tokens * 3 * c * b->es + off;
+      const int32_t *region = index_of(j, i)[tokens] ? j->region + i * b->w.padded : NULL;
+      dgam_attention_job a = dgam_block_attention(b, q, j->bias, region, head);
+      a.lse = j->s.lse + ((j->first + i) * heads + head) * tokens;
+      a.dout = j->go + i * tokens * c * b->es + off;
       a.dq = dq;
       a.dk = dq + c * b->es;
       a.dv = dq + 2 * c * b->es;
@@ -318,16 +319,16 @@ static dgam_status round_out(void *ctx, size_t begin, size_t end, int ith, int n
   (void)nth;
   grad_job *j = ctx;
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c;
+  size_t tokens = b->w.tokens, c = b->d.c;
   float *t = j->wt + (size_t)ith * j->row_tile * c;
   for (size_t u = begin; u < end; u++) {
     row_unit r = row_unit_of(j, u);
-    DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->dwqkv, r.count * r.rows), j->dqkv + (r.first * n + r.row) * 3 * c * b->es,
+    DGAM_TRY(dgam_gemm_run(dgam_tiled_of(&j->dwqkv, r.count * r.rows), j->dqkv + (r.first * tokens + r.row) * 3 * c * b->es,
                            j->weights.qkv, NULL, t, j->gemms + (size_t)ith * j->gemm_bytes));
     float *part = j->partial + u * 2 * c;
     memset(part, 0, 2 * c * sizeof *part);
     for (size_t i = 0; i < r.count; i++) {
-      size_t token = window_of(j, r.first + i) / b->w.windows * b->w.tokens;
+      size_t token = window_of(j, r.first + i) / b->w.windows * b->w.l;
       float *dx = j->dx + token * c;
       b->k->layernorm_grad(r.rows, c, j->x + token * c, index_of(j, r.first + i) + r.row, j->p->norm1_w,
                            j->s.mean1 + token, j->s.rstd1 + token, t + i * r.rows * c, dx, dx, part, part + c);
@@ -340,10 +341,10 @@ static dgam_status round_out(void *ctx, size_t begin, size_t end, int ith, int n
 static dgam_status sum_lanes(void *ctx, size_t begin, size_t end, int ith, int nth) {
   (void)ith, (void)nth;
   grad_job *j = ctx;
-  size_t len = (end - begin) * j->b.w.np;
-  float *sum = j->dbias + begin * j->b.w.np;
+  size_t len = (end - begin) * j->b.w.padded;
+  float *sum = j->dbias + begin * j->b.w.padded;
   for (size_t lane = 1; lane < j->lanes; lane++)
-    j->b.k->scatter(1, len, sum + lane * j->b.d.heads * j->b.w.n * j->b.w.np, NULL, 1.f, sum, sum);
+    j->b.k->scatter(1, len, sum + lane * j->b.d.heads * j->b.w.tokens * j->b.w.padded, NULL, 1.f, sum, sum);
   return DGAM_OK;
 }
 
@@ -352,14 +353,14 @@ static dgam_status table_heads(void *ctx, size_t begin, size_t end, int ith, int
   grad_job *j = ctx;
   const dgam_block *b = &j->b;
   for (size_t h = begin; h < end; h++)
-    dgam_windows_bias_grad(&b->w, j->dbias + h * b->w.n * b->w.np, b->d.heads, h, j->g->table,
+    dgam_windows_bias_grad(&b->w, j->dbias + h * b->w.tokens * b->w.padded, b->d.heads, h, j->g->table,
                            (float *)(j->heads + (size_t)ith * j->head_bytes));
   return DGAM_OK;
 }
 
 static dgam_status attention_half(grad_job *j) {
   const dgam_block *b = &j->b;
-  size_t n = b->w.n, c = b->d.c, all;
+  size_t tokens = b->w.tokens, c = b->d.c, all;
   j->actives = dgam_block_active(b, j->scale, j->active);
   all = j->actives * b->w.windows;
   for (j->first = 0; j->first < all; j->first += j->round_windows) {
@@ -370,13 +371,13 @@ static dgam_status attention_half(grad_job *j) {
     DGAM_TRY(dgam_parallel_items(row_units(j), round_out, j));
     if (!j->g) continue;
     task_set(j, &j->task[0], j->dqkv, j->wxn, 3 * c, c);
-    task_set(j, &j->task[1], j->gp, j->s.o + j->first * n * c * b->es, c, c);
+    task_set(j, &j->task[1], j->gp, j->s.o + j->first * tokens * c * b->es, c, c);
     j->task[0].dw = j->g->qkv_w, j->task[0].db = j->g->qkv_b;
     j->task[1].dw = j->g->proj_w, j->task[1].db = j->g->proj_b;
-    DGAM_TRY(finish_round(j, in_round * n, row_units(j), 1));
+    DGAM_TRY(finish_round(j, in_round * tokens, row_units(j), 1));
   }
   if (!j->g || !all) return DGAM_OK;
-  DGAM_TRY(dgam_parallel_items(b->d.heads * n, sum_lanes, j));
+  DGAM_TRY(dgam_parallel_items(b->d.heads * tokens, sum_lanes, j));
   return dgam_parallel_items(b->d.heads, table_heads, j);
 }
 
@@ -390,22 +391,22 @@ static size_t equal_rounds(size_t all, size_t most) {
 
 static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
   const dgam_block *b = &j->b;
-  size_t c = b->d.c, hidden = b->d.hidden, n = b->w.n, threads = (size_t)b->threads, *most = &j->gemm_bytes;
+  size_t c = b->d.c, hidden = b->d.hidden, tokens = b->w.tokens, threads = (size_t)b->threads, *most = &j->gemm_bytes;
   dgam_dtype t = b->d.type;
   /* Tiles of at most 200 rows, equal rounds of about 4 MB of operands, which the third-level cache
    * holds, but enough of them to share out. */
-  j->span = j->scale ? b->w.tokens : b->tokens;
+  j->span = j->scale ? b->w.l : b->rows;
   j->tile = at_most(196, j->span);
   j->tiles = (j->span + j->tile - 1) / j->tile;
-  size_t runs = b->tokens / j->span;
+  size_t runs = b->rows / j->span;
   j->round_tiles = equal_rounds(runs * j->tiles, at_least(16, (4u << 20) / (j->tile * (2 * c + 2 * hidden) * b->es)));
-  j->row_tiles = (n + 199) / 200;
-  j->row_tile = (n + j->row_tiles - 1) / j->row_tiles;
-  j->row_tiles = (n + j->row_tile - 1) / j->row_tile;
+  j->row_tiles = (tokens + 199) / 200;
+  j->row_tile = (tokens + j->row_tiles - 1) / j->row_tiles;
+  j->row_tiles = (tokens + j->row_tile - 1) / j->row_tile;
   j->group = dgam_block_group(b);
-  if (j->group > 1) j->row_tile = j->group * n;
-  size_t row_end = j->group > 1 ? j->row_tile + n : n; /* full tiles, and the last one or single windows */
-  j->round_windows = equal_rounds(b->windows, at_least(8, (4u << 20) / (n * 9 * c * b->es)));
+  if (j->group > 1) j->row_tile = j->group * tokens;
+  size_t row_end = j->group > 1 ? j->row_tile + tokens : tokens; /* full tiles, and the last one or single windows */
+  j->round_windows = equal_rounds(b->windows, at_least(8, (4u << 20) / (tokens * 9 * c * b->es)));
   j->lanes = at_most(j->round_windows, (31 + b->d.heads) / b->d.heads);
   if (j->lanes > 16) j->lanes = 16;
 
@@ -425,7 +426,7 @@ static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
   DGAM_TRY(dgam_tiled_get(&j->wproj, g, j->row_tile, row_end, most));
 
   /* Weight gradients: the scratch of a full round. */
-  size_t round_rows = at_most(b->tokens, j->round_tiles * j->tile), window_rows = j->round_windows * n;
+  size_t round_rows = at_most(b->rows, j->round_tiles * j->tile), window_rows = j->round_windows * tokens;
   size_t shapes[4][2] = {{hidden, c}, {c, hidden}, {3 * c, c}, {c, c}};
   size_t lengths[4] = {round_rows, round_rows, window_rows, window_rows};
   for (int i = 0; i < 4; i++) {
@@ -440,15 +441,15 @@ static dgam_status grad_plan(grad_job *j, dgam_cut *cut, void **weight_space) {
 
   size_t parts = at_least(j->round_tiles, j->round_windows * j->row_tiles);
   j->active = dgam_cut_take(cut, b->d.n * sizeof *j->active);
-  j->bias = dgam_cut_take(cut, b->d.heads * n * b->w.np * sizeof(float));
+  j->bias = dgam_cut_take(cut, b->d.heads * tokens * b->w.padded * sizeof(float));
   *weight_space = dgam_cut_take(cut, dgam_block_weights_bytes(b));
   j->gemms = dgam_cut_take(cut, j->gemm_bytes * threads);
   j->heads = dgam_cut_take(cut, j->head_bytes * threads);
   j->partial = dgam_cut_take(cut, parts * 2 * c * sizeof(float));
   size_t per_index = at_least(j->round_windows, threads);
-  j->index = dgam_cut_take(cut, per_index * (n + 1) * sizeof *j->index);
-  j->region = dgam_cut_take(cut, j->round_windows * b->w.np * sizeof *j->region);
-  j->dbias = dgam_cut_take(cut, j->lanes * b->d.heads * n * b->w.np * sizeof(float));
+  j->index = dgam_cut_take(cut, per_index * (tokens + 1) * sizeof *j->index);
+  j->region = dgam_cut_take(cut, j->round_windows * b->w.padded * sizeof *j->region);
+  j->dbias = dgam_cut_take(cut, j->lanes * b->d.heads * tokens * b->w.padded * sizeof(float));
   j->wt = dgam_cut_take(cut, threads * j->row_tile * c * sizeof(float));
   j->dxn = dgam_cut_take(cut, threads * j->tile * c * sizeof(float));
   /* The halves run one after the other and share their space. */
@@ -502,13 +503,13 @@ static void clear_grads(const dgam_block *b, const dgam_swin_block_grads *g) {
   size_t c = b->d.c, hidden = b->d.hidden;
   struct {
     float *p;
-    size_t n;
+    size_t count;
   } all[] = {{g->norm1_w, c},         {g->norm1_b, c},      {g->qkv_w, 3 * c * c}, {g->qkv_b, 3 * c},
              {g->proj_w, c * c},      {g->proj_b, c},       {g->table, b->w.table * b->d.heads},
              {g->norm2_w, c},         {g->norm2_b, c},      {g->fc1_w, c * hidden}, {g->fc1_b, hidden},
              {g->fc2_w, c * hidden},  {g->fc2_b, c}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    if (all[i].p) memset(all[i].p, 0, all[i].n * sizeof(float));
+    if (all[i].p) memset(all[i].p, 0, all[i].count * sizeof(float));
 }
 
 dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_swin_block_params *p, const float *x,
@@ -523,7 +524,7 @@ dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_s
   dgam_block_saved_layout(&j.b, &cut, &j.s);
   cut = (dgam_cut){scratch, 0};
   void *space;
-  size_t l = j.b.w.tokens * d->c;
+  size_t floats = j.b.w.l * d->c;
   if (g) clear_grads(&j.b, g);
   dgam_status s = grad_plan(&j, &cut, &space);
   if (s == DGAM_OK) s = dgam_block_weights_make(&j.b, p, space, &j.weights);
@@ -531,7 +532,7 @@ dgam_status dgam_swin_block_backward(const dgam_swin_block_desc *d, const dgam_s
   if (s == DGAM_OK && !j.s.x1) {
     j.actives = dgam_block_active(&j.b, scale, j.active);
     for (size_t i = 0; scale && i < d->n; i++)
-      if (scale[i] == 0.f) memcpy(dx + i * l, x + i * l, l * sizeof(float));
+      if (scale[i] == 0.f) memcpy(dx + i * floats, x + i * floats, floats * sizeof(float));
     if (j.actives) s = dgam_parallel_items(j.actives * j.b.w.windows, again_x1, &j);
   }
   if (s == DGAM_OK) s = mlp_half(&j);

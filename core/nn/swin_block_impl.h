@@ -30,9 +30,9 @@ typedef struct dgam_tiled {
  * one behind the other. */
 typedef struct dgam_block_saved {
   float *mean1, *rstd1, *mean2, *rstd2; /* (N L) by token */
-  float *lse;                           /* (windows, heads, n) */
-  char *o;                              /* (windows, n, C): attention's output before the projection */
-  char *qkv;                            /* (windows, n, 3C), KEEP_ALL */
+  float *lse;                           /* (windows, heads, tokens) */
+  char *o;                              /* (windows, tokens, C): attention's output before the projection */
+  char *qkv;                            /* (windows, tokens, 3C), KEEP_ALL */
   char *h;                              /* (N L, hidden) before GELU, KEEP_ALL */
   float *x1;                            /* (N L, C), KEEP_ALL */
 } dgam_block_saved;
@@ -41,7 +41,7 @@ typedef struct dgam_block {
   dgam_swin_block_desc d;
   dgam_windows w;
   const dgam_nn_kernels *k;
-  size_t tokens;   /* N L, of the whole batch */
+  size_t rows;     /* N L, tokens of the whole batch */
   size_t windows;  /* of the whole batch */
   size_t hd;       /* C / heads */
   size_t es;       /* bytes of an operand element */
@@ -58,10 +58,10 @@ typedef struct dgam_block_weights {
  * q: the head's queries, whose row the keys and values lie in too; bias: of all heads; region: of the window, NULL: all one */
 static inline dgam_attention_job dgam_block_attention(const dgam_block *b, const char *q, const float *bias, const int32_t *region,
                                                       size_t head) {
-  size_t n = b->w.n, c = b->d.c;
-  return (dgam_attention_job){.n = n,
+  size_t tokens = b->w.tokens, c = b->d.c;
+  return (dgam_attention_job){.tokens = tokens,
                               .hd = b->hd,
-                              .np = b->w.np,
+                              .padded = b->w.padded,
                               .ld = 3 * c,
                               .ldo = c,
                               .bf = b->bf,
@@ -69,7 +69,7 @@ static inline dgam_attention_job dgam_block_attention(const dgam_block *b, const
                               .q = q,
                               .k = q + c * b->es,
                               .v = q + 2 * c * b->es,
-                              .bias = bias + head * n * b->w.np,
+                              .bias = bias + head * tokens * b->w.padded,
                               .region = region};
 }
 
@@ -91,7 +91,7 @@ dgam_status dgam_block_weights_make(const dgam_block *b, const dgam_swin_block_p
 /* How many windows are worth taking at once, so that a product has rows enough; 1 for large windows. */
 size_t dgam_block_group(const dgam_block *b);
 
-/* The position bias of every head, (heads, n, np). scratch: threads x stride bytes. */
+/* The position bias of every head, (heads, tokens, padded). scratch: threads x stride bytes. */
 dgam_status dgam_block_bias_make(const dgam_block *b, const float *table, float *out, char *scratch, size_t stride);
 
 /* Floats that one thread needs for attention or for a head's table. */

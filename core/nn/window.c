@@ -6,7 +6,7 @@
 dgam_status dgam_windows_plan(const size_t dims[3], const size_t window[3], const size_t shift[3], dgam_windows *w) {
   static const char axis[] = "DHW";
   memset(w, 0, sizeof *w);
-  w->tokens = w->windows = w->n = w->table = 1;
+  w->l = w->windows = w->tokens = w->table = 1;
   for (int a = 0; a < 3; a++) {
     if (dims[a] < 1 || dims[a] > INT32_MAX)
       return dgam_fail(DGAM_EINVAL, "windows: %c is %zu, expected 1 or more", axis[a], dims[a]);
@@ -21,16 +21,16 @@ dgam_status dgam_windows_plan(const size_t dims[3], const size_t window[3], cons
     w->size[a] = clipped ? dims[a] : window[a];
     w->shift[a] = clipped ? 0 : shift[a];
     w->count[a] = (dims[a] + w->size[a] - 1) / w->size[a];
-    if (__builtin_mul_overflow(w->tokens, dims[a], &w->tokens) || w->tokens > INT32_MAX)
+    if (__builtin_mul_overflow(w->l, dims[a], &w->l) || w->l > INT32_MAX)
       return dgam_fail(DGAM_EINVAL, "windows: a map of %zu x %zu x %zu has more than 2^31 tokens", dims[0], dims[1],
                        dims[2]);
     w->windows *= w->count[a];
-    w->n *= w->size[a];
+    w->tokens *= w->size[a];
     w->table *= 2 * window[a] - 1;
     if (w->shift[a]) w->masked = 1;
   }
-  if (w->n > 65536) return dgam_fail(DGAM_EINVAL, "windows: a window has %zu tokens, expected 65536 or fewer", w->n);
-  w->np = (w->n + 15) / 16 * 16;
+  if (w->tokens > 65536) return dgam_fail(DGAM_EINVAL, "windows: a window has %zu tokens, expected 65536 or fewer", w->tokens);
+  w->padded = (w->tokens + 15) / 16 * 16;
   return DGAM_OK;
 }
 
@@ -55,7 +55,7 @@ int dgam_windows_index(const dgam_windows *w, size_t which, int32_t *index, int3
         if (region) region[t] = id[0] * 4 + id[1] * 2 + id[2];
       }
   if (region)
-    for (; t < w->np; t++) region[t] = 0;
+    for (; t < w->padded; t++) region[t] = 0;
   for (int a = 0; a < 3; a++)
     if (w->shift[a] && at[a] == w->count[a] - 1) return 1;
   return 0;
@@ -72,17 +72,17 @@ void dgam_windows_bias(const dgam_windows *w, const float *table, size_t heads, 
   /* The head's column, reversed: a run of keys along W is then a run of floats. */
   for (size_t i = 0; i < w->table; i++) scratch[i] = table[(w->table - 1 - i) * heads + head];
   size_t middle = (w->table - 1) / 2, run = w->full[2];
-  for (size_t i = 0; i < w->n; i++) {
+  for (size_t i = 0; i < w->tokens; i++) {
     const float *from = scratch + middle - place(w, i);
-    float *to = out + i * w->np;
-    for (size_t j = 0; j < w->n; j += run) {
+    float *to = out + i * w->padded;
+    for (size_t j = 0; j < w->tokens; j += run) {
       const float *src = from + place(w, j);
-      size_t len = w->n - j < run ? w->n - j : run;
+      size_t len = w->tokens - j < run ? w->tokens - j : run;
       if (len == 7) memcpy(to + j, src, 7 * sizeof *to); /* the published window: known lengths unroll */
       else if (len == 8) memcpy(to + j, src, 8 * sizeof *to);
       else memcpy(to + j, src, len * sizeof *to);
     }
-    for (size_t j = w->n; j < w->np; j++) to[j] = -1e30f;
+    for (size_t j = w->tokens; j < w->padded; j++) to[j] = -1e30f;
   }
 }
 
@@ -90,12 +90,12 @@ void dgam_windows_bias_grad(const dgam_windows *w, const float *dbias, size_t he
                             float *scratch) {
   memset(scratch, 0, w->table * sizeof *scratch);
   size_t middle = (w->table - 1) / 2, run = w->full[2];
-  for (size_t i = 0; i < w->n; i++) {
+  for (size_t i = 0; i < w->tokens; i++) {
     float *to = scratch + middle - place(w, i);
-    const float *from = dbias + i * w->np;
-    for (size_t j = 0; j < w->n; j += run) {
+    const float *from = dbias + i * w->padded;
+    for (size_t j = 0; j < w->tokens; j += run) {
       float *dst = to + place(w, j);
-      size_t len = w->n - j < run ? w->n - j : run;
+      size_t len = w->tokens - j < run ? w->tokens - j : run;
       if (len == 7) /* the published window: known lengths unroll */
         for (size_t q = 0; q < 7; q++) dst[q] += from[j + q];
       else if (len == 8)

@@ -25,10 +25,10 @@ typedef struct dgam_windows {
   size_t size[3];   /* window after clipping */
   size_t shift[3];  /* shift after clipping */
   size_t count[3];  /* windows along each axis */
-  size_t tokens;    /* D H W */
+  size_t l;         /* L = D H W, tokens of the map */
   size_t windows;   /* per sample */
-  size_t n;         /* tokens in a window */
-  size_t np;        /* n rounded up to 16: row length of an expanded bias */
+  size_t tokens;    /* in a window */
+  size_t padded;    /* tokens rounded up to 16: row length of an expanded bias */
   size_t table;     /* rows of the position table */
   int masked;       /* 1: some axis is shifted */
 } dgam_windows;
@@ -37,16 +37,16 @@ typedef struct dgam_windows {
 DGAM_API dgam_status dgam_windows_plan(const size_t dims[3], const size_t window[3], const size_t shift[3],
                                        dgam_windows *w);
 
-/* For window `which` (0 .. windows-1) of a sample: index (n) of its tokens in the map; region (np), may be NULL.
+/* For window `which` (0 .. windows-1) of a sample: index (tokens) of its tokens in the map; region (padded), may be NULL.
  * Returns 1 if the window holds tokens of different regions, so that the mask matters. */
 DGAM_API int dgam_windows_index(const dgam_windows *w, size_t which, int32_t *index, int32_t *region);
 
-/* table (rows, heads) -> out (n, np) for one head; columns n .. np-1 get -1e30, so that their probability is 0.
+/* table (rows, heads) -> out (tokens, padded) for one head; columns from `tokens` on get -1e30, so that their probability is 0.
  * scratch: w->table floats. */
 DGAM_API void dgam_windows_bias(const dgam_windows *w, const float *table, size_t heads, size_t head, float *out,
                                 float *scratch);
 
-/* The transpose: adds the sums of dbias (n, np) to column `head` of dtable (rows, heads). scratch: w->table floats. */
+/* The transpose: adds the sums of dbias (tokens, padded) to column `head` of dtable (rows, heads). scratch: w->table floats. */
 DGAM_API void dgam_windows_bias_grad(const dgam_windows *w, const float *dbias, size_t heads, size_t head,
                                      float *dtable, float *scratch);
 

@@ -26,29 +26,31 @@ static void check_rows(const void *got, int bf, const float *want, size_t n, siz
 }
 
 /* One head among three of a fused qkv matrix, against the formulas on the same operands. */
-static void attention_case(size_t n, size_t hd, int bf, int masked, dgam_cpu level) {
-  size_t np = DGAM_ROUND16(n), ld = 9 * hd, ldo = 3 * hd, es = bf ? 2 : 4;
+static void attention_case(size_t tokens, size_t hd, int bf, int masked, dgam_cpu level) {
+  size_t padded = DGAM_ROUND16(tokens), ld = 9 * hd, ldo = 3 * hd, es = bf ? 2 : 4;
   dgam_rng r;
-  dgam_rng_init(&r, n, hd);
-  float *qkv = randoms(&r, n * ld, 2), *dout = randoms(&r, n * ldo, 1), *bias = randoms(&r, n * np, 1);
-  float *out = guarded(n * ldo * 4), *dqkv = guarded(n * ld * 4), *lse = guarded(n * 4), *dbias = guarded(n * np * 4);
-  int32_t *region = guarded(np * 4);
-  for (size_t i = 0; i < np; i++) region[i] = i < n ? (int32_t)(i * 3 / n) : 0;
-  for (size_t i = 0; i < n; i++)
-    for (size_t t = n; t < np; t++) bias[i * np + t] = -1e30f;
-  uint16_t *hqkv = bf ? shorten(qkv, n * ld) : NULL, *hdout = bf ? shorten(dout, n * ldo) : NULL;
-  dgam_attention_job j = {.n = n, .hd = hd, .np = np, .ld = ld, .ldo = ldo, .scale = 1 / sqrtf((float)hd), .q = qkv + hd,
+  dgam_rng_init(&r, tokens, hd);
+  float *qkv = randoms(&r, tokens * ld, 2), *dout = randoms(&r, tokens * ldo, 1);
+  float *bias = randoms(&r, tokens * padded, 1), *dbias = guarded(tokens * padded * 4);
+  float *out = guarded(tokens * ldo * 4), *dqkv = guarded(tokens * ld * 4), *lse = guarded(tokens * 4);
+  int32_t *region = guarded(padded * 4);
+  for (size_t i = 0; i < padded; i++) region[i] = i < tokens ? (int32_t)(i * 3 / tokens) : 0;
+  for (size_t i = 0; i < tokens; i++)
+    for (size_t t = tokens; t < padded; t++) bias[i * padded + t] = -1e30f;
+  uint16_t *hqkv = bf ? shorten(qkv, tokens * ld) : NULL, *hdout = bf ? shorten(dout, tokens * ldo) : NULL;
+  dgam_attention_job j = {.tokens = tokens, .hd = hd, .padded = padded, .ld = ld, .ldo = ldo,
+                          .scale = 1 / sqrtf((float)hd), .q = qkv + hd,
                           .k = qkv + 4 * hd, .v = qkv + 7 * hd, .bias = bias, .region = masked ? region : NULL,
                           .out = out + hd, .lse = lse, .dout = dout + hd, .dq = dqkv + hd, .dk = dqkv + 4 * hd,
                           .dv = dqkv + 7 * hd, .dbias = dbias};
-  memset(dbias, 0, n * np * 4);
+  memset(dbias, 0, tokens * padded * 4);
   assert_ok(dgam_attention_forward_reference(&j));
   assert_ok(dgam_attention_backward_reference(&j));
 
-  size_t scratch = DGAM_ATTENTION_SCRATCH(n, hd) * sizeof(float);
-  char *gout = guarded(n * ldo * es), *gdqkv = guarded(n * ld * es);
-  float *glse = guarded(n * 4), *gdbias = guarded(n * np * 4), *work = guarded(scratch);
-  memset(gdbias, 0, n * np * 4);
+  size_t scratch = DGAM_ATTENTION_SCRATCH(tokens, hd) * sizeof(float);
+  char *gout = guarded(tokens * ldo * es), *gdqkv = guarded(tokens * ld * es);
+  float *glse = guarded(tokens * 4), *gdbias = guarded(tokens * padded * 4), *work = guarded(scratch);
+  memset(gdbias, 0, tokens * padded * 4);
   dgam_attention_job g = j;
   g.bf = bf, g.out = gout + hd * es, g.lse = glse, g.dbias = gdbias, g.scratch = work;
   g.dq = gdqkv + hd * es, g.dk = gdqkv + 4 * hd * es, g.dv = gdqkv + 7 * hd * es;
@@ -58,22 +60,23 @@ static void attention_case(size_t n, size_t hd, int bf, int masked, dgam_cpu lev
   assert_ok(dgam_attention_backward(&g));
   dgam_cpu_limit(before);
 
-  /* fp32: rounding over n terms. bf16: what is stored, and P and dS inside, carry 8 bits; errors partly cancel. */
+  /* fp32: rounding of sums over tokens. bf16: what is stored, and P and dS inside, carry 8 bits; errors partly cancel. */
   double exact = bf ? 0.012 : 2e-5, slope = bf ? 0.02 : 5e-5;
   char what[96];
-  snprintf(what, sizeof what, "n %zu, hd %zu, %s, %s%s", n, hd, dgam_cpu_name(level), bf ? "bf16" : "fp32",
+  snprintf(what, sizeof what, "tokens %zu, hd %zu, %s, %s%s", tokens, hd, dgam_cpu_name(level), bf ? "bf16" : "fp32",
            masked ? ", masked" : "");
-  check_rows(g.out, bf, j.out, n, hd, ldo, exact, what);
-  check_rows(g.lse, 0, j.lse, 1, n, n, 2e-5, what);
-  check_rows(g.dq, bf, j.dq, n, hd, ld, slope, what);
-  check_rows(g.dk, bf, j.dk, n, hd, ld, slope, what);
-  check_rows(g.dv, bf, j.dv, n, hd, ld, slope, what);
-  check_rows(g.dbias, 0, j.dbias, n, n, np, bf ? 1e-3 : 5e-5, what);
+  check_rows(g.out, bf, j.out, tokens, hd, ldo, exact, what);
+  check_rows(g.lse, 0, j.lse, 1, tokens, tokens, 2e-5, what);
+  check_rows(g.dq, bf, j.dq, tokens, hd, ld, slope, what);
+  check_rows(g.dk, bf, j.dk, tokens, hd, ld, slope, what);
+  check_rows(g.dv, bf, j.dv, tokens, hd, ld, slope, what);
+  check_rows(g.dbias, 0, j.dbias, tokens, tokens, padded, bf ? 1e-3 : 5e-5, what);
   /* Neighbouring heads keep what they held. */
-  for (size_t i = 0; i < n * ldo * es; i++)
+  for (size_t i = 0; i < tokens * ldo * es; i++)
     if ((i / es % ldo) / hd != 1 && (unsigned char)gout[i] != 0xff) fail_msg("%s: another head was written", what);
-  check_guard(gout, n * ldo * es, "out"), check_guard(gdqkv, n * ld * es, "dqkv"), check_guard(glse, n * 4, "lse");
-  check_guard(gdbias, n * np * 4, "dbias"), check_guard(work, scratch, "scratch");
+  check_guard(gout, tokens * ldo * es, "out"), check_guard(gdqkv, tokens * ld * es, "dqkv");
+  check_guard(glse, tokens * 4, "lse");
+  check_guard(gdbias, tokens * padded * 4, "dbias"), check_guard(work, scratch, "scratch");
   void *all[] = {qkv, dout, bias, out, dqkv, lse, dbias, region, hqkv, hdout, gout, gdqkv, glse, gdbias, work};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
