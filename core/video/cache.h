@@ -1,16 +1,16 @@
 /* cache.h - keeps decoded views on disk, so that a clip that is asked for again is read instead of decoded.
  *
- * An entry is a file in a folder: the views as dgam_video_views_of gives them, uint8, before random changes of pixels. Flat files
- * and not one HDF5 file, because several threads and processes add to the folder at once, a kill must not cost what others wrote,
- * and single entries must be removable. An entry's name is a hash of all that determines the views: the file (path, inode, size, time
- * of change; of a folder those of its files), the sampling, where it draws also (seed, stream), and the versions of FFmpeg. All of
- * that is kept in the entry and compared, as is a hash of the pixels: an entry that is damaged, or another's, is not used. A file that
- * changed less than two seconds ago is not entered, since a further change might not show in its time.
+ * An entry is a file in a folder: the views as dgam_video_views_of gives them, uint8, before random changes of pixels. Entries are
+ * flat files, not parts of one HDF5 file: several threads and processes add to the folder at once, a kill must not cost what others
+ * wrote, and single entries must be removable. An entry's name is a hash of everything that determines the views: the file (path,
+ * inode, size, time of change; for a folder those of its files), the sampling, (seed, stream) if the sampling draws, and the versions
+ * of FFmpeg. The entry holds all of that, and a hash of the pixels. Both are compared, so a damaged or foreign entry is not used. A
+ * file that changed less than two seconds ago is not added, because a further change might not show in its time.
  *
- * Size: while the folder holds less than `limit` bytes, entries are added; then those go that were last used before this
- * cache was opened, oldest first; when none is left, nothing is added. What this run uses is thus never thrown out for something
- * else that it uses, which over epochs keeps as many hits as fit. Other processes' entries are counted every now and then, so the
- * limit may be passed by a little for a moment.
+ * Size: entries are added while the folder holds less than `limit` bytes. After that, entries last used before this cache was opened
+ * are removed, oldest first. When none of those is left, nothing is added. So nothing that this run uses is thrown out for something
+ * else that it uses, and over epochs as many hits remain as fit. Other processes' entries are counted only now and then, so the
+ * folder may pass the limit by a little for a moment.
  *
  * Any number of threads may call load and save.
  */
@@ -33,17 +33,17 @@ typedef struct dgam_clip_cache dgam_clip_cache;
 DGAM_API dgam_status dgam_clip_cache_open(dgam_clip_cache **out, const char *folder, uint64_t limit);
 DGAM_API void dgam_clip_cache_close(dgam_clip_cache *c); /* NULL is fine */
 
-/* 1 and views and info filled in, or 0; the views may then hold anything. *key is for save, which frees it; NULL if the file cannot
- * be entered. */
+/* Returns 1 and fills in views and info, or returns 0; the views may then hold anything. *key is for save, which frees it; it is NULL
+ * if the file cannot be added. */
 DGAM_API int dgam_clip_cache_load(dgam_clip_cache *c, const char *path, const dgam_sampling *s, dgam_video_info *info, uint8_t *views,
                                   char **key);
 
-/* Enters what was decoded after load gave 0; info == NULL: nothing, only frees the key. After an entry that could not be written
- * (disk full, no permission) none is tried any more; what is there is still used. */
+/* Adds what was decoded after load returned 0; info == NULL: only frees the key. Once an entry could not be written (disk full, no
+ * permission), no more are tried; those that are there are still used. */
 DGAM_API void dgam_clip_cache_save(dgam_clip_cache *c, const char *path, const dgam_sampling *s, const dgam_video_info *info,
                                    const uint8_t *views, char *key);
 
-/* 1 and the reason in why[0 .. n-1], with the path, the first time it is called after an entry could not be written; else 0. */
+/* Returns 1, the first time after an entry could not be written, and reason and path in why[0 .. n-1]; else 0. */
 DGAM_API int dgam_clip_cache_failure(dgam_clip_cache *c, char *why, size_t n);
 
 /* Bytes in the folder, as far as is known. */

@@ -1,11 +1,9 @@
-/* facts.h - what one pass over a video file tells, and keeping that on disk so that the pass is not made again. Entries of an older
- * format (the magic in facts.c) are not believed.
- * Used by reader.c and decode.c, not for other modules.
+/* facts.h - what one pass over a video file tells, kept on disk so that the pass is made once. Entries of an older format (the magic
+ * in facts.c) are ignored. Used by reader.c and decode.c, not for other modules.
  *
  * An entry is a file in a folder that the caller names. Its name is a hash of the video's size, its time of change, its
- * first and last 4 KB and the versions of FFmpeg, so a changed video has another entry. Nothing depends on an entry: one that
- * is missing, damaged or cannot be written only costs the pass. A video that changed less than two seconds ago is not
- * entered, since a further change might not show in its time.
+ * first and last 4 KB and the versions of FFmpeg, so a changed video has another entry. A missing or damaged entry costs only
+ * the pass. A video that changed less than two seconds ago gets no entry, because a further change might not show in its time.
  */
 #ifndef DGAM_VIDEO_FACTS_H
 #define DGAM_VIDEO_FACTS_H
@@ -25,7 +23,7 @@ typedef struct dgam_place {
 typedef struct dgam_facts {
   AVCodecParameters *par;
   dgam_index index;
-  dgam_place *places;      /* one a packet; NULL: some packet is not in one piece, or carries side data */
+  dgam_place *places;      /* one for each packet; NULL: some packet is not in one piece, or carries side data */
   int stream;              /* number in the container */
   int width, height;       /* of the first frame that comes out, as stored; 0: none was decoded yet */
   int pixels;              /* its enum AVPixelFormat */
@@ -47,7 +45,7 @@ uint64_t dgam_facts_hash(uint64_t h, const void *data, size_t n);
 /* Finds the entry of a file: 1 and *f (which was zero), or 0. */
 int dgam_facts_load(dgam_facts *f, const char *folder, const dgam_input *video);
 
-/* Enters f, if it can be. When the folder's files are over `limit` bytes in all, those not used for longest go. */
+/* Writes an entry for f if possible. When the folder holds more than `limit` bytes, the files not used for longest are removed. */
 void dgam_facts_save(const dgam_facts *f, const char *folder, const dgam_input *video, size_t limit);
 
 void dgam_facts_free(dgam_facts *f); /* a zeroed one is fine */

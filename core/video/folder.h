@@ -8,14 +8,14 @@
 
 typedef struct dgam_folder {
   char *path;
-  char **names; /* sorted as people count, however numbers are padded: 7, 08, 09, 10, 011 */
+  char **names; /* sorted by the numbers in them, however those are padded: 7, 08, 09, 10, 011 */
   size_t count;
   enum AVCodecID codec; /* all pictures are of one kind: JPEG, PNG, BMP, TIFF, WebP, PPM or PGM */
 } dgam_folder;
 
-/* Lists the pictures of a folder. Those of one film have one text before their number: where flow, masks, depth or thumbnails lie beside
- * frames that are named img_00001.jpg and so on, as MMAction2 has them, these are the film. DGAM_EFORMAT if there are no pictures,
- * pictures of several kinds, or of several films and none is named so; other files are ignored. */
+/* Lists the pictures of a folder. Pictures of one film have the same text before their number. If there are several such texts (flow,
+ * masks, depth, thumbnails), the film is the one named img_00001.jpg and so on, as in MMAction2. DGAM_EFORMAT: no pictures, pictures of
+ * several kinds, or several films of which none is named so. Other files are ignored. */
 dgam_status dgam_folder_open(dgam_folder *f, const char *path);
 
 /* The bytes of picture i. The packet must be empty. */

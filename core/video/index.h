@@ -8,8 +8,8 @@
  *     it is a key picture;
  *   - H.264, HEVC: picture order count, sorted within each coded video sequence (from one IDR to the next);
  *   - MPEG-1, 2, 4: a B picture comes out at once, any other when the next such one is decoded;
- *   - the rest, files that do not start with a key picture, and those in which something looks odd: unsure. The caller then decodes
- *     all, puts what came out here (dgam_index_rebuild), and tries each entry before it believes it.
+ *   - unsure: other codecs, files that do not start with a key picture, and files in which something looks odd. The caller then
+ *     decodes everything, hands over what came out (dgam_index_rebuild), and tries each entry before it believes it.
  */
 #ifndef DGAM_VIDEO_INDEX_H
 #define DGAM_VIDEO_INDEX_H
@@ -19,8 +19,8 @@
 #include "base/status.h"
 #include "video/peek.h"
 
-/* Whether decoding may begin with a packet, for the frames from its number on. Of an index that is unsure: whether it may be tried. */
-typedef enum dgam_entry { DGAM_NO_ENTRY, DGAM_ENTRY /* of a new decoder */, DGAM_ENTRY_OF_ANY /* one that decoded others is as good */ } dgam_entry;
+/* Whether decoding may begin with a packet, for the frames from its number on. In an unsure index: whether that may be tried. */
+typedef enum dgam_entry { DGAM_NO_ENTRY, DGAM_ENTRY /* for a new decoder */, DGAM_ENTRY_OF_ANY /* for a used one too */ } dgam_entry;
 
 typedef struct dgam_index {
   size_t packets;   /* packets of the stream */
@@ -28,8 +28,8 @@ typedef struct dgam_index {
   uint8_t *entry;   /* packet -> dgam_entry */
   size_t frames;
   int32_t *packet;  /* frame number -> packet */
-  int64_t solid;    /* frames from this number on are the same only if all before them is decoded: a torn end, for which the decoder makes
-                       something up from what it has */
+  int64_t solid;    /* frames from this number on come out right only if everything before them is decoded: the torn end of a file,
+                       which the decoder fills in from what it has */
   int delay;        /* how many frames may wait in the decoder for one with an earlier number */
   int intra;        /* the codec's pictures stand by themselves */
   int unsure;       /* the order could not be told: count by decoding */
@@ -46,15 +46,15 @@ dgam_status dgam_index_begin(dgam_index *x, const AVCodecParameters *par);
 /* Adds the next packet of the stream. */
 dgam_status dgam_index_add(dgam_index *x, const AVPacket *packet);
 
-/* Works out the order. Headers that packets have and `par` lacks become par's, as ffmpeg does it, so that a decoder can start at any
- * entry; NULL: not. */
+/* Works out the order. If `par` lacks headers that packets have, it gets them, as in ffmpeg, so that a decoder can start at any
+ * entry. par may be NULL. */
 dgam_status dgam_index_end(dgam_index *x, AVCodecParameters *par);
 
 /* All of the above for n packets of which each is a picture by itself. */
 dgam_status dgam_index_pictures(dgam_index *x, size_t n);
 
-/* The order as it was seen: frame k comes from packet from[k]. 0 and no change if that cannot
- * be, as when one packet gives two. */
+/* Takes the order that was seen: frame k comes from packet from[k]. Returns 0 and changes nothing if that is impossible, as when
+ * one packet gives two frames. */
 int dgam_index_rebuild(dgam_index *x, const int64_t *from, size_t frames);
 
 /* For arrays number and entry that come from elsewhere: checks that each of `frames` frames has one packet, and fills in

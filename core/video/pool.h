@@ -1,9 +1,9 @@
 /* pool.h - decoding threads that work ahead of training.
  *
  * Jobs are handed in with dgam_pool_submit and come back from dgam_pool_next in the same order, whichever thread was done
- * first. A job that fails comes back with its status and message and stops nothing. What a job gives depends only on the
- * job, so thread count and timing change nothing. The caller bounds how far the pool works ahead by how many jobs it has
- * submitted and not yet taken; each holds its views in memory from the moment a thread takes it.
+ * first. A job that fails comes back with its status and message; the others go on. The result of a job depends only on the
+ * job, not on thread count or timing. The pool works ahead on as many jobs as were submitted and not yet taken back. Each job
+ * holds its views in memory from the moment a thread takes it.
  *
  * One thread calls submit, next, cancel and destroy. The threads ignore signals, so Ctrl-C reaches the main thread.
  */
@@ -39,10 +39,10 @@ typedef struct dgam_pool_result {
 /* Starts `threads` threads (1 .. DGAM_POOL_THREADS). options may be NULL; its `stop` is not used. */
 DGAM_API dgam_status dgam_pool_create(dgam_pool **out, int threads, const dgam_video_options *options);
 
-/* Jobs look for their views in `cache` first and enter what they decode. Before the first job; the pool closes it in the end. */
+/* Jobs look for their views in `cache` first and add what they decode. Call it before the first job. The pool closes the cache. */
 DGAM_API void dgam_pool_use_cache(dgam_pool *p, dgam_clip_cache *cache);
 
-/* 1 and the reason in why[0 .. n-1], once, after views could not be entered in the cache; else 0. The jobs go on without it. */
+/* Returns 1, once, after views could not be added to the cache, and the reason in why[0 .. n-1]; else 0. Jobs go on without it. */
 DGAM_API int dgam_pool_cache_failure(dgam_pool *p, char *why, size_t n);
 
 /* Queues a job: open `path`, sample it. sampling == NULL: only count its frames by decoding it whole (dgam_video_count). */
@@ -61,8 +61,8 @@ DGAM_API size_t dgam_pool_pending(const dgam_pool *p);
 /* Drops every job, stops those that are running (within one frame's decoding) and waits for that. */
 DGAM_API void dgam_pool_cancel(dgam_pool *p);
 
-/* Cancels and ends the threads. A thread that is in the middle of a huge frame, which nothing can interrupt, is not waited
- * for longer than a tenth of a second: it ends with that frame and then frees what is left. NULL is fine. */
+/* Cancels and ends the threads. Nothing can interrupt a thread in the middle of a huge frame. It is waited for at most a tenth of a
+ * second; then it ends by itself after that frame and frees what is left. NULL is fine. */
 DGAM_API void dgam_pool_destroy(dgam_pool *p);
 
 #ifdef __cplusplus

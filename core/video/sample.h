@@ -1,11 +1,11 @@
-/* sample.h - which frames and which part of them a network sees: temporal sampling, crops, flips, drawn from (seed, stream);
- * and what is then done to their pixels: enhancement of dark frames, random changes.
+/* sample.h - which frames a network sees and which part of them: temporal sampling, crops and flips, drawn from (seed, stream).
+ * Then what is done to their pixels: enhancement of dark frames, random changes.
  *
  * With L = clip_len, s = interval, N frames, C clips; frame numbers from 0; clip i takes start_i + 0, s, 2 s .. (L-1) s, each
  * modulo N, so short videos loop.
  *   DGAM_CLIPS_TRAIN    one clip: start uniform in [0, N - L s + 1), 0 if N < L s. C clips: one uniform in each of C equal
- *                       parts of that range; where it is shorter than C, drawn from it in ascending order if N is above both L s
- *                       and C, else round(i (N - L s + 1) / C).
+ *                       parts of that range. If the range is shorter than C: drawn from it in ascending order where N is above
+ *                       both L s and C, else round(i (N - L s + 1) / C).
  *   DGAM_CLIPS_TEST     avg = (N - L s + 1) / C, start_i = floor(i avg + avg / 2); all 0 if N < L s (MMAction2 0.x, ELLAR)
  *   DGAM_CLIPS_TEST_1X  start_i = round(i m / (C - 1)), m = max(N - (L-1) s - 1, 0); one clip: floor(m / 2) (MMAction2 1.x);
  *                       L = 1: floor(i N / C + N / C / 2)
@@ -62,7 +62,7 @@ typedef struct dgam_sampling {
 /* Kinetics practice: one clip of 32 frames, every 2nd, 224 x 224, area .08 to 1, ratio 3/4 to 4/3, flip .5. */
 DGAM_API dgam_sampling dgam_sampling_defaults(void);
 
-/* DGAM_EINVAL with the option's name if something makes no sense; more than 2^20 views or 2^40 bytes of them do not. */
+/* DGAM_EINVAL with the option's name if a value makes no sense, or for more than 2^20 views or 2^40 bytes of them. */
 DGAM_API dgam_status dgam_sampling_check(const dgam_sampling *s);
 
 /* How many views a video gives: clips (times positions) x crops; clip by clip, crops of a clip side by side. */
@@ -78,8 +78,8 @@ DGAM_API dgam_status dgam_sample_starts(const dgam_sampling *s, int64_t n, dgam_
 DGAM_API dgam_status dgam_sample_views(const dgam_sampling *s, const dgam_video_info *info, int64_t *frames, dgam_view *views,
                                        uint8_t *out);
 
-/* Samples v into out, [views,3,T,H,W] or [views,T,3,H,W], and enhances. `stop` ends that between two frames if it is not 0
- * there; NULL: none. */
+/* Samples v into out, [views,3,T,H,W] or [views,T,3,H,W], and enhances. It ends between two frames when *stop is not 0; stop may be
+ * NULL. */
 DGAM_API dgam_status dgam_video_views_of(dgam_video *v, const dgam_sampling *s, uint8_t *out, const atomic_int *stop);
 
 /* The changes that s->augment draws, from numbers of their own. Returns how many. */
