@@ -1,6 +1,7 @@
 /* arena.h - scratch memory for kernels: one block, bump allocation, freed as a whole.
  *
- * The caller asks a kernel how much it needs, makes an arena once, and resets it between calls. Every allocation is aligned to 64 bytes (one cache line, one AVX-512 register).
+ * The caller asks a kernel how much it needs, makes an arena once, and resets it between calls. Every allocation is aligned
+ * to 64 bytes (one cache line, one AVX-512 register).
  */
 #ifndef DGAM_BASE_ARENA_H
 #define DGAM_BASE_ARENA_H

@@ -18,8 +18,8 @@ typedef enum dgam_cpu {
 /* The best level this machine has, or a lower one that dgam_cpu_limit() has set. */
 DGAM_API dgam_cpu dgam_cpu_level(void);
 
-/* Sets the level for this process (tests run every path), never above what the machine has and the ceiling allows. Returns
- * the old one. */
+/* Sets the level for this process, at most what the machine has and the ceiling allows; returns the old level. Tests use it to
+ * run every path. */
 DGAM_API dgam_cpu dgam_cpu_limit(dgam_cpu most);
 
 /* The highest level from now on, for a program that was told to keep below what the machine has. */

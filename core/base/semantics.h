@@ -1,10 +1,9 @@
 /* semantics.h - what the kernels compute, as one number a family.
  *
- * A stored trial is found again as long as what determines its result is the same. Of the kernels neither the build nor the
- * version of the program can tell: another compiler or CPU gives another build and the same results to the last bits but a few,
- * and a corrected constant changes results within one version. So each family has a number that is raised when its results
- * change beyond rounding. tests/lua/semantics_spec.lua holds values of every family and fails when one moves and its number does
- * not.
+ * A stored trial is found again as long as what determines its result is the same. Neither the build nor the program's version
+ * tells that of the kernels. Another compiler gives another build, yet the same results up to rounding. A corrected constant
+ * changes results within one version. So each family has a number, which is raised when its results change beyond rounding.
+ * tests/lua/semantics_spec.lua holds values of every family. It fails when a value moves and its family's number does not.
  *
  *   base     random numbers (base/rng)
  *   light    histograms, frame statistics, gamma correction, enhancers

@@ -1,8 +1,8 @@
 /* status.h - how every function of the core reports failure.
  *
  * A core function that can fail returns a dgam_status and leaves a message for the person who called: what was
- * wrong, the value, what was expected. The message belongs to the thread and lives until the thread's next failure. One that
- * has no room loses its middle, so that a long path hides neither what happened to it nor its own beginning and end.
+ * wrong, the value, what was expected. The message belongs to the thread and lives until the thread's next failure. A message
+ * that is too long loses its middle, so that a long path does not hide what happened to it.
  *
  *     if (n < 1) return dgam_fail(DGAM_EINVAL, "clip_len is %lld, expected 1 or more", n);
  */
@@ -31,7 +31,7 @@ typedef enum dgam_status {
   DGAM_EFORMAT,      /* a file is not what it should be: damaged, cut off, other format */
   DGAM_EUNSUPPORTED, /* valid, but this build or machine cannot do it */
   DGAM_EINTERRUPTED, /* the user pressed Ctrl-C; state is kept */
-  DGAM_EINTERNAL     /* a library below us failed in a way it should not */
+  DGAM_EINTERNAL     /* a library below failed in a way it should not */
 } dgam_status;
 
 /* Stores the message for this thread and returns `code`, so a failure is one line: return dgam_fail(...). */
@@ -60,8 +60,8 @@ DGAM_API void dgam_interrupt_watch(const volatile sig_atomic_t *flag); /* NULL: 
 DGAM_API int dgam_interrupted(void);
 DGAM_API dgam_status dgam_fail_interrupted(void);
 
-/* Stops. The program owns a count that its SIGCONT handler raises; a limit of wall time that has run out starts anew if the
- * process was stopped (Ctrl-Z, a scheduler) since it began. */
+/* Stops (Ctrl-Z, a scheduler). The program owns a count that its SIGCONT handler raises. If the process was stopped during a
+ * limit of wall time, the limit starts anew instead of running out. */
 DGAM_API void dgam_resumes_watch(const volatile sig_atomic_t *count); /* NULL: none */
 DGAM_API int dgam_resumes(void);
 

@@ -1,7 +1,7 @@
 /* vec.h - one vector of floats, at the width of the instruction set this file is compiled for.
  *
- * For kernels that are compiled once a level (core/nn/kernels_impl.h, core/light/gamma_kernels.h, bindings/bench/stream_impl.h);
- * not for headers that users include. The vector types of GCC and clang carry the arithmetic, so the plain build is portable C.
+ * For kernels that are compiled once for each level (core/nn/kernels_impl.h, core/light/gamma_kernels.h,
+ * bindings/bench/stream_impl.h); not for headers that users include. The vector types of GCC and clang carry the arithmetic, so the plain build is portable C.
  * Intrinsics stand only where the compiler finds no good instruction of its own.
  */
 #ifndef DGAM_BASE_VEC_H
@@ -200,8 +200,8 @@ VEC void vput_n(void *p, size_t i, vf v, size_t count, int bf) {
   else vstore_n((float *)p + i, v, count);
 }
 
-/* 2^t for t <= 127, relative error below 3e-7; exactly 0 below -126, so that no denormal is ever made; NaN for NaN (which
- * vmax hands on from its second argument only). */
+/* 2^t for t <= 127, relative error below 3e-7. Exactly 0 below -126, so that no denormal is made. NaN for NaN: vmax passes it
+ * on from its second argument only. */
 VEC vf vexp2(vf t) {
 #if defined(__AVX512F__)
   vf r = (vf)_mm512_reduce_ps((__m512)t, 0x08), whole = t - r; /* r: what is left of the nearest whole number */

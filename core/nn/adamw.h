@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* DGAM_EINVAL for lr < 0, a beta outside [0, 1), eps < 0, decay < 0 or t < 1; the first is the check that the others make. */
+/* DGAM_EINVAL for lr < 0, a beta outside [0, 1), eps < 0, decay < 0 or t < 1. dgam_adamw_check only checks. */
 DGAM_API dgam_status dgam_adamw_check(double lr, double beta1, double beta2, double eps, double decay, long long t);
 DGAM_API dgam_status dgam_adamw(size_t count, float *p, const float *g, float *m, float *v, double lr, double beta1,
                                 double beta2, double eps, double decay, long long t);

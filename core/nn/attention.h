@@ -10,9 +10,9 @@
  *
  *     dV = P^T dO,  dP = dO V^T,  dS = P (dP - rowsum(P dP)),  dQ = scale dS K,  dK = scale dS^T Q,  dbias += dS
  *
- * The fast kernels keep tiles of R query rows by two vectors of keys in registers (R = 14 with AVX-512, 6 below). bf16
- * operands are multiplied as they are where the processor has vdpbf16ps, P and dS rounded to bf16 for their products;
- * below that level they are widened to fp32.
+ * The fast kernels keep tiles of R query rows by two vectors of keys in registers (R = 14 with AVX-512, 6 below). Where
+ * the processor has vdpbf16ps, bf16 operands are multiplied as they are; P and dS are rounded to bf16 for their products.
+ * Below that level bf16 operands are widened to fp32.
  * One thread, no allocation; many may run at once on their own scratch.
  */
 #ifndef DGAM_NN_ATTENTION_H

@@ -29,8 +29,8 @@ typedef struct dgam_gemm_desc {
   int bias;              /* 1: adds bias[n], fp32 */
   int accumulate;        /* 1: adds to what C holds */
   int gelu;              /* 1: exact GELU on the result (not with accumulate) */
-  dgam_dtype in, out;    /* type of A and B; type of C: DGAM_F32, which 0 means too, or DGAM_BF16. Sums are fp32. bf16 out
-                            needs bf16 in */
+  dgam_dtype in, out;    /* of A and B; of C. DGAM_F32 (0 means that too) or DGAM_BF16; bf16 out needs bf16 in. Sums are
+                            fp32 */
   int threads;           /* 1: stays on the calling thread (use this inside dgam_parallel); 0: all threads */
 } dgam_gemm_desc;
 
@@ -44,8 +44,8 @@ DGAM_API void dgam_gemm_put(const dgam_gemm *g); /* NULL is allowed */
 /* Bytes of scratch a run needs, aligned to 64; the same for any thread. */
 DGAM_API size_t dgam_gemm_scratch(const dgam_gemm *g);
 
-/* Runs it. C overlaps neither A nor B. bias is NULL where the description has none. DGAM_EINTERRUPTED after Ctrl-C: a
- * product is not begun then. */
+/* Runs it. C overlaps neither A nor B. bias is NULL if the description has none. DGAM_EINTERRUPTED: after Ctrl-C no
+ * product is begun. */
 DGAM_API dgam_status dgam_gemm_run(const dgam_gemm *g, const void *a, const void *b, const float *bias, void *c,
                                    void *scratch);
 
@@ -60,8 +60,8 @@ DGAM_API dgam_status dgam_gemm_reference(const dgam_gemm_desc *d, const void *a,
 DGAM_API size_t dgam_gemm_cached(void);
 DGAM_API void dgam_gemm_clear(void);
 
-/* 1 if bf16 products run on this machine: oneDNN has an implementation other than its reference, which is a thousand
- * times slower. */
+/* 1 if oneDNN has a fast implementation of bf16 products for this machine. Its reference is a thousand times slower and
+ * does not count. */
 DGAM_API int dgam_gemm_has_bf16(void);
 
 /* oneDNN's version as "2.6.3". */

@@ -1,8 +1,9 @@
 /* linear.h - y = x W^T + b for any (m, k) and W (n, k), forward and backward, on oneDNN with all threads.
  *
- * x, y, weights and gradients are dense fp32; with DGAM_BF16 the operands of the products are rounded to bf16 first,
- * sums stay fp32. oneDNN may split sums by the number of threads: the same bits from run to run, but with other numbers of
- * threads the last bits may differ. Outputs are overwritten and overlap no input. scratch: dgam_linear_scratch() bytes, aligned to 64.
+ * x, y, weights and gradients are dense fp32. With DGAM_BF16 the operands of the products are rounded to bf16 first; sums
+ * stay fp32. oneDNN may split sums by the number of threads: bits are the same from run to run, but the last ones may differ
+ * with another number of threads. Outputs are overwritten and overlap no input. scratch: dgam_linear_scratch() bytes,
+ * aligned to 64.
  */
 #ifndef DGAM_NN_LINEAR_H
 #define DGAM_NN_LINEAR_H

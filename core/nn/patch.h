@@ -1,7 +1,7 @@
 /* patch.h - where a Swin transformer's feature map comes from, and how it shrinks between stages.
  *
- * Embedding: every block of (pt, ph, pw) pixels becomes one token: y = norm(W patch + b). This is the convolution with
- * stride = kernel of the official code, as gather + product. The clip is padded with zeros at the end of T, H, W to
+ * Embedding: every block of (pt, ph, pw) pixels becomes one token: y = norm(W patch + b). This is the official code's
+ * convolution with stride = kernel, done as gather + product. The clip is padded with zeros at the end of T, H, W to
  * whole patches. A patch is stored in the order of the convolution weight, (channel, t, y, x), so the gamma kernel of
  * core/light can write patches directly.
  *

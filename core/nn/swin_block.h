@@ -3,21 +3,21 @@
  *     x1 = x  + scale1 proj(attention(qkv(norm1(x))))       per window, through an index table (window.h)
  *     y  = x1 + scale2 fc2(gelu(fc1(norm2(x1))))            per tile of rows
  *
- * (Liu et al., Video Swin Transformer, CVPR 2022, with the official code's treatment of padding, shift and clipping:
- * window.h.) x, y: (N, D, H, W, C), dense, fp32 (letters: docs/design.md). Weights are stored as torch's Linear does, (out, in). With
- * type DGAM_BF16 the operands of matrix products are bf16, their sums, the residual stream, LayerNorm, softmax and all
+ * (Liu et al., Video Swin Transformer, CVPR 2022; padding, shift and clipping as in the official code: window.h.)
+ * x, y: (N, D, H, W, C), dense, fp32 (letters: docs/design.md). Weights are stored as torch's Linear does, (out, in). With
+ * type DGAM_BF16 the operands of matrix products are bf16. Their sums, the residual stream, LayerNorm, softmax and all
  * parameters stay fp32.
  *
- * What backward needs is written by forward into `saved`: with KEEP_LEAN the LayerNorm statistics, log-sum-exp and the
- * attention's output, the rest being computed again; with KEEP_ALL also q, k, v, x1 and the hidden layer.
+ * Forward writes into `saved` what backward needs. With KEEP_LEAN that is the LayerNorm statistics, log-sum-exp and the
+ * attention's output; backward computes the rest again. KEEP_ALL adds q, k, v, x1 and the hidden layer.
  * Results and gradients are the same to the bit from run to run and for any number of threads: tiles and sums follow from
  * the shape alone.
  *
- * Threading: call from one thread; the work is split with dgam_parallel_items, which answers Ctrl-C between tiles. What is
- * written is then worth nothing.
- * Memory: `scratch` is the caller's block of dgam_swin_block_scratch() bytes, aligned to 64, whose contents do not matter.
- * Beyond it, products that are new go into the cache of gemm.h, and a short last round of backward may take a block of its
- * own for the time of its products.
+ * Threading: call from one thread. The work is split with dgam_parallel_items, which answers Ctrl-C between tiles; the
+ * outputs are then worth nothing.
+ * Memory: `scratch` is the caller's block of dgam_swin_block_scratch() bytes, aligned to 64; its contents do not matter.
+ * Two things take more: new products go into the cache of gemm.h, and a short last round of backward may allocate a block
+ * for its products.
  */
 #ifndef DGAM_NN_SWIN_BLOCK_H
 #define DGAM_NN_SWIN_BLOCK_H
@@ -73,7 +73,7 @@ typedef struct dgam_swin_block_grads {
 DGAM_API dgam_status dgam_swin_block_scratch(const dgam_swin_block_desc *b, int backward, size_t *bytes);
 DGAM_API dgam_status dgam_swin_block_saved(const dgam_swin_block_desc *b, size_t *bytes);
 
-/* x -> y. scale: [OPTIONAL] (2, N), factor of each branch per sample (drop path: 0 or 1/keep); NULL is 1. A branch
+/* x -> y. scale: [OPTIONAL] (2, N), factor of each branch per clip (drop path: 0 or 1/keep); NULL is 1. A branch
  * whose factor is 0 is not computed. y must not overlap x. saved: aligned to 64; NULL exactly if keep is KEEP_NONE. */
 DGAM_API dgam_status dgam_swin_block_forward(const dgam_swin_block_desc *b, const dgam_swin_block_params *p,
                                              const float *x, const float *scale, float *y, void *saved, void *scratch);

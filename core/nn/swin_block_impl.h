@@ -26,8 +26,7 @@ typedef struct dgam_tiled {
   const dgam_gemm *g[2];
 } dgam_tiled;
 
-/* What forward leaves for backward. Windows of samples whose branch is switched off are left out: the others lie
- * one behind the other. */
+/* What forward leaves for backward. Windows of clips whose branch is switched off are left out, without gaps. */
 typedef struct dgam_block_saved {
   float *mean1, *rstd1, *mean2, *rstd2; /* (N L) by token */
   float *lse;                           /* (windows, heads, tokens) */
@@ -55,7 +54,7 @@ typedef struct dgam_block_weights {
 } dgam_block_weights;
 
 /* Attention of one head in one window: what forward and backward share.
- * q: the head's queries, whose row the keys and values lie in too; bias: of all heads; region: of the window, NULL: all one */
+ * q: the head's queries, with the keys and values in the same rows; bias: of all heads; region: of the window, NULL: all one */
 static inline dgam_attention_job dgam_block_attention(const dgam_block *b, const char *q, const float *bias, const int32_t *region,
                                                       size_t head) {
   size_t tokens = b->w.tokens, c = b->d.c;
@@ -88,7 +87,7 @@ size_t dgam_block_weights_bytes(const dgam_block *b);
 dgam_status dgam_block_weights_make(const dgam_block *b, const dgam_swin_block_params *p, void *space,
                                     dgam_block_weights *w);
 
-/* How many windows are worth taking at once, so that a product has rows enough; 1 for large windows. */
+/* How many windows to take at once, so that a product has enough rows; 1 for large windows. */
 size_t dgam_block_group(const dgam_block *b);
 
 /* The position bias of every head, (heads, tokens, padded). scratch: threads x stride bytes. */
@@ -100,7 +99,7 @@ size_t dgam_block_head_scratch(const dgam_block *b);
 /* dgam_swin_block_scratch for backward. */
 dgam_status dgam_block_backward_scratch(const dgam_swin_block_desc *d, size_t *bytes);
 
-/* Numbers of the samples whose factor in this branch is not 0 into list (N); how many. */
+/* Writes the numbers of the clips whose factor in this branch is not 0 into list (N); returns how many. */
 size_t dgam_block_active(const dgam_block *b, const float *scale, uint32_t *list);
 
 #endif
