@@ -27,8 +27,8 @@ DGAM_API int dgam_threads(void);
 DGAM_API void dgam_set_threads(int n);         /* n < 1: back to the default */
 DGAM_API void dgam_set_default_threads(int n); /* n < 1: OpenMP's number (OMP_NUM_THREADS, else all processors) */
 
-/* Call it before oneDNN computes. It makes this thread ask OpenMP for at most dgam_threads() threads. oneDNN splits its work by
- * the number it asked for; the share of a thread that OpenMP does not give would stay undone. */
+/* Call it before oneDNN computes. It makes this thread ask OpenMP for no more threads than OpenMP gives. oneDNN splits its
+ * work by the number it asked for; the share of a missing thread would stay undone. */
 DGAM_API void dgam_whole_teams(void);
 
 /* Runs fn over [0, n). Of several failures the caller gets that of the lowest range. n = 0 does nothing. */

@@ -101,21 +101,21 @@ DGAM_API const dgam_camera_preset *dgam_camera_preset_find(const char *name);
 /* EINVAL, naming the field, unless every number makes sense. */
 DGAM_API dgam_status dgam_camera_check(const dgam_camera_model *model);
 
-/* No two units are alike: multiplies sensitivity, dark current and every noise figure by its own factor in
- * [1/most, most], even in the logarithm. most = 1: nothing. */
+/* Makes a unit that differs from others: multiplies sensitivity, dark current and every noise figure by a factor of its own in
+ * [1/most, most], uniform in the logarithm. most = 1 changes nothing. */
 DGAM_API dgam_status dgam_camera_jitter(dgam_camera_model *model, double most, uint64_t seed, uint64_t stream);
 
-/* White balance for light of a colour (mean 1), green gain 1: undoes filters and light. */
+/* White balance for light of a colour (mean 1): undoes the filters and the light's colour. The green gain is 1. */
 DGAM_API void dgam_camera_balance(dgam_camera_model *model, const float light[3]);
 
-/* Auto exposure for a scene of mean light `mean` (R, G, B): first time up to exposure_most, then gain up to gain_most,
- * so that the mean reaches `target` of white where it can. */
+/* Auto exposure for a scene of mean light `mean` (R, G, B), so that the image's mean reaches `target` of white if it can. It
+ * raises first the time, up to exposure_most, then the gain, up to gain_most. */
 DGAM_API dgam_status dgam_camera_expose(const dgam_camera_model *model, double lux, const double mean[3], double target,
                                         dgam_camera_exposure *out);
 
 typedef struct dgam_camera dgam_camera;
 
-/* A camera with its fixed patterns and, after some frames in the dark, the level its coring uses. `stages` is a set of
+/* A camera with its fixed patterns. It films some frames in the dark to find the level for its coring. `stages` is a set of
  * dgam_camera_stage. Noise depends on (seed, stream, frame number, row) only. On failure *out is NULL. */
 DGAM_API dgam_status dgam_camera_open(dgam_camera **out, const dgam_camera_model *model, int width, int height,
                                       const dgam_camera_exposure *exposure, unsigned stages, uint64_t seed, uint64_t stream);

@@ -10,8 +10,8 @@
  *   lime       low-light enhancement by an illumination map (Guo, Li, Ling 2017), their sped-up solver: the map T
  *              minimises |T - max_c L|^2 + alpha sum_d W_d / (|D_d max_c L| + e) (D_d T)^2 over both directions d, with
  *              W_d = 1 / (|blur(D_d max_c L)| + e), e = 1e-3; the result is L / max(T, e)^gamma, L = v / 255
- * blur_s is a Gaussian of standard deviation s (at most DGAM_BLUR_MOST; beyond the size of the picture it is all but its mean),
- * cut off at 4 s, borders reflected without repeating the edge pixel.
+ * blur_s is a Gaussian of standard deviation s, cut off at 4 s, borders reflected without repeating the edge pixel. s is at most
+ * DGAM_BLUR_MOST; a larger s than the picture gives nearly the picture's mean.
  */
 #ifndef DGAM_LIGHT_ENHANCE_H
 #define DGAM_LIGHT_ENHANCE_H

@@ -4,10 +4,10 @@
  *   normalised   x = (v - mean[c]) / std[c], lo and hi the frame's extremes over channels and pixels,
  *                y = ((x - lo) / (hi - lo + 1e-5))^(1/g) (hi - lo) + lo              (the official code)
  *   pixel        y = (255 (v / 255)^(1/g) - mean[c]) / std[c]                        (the paper's equation 6)
- * and a mixture of E experts with weights lambda gives sum_e lambda_e y_e; in the pixel domain the mixture is taken of
- * pixels and normalised afterwards, which is the same where the weights sum to 1. Either way what comes out is
- * normalised and depends only on (frame, channel, v): a table of 3 x 256 entries a frame, so the cost over pixels does
- * not depend on E. Backward needs only the upstream gradient summed per table entry.
+ * A mixture of E experts with weights lambda gives sum_e lambda_e y_e. In the pixel domain the pixels are mixed first and
+ * normalised afterwards, which is the same if the weights sum to 1. In both domains the result is normalised and depends
+ * only on (frame, channel, v). So a table of 3 x 256 entries for each frame is enough, and the cost over pixels does not
+ * depend on E. Backward needs only the upstream gradient summed for each table entry.
  *
  *   dgam_histogram_clip -> dgam_gic_table -> dgam_gic_apply            forward
  *   dgam_gic_scatter -> dgam_gic_table_backward                        gradient for lambda and for gamma
@@ -39,8 +39,8 @@ typedef enum dgam_layout {
                              flattened as the weight is (c,t,y,x); zero where a patch reaches over the clip's end */
 } dgam_layout;
 
-/* Tables for the frames whose counts are hist (N,T,3,256): table (N,T,3,256), overwritten; 0 for values below or above
- * all that a channel of the frame has. Runs on all threads, one frame at a time, 9 KB of stack each.
+/* Tables for the frames whose counts are hist (N,T,3,256): table (N,T,3,256), overwritten. Entries below or above all values
+ * of a frame's channel are 0. Runs on all threads, one frame at a time, 9 KB of stack each.
  * DGAM_EINVAL: a gamma that is not a finite number above 0, no experts, a bad norm. */
 DGAM_API dgam_status dgam_gic_table(const dgam_gic *gic, const uint32_t *hist, size_t n, size_t t, float *table);
 

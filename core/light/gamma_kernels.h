@@ -8,12 +8,12 @@
 
 #include "base/vec.h"
 
-/* A 256-entry table as a mapping kernel wants it; which form is the kernel's own business. */
+/* A 256-entry table in the form that a mapping kernel wants; each kernel has its own. */
 typedef struct dgam_lut {
   _Alignas(64) unsigned char bytes[1024];
 } dgam_lut;
 
-/* p[i] = 2^(logs[i] * scale), i < count, a multiple of 16; logs are at most 0. What is below 2^-126 becomes 0. */
+/* p[i] = 2^(logs[i] * scale), i < count. count is a multiple of 16, logs are at most 0. Results below 2^-126 become 0. */
 typedef void (*dgam_pow_fn)(const float *logs, float scale, size_t count, float *p);
 
 typedef struct dgam_map_kernels {

@@ -15,9 +15,9 @@ extern "C" {
 /* Counts of a whole batch: hist (N,T,3,256), overwritten. Runs on all threads, a plane (n, t, c) at a time. */
 DGAM_API dgam_status dgam_histogram_clip(const dgam_clip *clip, uint32_t *hist);
 
-/* Counts of one plane of h rows of w pixels, rows `stride` bytes apart: hist (256), overwritten. One thread, no
- * errors, 8 KB of stack. Dark frames put most pixels into few bins, where an increment waits for the one before it;
- * eight private tables keep neighbours apart. That runs at one pixel a cycle, so there is no vector path. */
+/* Counts of one plane of h rows of w pixels, rows `stride` bytes apart: hist (256), overwritten. One thread, no errors,
+ * 8 KB of stack. Dark frames have most pixels in few bins, and an increment waits for the last one of the same bin. So
+ * neighbours go to eight separate tables. That runs at one pixel a cycle; there is no vector path. */
 DGAM_API void dgam_histogram_plane(const uint8_t *plane, size_t h, size_t w, ptrdiff_t stride, uint32_t *hist);
 
 /* The same, one pixel at a time: the reference. */

@@ -1,9 +1,9 @@
 /* stats.h - what the gate sees of a clip: per frame mean, standard deviation and entropy of its 3 x H x W values.
  *
- * As the official code computes them: mean; unbiased standard deviation; Shannon entropy in
- * nats of the histogram torch.histc(255 (x - lo) / (hi - lo + 1e-10), bins 256, min 0, max 255), lo and hi taken over
- * channels and pixels together. Values are float32 and so is the arithmetic up to the bin; a value whose rounding ends
- * above 255 falls out of the histogram, there as here. Sums are double.
+ * As the official code computes them: mean; unbiased standard deviation; Shannon entropy in nats of the histogram
+ * torch.histc(255 (x - lo) / (hi - lo + 1e-10), bins 256, min 0, max 255), with lo and hi over channels and pixels together.
+ * Values and the arithmetic up to the bin are float32. A value that is rounded to above 255 falls out of the histogram, as
+ * in the official code. Sums are double.
  *
  * Order of the features: m1, s1, e1, m2, s2, e2, ... (3T per clip).
  */

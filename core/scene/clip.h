@@ -1,7 +1,7 @@
 /* clip.h - a scene in front of a camera: one clip of the built-in dataset, in memory or as an AVI file.
  *
- * The sensor runs at its own frame rate; every `every`-th frame is kept. Before the first one it films the idle person
- * for a few frames, so that the temporal denoiser has settled.
+ * The sensor runs at its own frame rate; one frame in `every` is kept. Before the first one it films the idle person for a
+ * few frames, so that the temporal denoiser settles.
  */
 #ifndef DGAM_SCENE_CLIP_H
 #define DGAM_SCENE_CLIP_H
@@ -41,8 +41,8 @@ DGAM_API dgam_status dgam_clip_film(const dgam_clip_spec *spec, uint8_t *rgb, dg
 /* Films the light itself, without a camera: rgb is [F,3,H,W] float, linear. */
 DGAM_API dgam_status dgam_clip_light(const dgam_clip_spec *spec, float *rgb);
 
-/* Films into an AVI file, MJPEG 4:2:0 at the camera's quality. The file is whole or absent; it is not
- * synced to disk one by one, since it can be made again: sync the folder when all are done. */
+/* Films into an AVI file, MJPEG 4:2:0 at the camera's quality. The file is whole or absent. It is not synced to disk, because it
+ * can be made again; sync the folder when all files are done. */
 DGAM_API dgam_status dgam_clip_write(const dgam_clip_spec *spec, const char *path, dgam_clip_result *result);
 
 /* Seconds from the first kept frame to the last. */

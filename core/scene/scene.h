@@ -6,10 +6,10 @@
  *     dgam_scene_close(&scene);
  *
  * Radiance is in units of a white surface at the spot where the person stands, so what reaches the sensor is
- * lux * radiance. The background is computed once (the camera stands still); the person is 18 capsules, anti-aliased,
- * far ones first, shaded as cylinders under a lamp with fall-off and an even ambient part. The
- * light drifts by up to a tenth, so that a change of brightness does not give away a movement. Everything a clip does not
- * share with others (heading, cadence, amplitude, phase, tilt, slow drift of the light ...) is drawn from (seed, clip) and nothing else.
+ * lux * radiance. The background is computed once, because the camera stands still. The person is 18 anti-aliased capsules,
+ * drawn from far to near and shaded as cylinders under a lamp with fall-off and an even ambient part. The light drifts by up
+ * to a tenth, so that a change of brightness does not give away a movement. Everything that is a clip's own (heading,
+ * cadence, amplitude, phase, tilt, slow drift of the light ...) is drawn from (seed, clip) and nothing else.
  */
 #ifndef DGAM_SCENE_SCENE_H
 #define DGAM_SCENE_SCENE_H

@@ -1,8 +1,8 @@
 /* augment.h - random changes of the pixels of a clip: colour jitter, RandAugment, gamma jitter, random erasing.
  *
- * What is done to a clip is drawn first, as a list of changes; each is then made to all of its frames with the same value.
- * Values and rounding are torchvision's (0.15 and newer) for uint8 tensors, PER FRAME where a change looks at the picture
- * (the mean of contrast, the extremes of autocontrast, the histogram of equalise):
+ * First a list of changes is drawn for a clip. Each change is then made to all frames of the clip with the same value. Values
+ * and rounding are torchvision's (0.15 and newer) for uint8 tensors. What a change takes from the picture (the mean for
+ * contrast, the extremes for autocontrast, the histogram for equalise) it takes PER FRAME:
  *   BRIGHTNESS v   v p                                     CONTRAST v    v p + (1 - v) mean of the frame's grey
  *   SATURATION v   v p + (1 - v) grey of the pixel         SHARPNESS v   v p + (1 - v) its blur, (1 1 1, 1 5 1, 1 1 1) / 13
  *                  all four cut to 0 .. 255, fraction dropped; grey = .2989 R + .587 G + .114 B
@@ -57,7 +57,7 @@ typedef struct dgam_augment {
 
 enum { DGAM_CHANGES = 16, DGAM_AUGMENT_OPS = 8 };
 
-/* Changes nothing; erasing, once asked for, has torchvision's ranges (.02 to .33, .3 to 3.3) and fill 0. */
+/* Changes nothing. Its ranges for erasing, once `erase` is set, are torchvision's (.02 to .33, .3 to 3.3), and the fill is 0. */
 DGAM_API dgam_augment dgam_augment_none(void);
 /* 1 if anything can be changed. */
 DGAM_API int dgam_augment_any(const dgam_augment *a);

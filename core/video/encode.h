@@ -6,9 +6,9 @@
  *     for each frame: dgam_encoder_rgb(e, rgb, 0);
  *     dgam_encoder_finish(&e);
  *
- * The file is written under a temporary name in the same folder, flushed, synced and renamed by finish, so `path` is
- * either the whole video or what it was before. The same frames and spec give the same bytes: no dates, no library
- * versions, one encoder thread.
+ * The file is written under a temporary name in the same folder. finish flushes, syncs and renames it, so `path` is either
+ * the whole video or what it was before. The same frames and spec give the same bytes: no dates, no library versions, one
+ * encoder thread.
  *
  * MJPEG: `quality` is the JPEG quality of libjpeg (1..100): the tables of ITU-T T.81 annex K, scaled by 5000/q percent
  * below 50 and 200-2q from there on. FFmpeg fixes the DC step at 8 (one grey level), which is libjpeg's at quality 75.
@@ -39,7 +39,7 @@ typedef struct dgam_encoder_spec {
   const char *format;   /* FFmpeg muxer name; NULL: from the ending of the path */
   const char *pixels;   /* FFmpeg pixel format name; NULL: 4:2:0, 8 bit */
   const char *options;  /* encoder options "key=value:key=value"; NULL: none */
-  int lazy;             /* 1: not synced to disk before it gets its name, for files that can be made again */
+  int lazy;             /* 1: renamed without a sync to disk, for files that can be made again */
 } dgam_encoder_spec;
 
 /* MJPEG at quality 90. */
@@ -55,8 +55,8 @@ DGAM_API dgam_status dgam_encoder_rgb(dgam_encoder *e, const uint8_t *rgb, size_
  * of the spec. Only for 4:2:0, 8 bit. */
 DGAM_API dgam_status dgam_encoder_yuv420(dgam_encoder *e, const uint8_t *y, const uint8_t *u, const uint8_t *v);
 
-/* Ends the file: drains the encoder, writes the index, syncs, renames. The encoder is gone afterwards, also on
- * failure, which leaves nothing on disk. *e becomes NULL. A file without any frame is an error. */
+/* Ends the file: drains the encoder, writes the index, syncs, renames. Afterwards the encoder is gone and *e is NULL, also
+ * after a failure, which leaves nothing on disk. A file without any frame is an error. */
 DGAM_API dgam_status dgam_encoder_finish(dgam_encoder **e);
 
 /* Gives up: the temporary file is removed. NULL is fine. */

@@ -20,9 +20,9 @@ typedef struct dgam_picture {
   size_t rgb_room, upright_room;
 } dgam_picture;
 
-/* Turns the part `box` of the upright picture, which is the stored one turned by `rotation` degrees clockwise and then, if
- * `mirrored`, with left and right exchanged, into RGB: *rgb is [h,w,3], rows *stride bytes apart, until the next call.
- * *box becomes what was converted, which contains what was asked for. A pixel's value does not depend on the box.
+/* Converts the part `box` of the upright picture to RGB: *rgb is [h,w,3], rows *stride bytes apart, until the next call. The
+ * upright picture is the stored one turned by `rotation` degrees clockwise and then, if `mirrored`, with left and right
+ * exchanged. *box becomes what was converted, which contains what was asked for. A pixel's value does not depend on the box.
  * `path` is for messages. */
 dgam_status dgam_picture_rgb(dgam_picture *p, const AVFrame *f, int rotation, int mirrored, dgam_box *box, const uint8_t **rgb,
                              size_t *stride, const char *path);
