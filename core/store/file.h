@@ -2,11 +2,11 @@
  *
  * Reading: a dgam_input is a file or a block of memory that is read at any offset, always within bounds.
  * Writing: a dgam_output is a temporary file beside the target. Commit makes it durable (fsync), gives it the target's
- * name in one step (rename) and makes the name durable (fsync of the folder); a crash at any moment leaves the old
- * file or the new one, whole. Whatever the project writes as a whole is written so.
+ * name in one step (rename) and makes the name durable (fsync of the folder). A crash at any moment leaves the old
+ * file or the new one, whole. Every file that the project writes as a whole is written in this way.
  *
  * Temporary files are called .NAME.HOST.PID.N.tmp and are locked (flock) while they are written. The system takes the lock
- * away when the process dies, however it dies, so that dgam_output_clean knows what nobody writes any more.
+ * away when the process dies, however it dies. So dgam_output_clean can tell which files nobody writes any more.
  */
 #ifndef DGAM_STORE_FILE_H
 #define DGAM_STORE_FILE_H
@@ -45,7 +45,7 @@ typedef struct dgam_output {
   int lazy;   /* set after begin: commit does not sync, for a file that can be made again */
 } dgam_output;
 
-/* All zero but fd: abort may be called on it. */
+/* All zero except fd: abort may be called on it. */
 #define DGAM_OUTPUT_NONE ((dgam_output){.fd = -1})
 
 /* Creates the temporary file, open for reading and writing. DGAM_EIO names the path: no folder, no permission, target
@@ -55,15 +55,14 @@ DGAM_API dgam_status dgam_output_begin(dgam_output *out, const char *path);
 /* Appends n bytes. DGAM_EIO with the system's reason (disk full). */
 DGAM_API dgam_status dgam_output_write(dgam_output *out, const void *data, size_t n);
 
-/* Makes it durable under its name and frees the struct. On failure the temporary file is gone and the old one intact.
- */
+/* Makes the file durable under its name and frees the struct. On failure the temporary file is gone and the old file intact. */
 DGAM_API dgam_status dgam_output_commit(dgam_output *out);
 
 /* Removes the temporary file and frees the struct. The thread's error message stays as it was. */
 DGAM_API void dgam_output_abort(dgam_output *out);
 
-/* Removes the temporary files in a folder that no process writes any more: those of this machine at once, those of others,
- * whose locks may not show here, after a day. What cannot be removed stays; a folder that is missing is fine. */
+/* Removes the temporary files in a folder that no process writes any more. Those of this machine go at once; those of other
+ * machines, whose locks may not show here, after a day. What cannot be removed stays; a missing folder is fine. */
 DGAM_API void dgam_output_clean(const char *folder);
 
 /* begin, write, commit. */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more behind n items of `size` bytes; doubles the array, `array` is the address of its pointer. 1 if memory
- * ran out: the array is as it was. */
+/* Makes room for one more behind n items of `size` bytes by doubling the array; `array` is the address of its pointer.
+ * Returns 1 if memory ran out; the array is then as it was. */
 static inline int dgam_grow(void *array, size_t n, size_t *cap, size_t size) {
   if (n < *cap) return 0;
   size_t more = *cap ? *cap * 2 : 16;

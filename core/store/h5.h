@@ -1,8 +1,8 @@
 /* h5.h - HDF5 files (C API 1.10 to 1.14) with messages that name file and object.
  *
- * Writing: dgam_h5_create and dgam_h5_update work on a temporary file beside the target; only dgam_h5_commit gives it
- * the target's name, flushed and synced, in one step. Closing without a commit, any failure, or a crash leave the old
- * file as it was (see file.h). Files carry no time stamps: the same writes give the same bytes.
+ * Writing: dgam_h5_create and dgam_h5_update work on a temporary file beside the target. dgam_h5_commit flushes and syncs
+ * it and gives it the target's name in one step. Closing without a commit, a failure, or a crash leaves the old file as it
+ * was (see file.h). Files carry no time stamps: the same writes give the same bytes.
  *
  * Types in the file: integers and floats little-endian; float16 as IEEE half; bfloat16 as a 16-bit float with 8 bits of
  * exponent, which h5py widens to float32 and HDF5 converts to any other float; bool as h5py's enumeration
@@ -11,12 +11,12 @@
  * an error. Text may be of fixed or variable length.
  *
  * Objects are named by their path, "state_dict/head.weight"; "" and "/" are the root. Groups on the way are made.
- * Without a file that HDF5 may lock: a committed file never changes, so readers take no lock and network file systems
- * work. A handle belongs to one thread at a time; handles in different threads are fine where HDF5 was built
- * thread-safe, as Debian does.
+ * HDF5's file locks are not used: a committed file never changes, so readers need no lock, and network file systems work.
+ * A handle belongs to one thread at a time. Handles in different threads are fine if HDF5 was built thread-safe, as in
+ * Debian.
  *
- * Other files are not looked into: an external link counts as a link to nothing, and data in external storage or of
- * virtual datasets are DGAM_EUNSUPPORTED.
+ * Other files are not read: an external link counts as a link to nothing, and external storage and virtual datasets are
+ * DGAM_EUNSUPPORTED.
  *
  * Errors everywhere: DGAM_EINVAL (name, type, shape or slab is wrong), DGAM_EFORMAT (not HDF5, damaged, cut off),
  * DGAM_EIO (open, write, disk full), DGAM_EUNSUPPORTED (a type that no tensor has), DGAM_ENOMEM.
@@ -36,7 +36,7 @@ DGAM_API dgam_status dgam_h5_open(const char *path, dgam_h5 **out);   /* to read
 DGAM_API dgam_status dgam_h5_create(const char *path, dgam_h5 **out); /* a new file, empty */
 DGAM_API dgam_status dgam_h5_update(const char *path, dgam_h5 **out); /* a copy of an existing file, to add to */
 
-/* Makes what was written durable under the file's name. The handle is gone afterwards, also after a failure. */
+/* Makes what was written durable under the file's name. Afterwards the handle is gone, also after a failure. */
 DGAM_API dgam_status dgam_h5_commit(dgam_h5 *f);
 
 /* Closes; what was not committed is thrown away. NULL is fine. The thread's error message stays as it was. */
@@ -49,7 +49,7 @@ typedef enum dgam_h5_kind { DGAM_H5_NONE, DGAM_H5_GROUP, DGAM_H5_NUMBERS, DGAM_H
 typedef struct dgam_h5_info {
   dgam_h5_kind kind;      /* NONE: there is no such object; OTHER: neither group, numbers nor text */
   dgam_tensor_info array; /* NUMBERS and TEXT: shape (TEXT: no dtype); name is not set */
-  unsigned char id[16];   /* all but NONE: the same for an object however it is reached, so that a loop of links shows */
+  unsigned char id[16];   /* except NONE: the same for an object however it is reached, so that a loop of links shows */
 } dgam_h5_info;
 
 DGAM_API dgam_status dgam_h5_stat(dgam_h5 *f, const char *name, dgam_h5_info *out);
@@ -66,9 +66,8 @@ DGAM_API dgam_status dgam_h5_list(dgam_h5 *f, const char *group, dgam_h5_texts *
 DGAM_API dgam_status dgam_h5_list_attrs(dgam_h5 *f, const char *object, dgam_h5_texts *out); /* attributes, sorted */
 DGAM_API dgam_status dgam_h5_make_group(dgam_h5 *f, const char *name);                       /* fine if it is there */
 
-/* Whether a file of this size can hold so many bytes of elements, `name` of them ("'x'", "all tensors"): DGAM_EFORMAT
- * if not. A few bytes can describe terabytes that nobody wrote, so it is to be asked before memory is taken for a read.
- */
+/* DGAM_EFORMAT if a file of this size cannot hold so many bytes of elements; `name` says of what ("'x'", "all tensors").
+ * A few bytes can describe terabytes that nobody wrote, so call this before memory is taken for a read. */
 DGAM_API dgam_status dgam_h5_check_size(dgam_h5 *f, const char *name, uint64_t bytes);
 
 /* Reads numbers as `dtype` into `out` of exactly `bytes` bytes, row-major. start, count: the slab, one number per

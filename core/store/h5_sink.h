@@ -1,10 +1,9 @@
 /* h5_sink.h - an HDF5 file driver that survives a full disk.
  *
- * HDF5 holds back what it writes, and when it cannot write that at the end it can neither close the file nor forget it,
- * and crashes at exit (HDF5 1.8 to 2.x). This driver writes to a descriptor of ours. At the first write that fails it
- * keeps the reason, tells HDF5 that all is well, and puts this and every later write into memory, where reads find it;
- * so HDF5 stays whole, and the caller, who asks for the reason after each step, throws the file away. Only h5.c uses
- * it.
+ * HDF5 writes late. If it cannot write at the end, it can neither close the file nor forget it, and crashes at exit
+ * (HDF5 1.8 to 2.x). This driver writes to a descriptor of ours. At the first write that fails it keeps the reason and
+ * tells HDF5 that all is well. This and every later write go into memory, where reads find them. So HDF5 stays whole. The
+ * caller asks for the reason after each step, and throws the file away. Only h5.c uses it.
  */
 #ifndef DGAM_STORE_H5_SINK_H
 #define DGAM_STORE_H5_SINK_H
@@ -22,7 +21,7 @@ typedef struct dgam_h5_sink {
   int reason;              /* errno of the first write that failed; 0: none */
   dgam_h5_extent *extents; /* what was written since, later ones over earlier ones */
   size_t count, cap;
-  hid_t driver;            /* registered until the sink is freed: H5FD_close lets go of it before it has the file closed */
+  hid_t driver;            /* registered until the sink is freed: H5FD_close releases it before the file is closed */
 } dgam_h5_sink;
 
 /* Makes `access` open files through the sink; whatever name HDF5 is given, it works on sink->fd. The sink must stay

@@ -2,16 +2,16 @@
  *
  * A pickle is a program for a stack machine that may call any Python function. This machine knows containers, numbers,
  * strings, and what a tensor is made of (collections.OrderedDict, torch._utils._rebuild_tensor_v2, _rebuild_parameter,
- * storage types, torch.Size, dtype and device); it never looks anything up and calls nothing. A pickle that names any
- * other global is refused with that name, or, if asked, gets an inert placeholder in its place. A placeholder that is
- * given items, as an instance of a subclass of dict or list is, becomes a dictionary or a list of them. numpy's scalars
+ * storage types, torch.Size, dtype and device). It never looks anything up and calls nothing. A pickle that names any other
+ * global is refused with that name. If asked, the reader puts an inert placeholder in its place instead. A placeholder that
+ * is given items, like an instance of a subclass of dict or list, becomes a dictionary or a list of them. numpy's scalars
  * and arrays always become placeholders: training logs hold them and weights do not need them.
  *
- * How many values a pickle may have follows from its length, so that neither a long list of numbers is refused nor a few
- * bytes can ask for all memory.
+ * The length of a pickle limits the number of its values. So a long list of numbers is not refused, and a few bytes cannot
+ * ask for all memory.
  *
- * All values of one pickle live until dgam_pickle_free. Containers may be shared and even hold themselves: whoever
- * walks them limits depth and number of steps.
+ * All values of one pickle live until dgam_pickle_free. Containers may be shared and even hold themselves, so a walk through
+ * them must limit depth and number of steps.
  */
 #ifndef DGAM_STORE_PICKLE_H
 #define DGAM_STORE_PICKLE_H
@@ -40,7 +40,7 @@ typedef enum dgam_pickle_kind {
   DGAM_PICKLE_GLOBAL,
   DGAM_PICKLE_STORAGE,
   DGAM_PICKLE_TENSOR,
-  DGAM_PICKLE_OPAQUE /* something that is not needed and was not made */
+  DGAM_PICKLE_OPAQUE /* a placeholder for something that is not needed */
 } dgam_pickle_kind;
 
 typedef struct dgam_pickle_value dgam_pickle_value;
@@ -84,7 +84,7 @@ struct dgam_pickle_value {
 
 typedef struct dgam_pickle dgam_pickle;
 
-/* Reads the pickle at *at of the input, which ends at `end` at the latest; *at moves behind it. Its root goes to *root.
+/* Reads the pickle at *at of the input, which ends at `end` or before; *at moves behind it. Its root goes to *root.
  * skip_unknown: unknown globals become placeholders instead of errors.
  * Errors: DGAM_EFORMAT (damaged, cut off, or a global that is refused), DGAM_EUNSUPPORTED (an element type or a number
  * of dimensions that we do not have), DGAM_ENOMEM. Nothing is to be freed then. */
@@ -93,10 +93,10 @@ DGAM_API dgam_status dgam_pickle_read(const dgam_input *in, uint64_t *at, uint64
 
 DGAM_API void dgam_pickle_free(dgam_pickle *p); /* NULL is fine */
 
-/* Number of items in all its containers together: what a walk that visits everything once takes. */
+/* Number of items in all its containers together: the steps of a walk that visits everything once. */
 DGAM_API size_t dgam_pickle_items(const dgam_pickle *p);
 
-/* Every storage that the pickle names, also those of tensors inside of placeholders; one may be there several times. */
+/* Every storage that the pickle names, also those of tensors inside placeholders. One may be listed several times. */
 DGAM_API const dgam_pickle_storage *const *dgam_pickle_storages(const dgam_pickle *p, size_t *n);
 
 /* The value of a string key in a dictionary; NULL if there is none or v is no dictionary. */

@@ -1,11 +1,11 @@
 /* pth.h - reads checkpoints that torch.save wrote: the zip format (PyTorch 1.6 and later) and the legacy one.
  *
- * Nothing in the file is executed (see pickle.h). All tensors are listed, whatever the file is built like: a tensor's
- * name is the path to it, dictionary keys and 0-based list positions joined by '/': "state_dict/backbone.norm.weight",
+ * Nothing in the file is executed (see pickle.h). All tensors are listed, however the file is built. A tensor's name is
+ * the path to it, dictionary keys and 0-based list positions joined by '/': "state_dict/backbone.norm.weight",
  * "optimizer/state/0/exp_avg", or "conv1.weight" in a bare state dict. A file that is one tensor calls it "tensor".
- * Names are unique: {'a/b': t, 'a': {'b': t}} is DGAM_EFORMAT, and a tensor without a name (a key of another type, with a
- * zero byte, or too long) DGAM_EUNSUPPORTED, or left out with DGAM_PTH_SKIP_UNKNOWN. So are tensors inside of objects that
- * are no containers, such as a loss function beside the weights.
+ * Names are unique: {'a/b': t, 'a': {'b': t}} is DGAM_EFORMAT. Some tensors have no name: those whose key is of another
+ * type, has a zero byte or is too long, and those inside objects that are no containers, such as a loss function beside
+ * the weights. They are DGAM_EUNSUPPORTED, or left out with DGAM_PTH_SKIP_UNKNOWN.
  *
  * A reader belongs to one thread at a time.
  */
@@ -34,10 +34,10 @@ DGAM_API const dgam_tensor_info *dgam_pth_info(const dgam_pth *p, size_t i);
 /* Tensor i, row-major and contiguous whatever its strides in the file, into `out` of exactly `bytes` bytes. */
 DGAM_API dgam_status dgam_pth_read(dgam_pth *p, size_t i, void *out, size_t bytes);
 
-/* Everything that was pickled, for what is beside the tensors (epoch, options, class names). */
+/* Everything that was pickled, to reach what lies beside the tensors (epoch, options, class names). */
 DGAM_API const dgam_pickle_value *dgam_pth_root(const dgam_pth *p);
 
-/* How many items all its containers have together, for limits of a walk through it. */
+/* Number of items in all its containers together, to limit a walk through it. */
 DGAM_API size_t dgam_pth_items(const dgam_pth *p);
 
 DGAM_API void dgam_pth_close(dgam_pth *p); /* NULL is fine */

@@ -1,8 +1,8 @@
 /* safetensors.h - reads and writes the .safetensors format: 8 bytes length of the header (little-endian), a JSON object
  * name -> {dtype, shape, data_offsets} with an optional "__metadata__" of strings, then the data.
  *
- * As the format's own implementation does, a file is accepted only if the tensors fill the data exactly, without holes
- * or overlaps; so a file that opens is whole. Types F8, U16, U32, U64, C64 and sub-byte ones are DGAM_EUNSUPPORTED.
+ * As in the format's own implementation, a file is accepted only if the tensors fill the data exactly, without holes or
+ * overlaps. So a file that opens is whole. Types F8, U16, U32, U64, C64 and sub-byte ones are DGAM_EUNSUPPORTED.
  * A reader belongs to one thread at a time.
  */
 #ifndef DGAM_STORE_SAFETENSORS_H
@@ -34,9 +34,9 @@ DGAM_API dgam_text_pair dgam_safetensors_metadata(const dgam_safetensors *s, siz
 DGAM_API dgam_status dgam_safetensors_read(dgam_safetensors *s, size_t i, void *out, size_t bytes);
 DGAM_API void dgam_safetensors_close(dgam_safetensors *s); /* NULL is fine */
 
-/* Writes n tensors (info and contiguous data), replacing `path` in one step (see file.h); data of wider types comes
- * first, then by name, so the same tensors give the same bytes. Names must be unique, not "__metadata__" and, as the
- * metadata, UTF-8, and the header may take 100 MB, as the format has it: DGAM_EINVAL. */
+/* Writes n tensors (info and contiguous data), replacing `path` in one step (see file.h). Data is sorted, wider types
+ * first, then by name, so the same tensors give the same bytes. DGAM_EINVAL: names that are not unique or are
+ * "__metadata__", names or metadata that are not UTF-8, a header above the format's 100 MB. */
 DGAM_API dgam_status dgam_safetensors_write(const char *path, size_t n, const dgam_tensor_info *infos,
                                             const void *const *data, size_t npairs, const dgam_text_pair *metadata);
 

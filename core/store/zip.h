@@ -1,7 +1,7 @@
 /* zip.h - finds the files in a zip archive: the subset torch.save writes, stored entries, zip64 included.
  *
- * Nothing is unpacked: an entry is a range of bytes of the archive. Checksums are not looked at, because torch.save
- * can be told not to compute them.
+ * Nothing is unpacked: an entry is a range of bytes of the archive. Checksums are ignored, because torch.save can be told
+ * not to compute them.
  */
 #ifndef DGAM_STORE_ZIP_H
 #define DGAM_STORE_ZIP_H
