@@ -1,4 +1,4 @@
-/* augment_options.h - what is done to the pixels of a clip, from Lua: shared by augment.c and video.c. */
+/* augment_options.h - options for changing the pixels of a clip, from Lua: shared by augment.c and video.c. */
 #ifndef DGL_AUGMENT_OPTIONS_H
 #define DGL_AUGMENT_OPTIONS_H
 
@@ -13,7 +13,7 @@
  * magnitude}), numbers for erase and erase_fill, enhance = { name =, its options }. Raises a Lua error that names a wrong type. */
 void dgl_augment_options(lua_State *L, int idx, dgam_sampling *s);
 
-/* Pushes {kind = name, value =} and for erasing the rectangle. */
+/* Pushes {kind = name, value =}, with the rectangle for erasing. */
 void dgl_pushchange(lua_State *L, const dgam_change *change);
 
 #endif

@@ -8,8 +8,8 @@
 /* Names of the fields read below, for dgl_checkfields. */
 #define DGL_CAMERA_FIELDS "camera", "model", "stages", "jitter"
 
-/* Field `camera` (a name; default brio), changed by the fields of `model` (a table), and the set of `stages` (a table
- * name -> boolean over all that are on). Raises a Lua error that names the fault. */
+/* Reads the field `camera` (a name; default brio), changes the model by the fields of `model` (a table), and reads the set of
+ * `stages` (a table name -> boolean; stages that are not named are on). Raises a Lua error that names the fault. */
 void dgl_camera_options(lua_State *L, int idx, dgam_camera_model *model, unsigned *stages);
 
 #endif

@@ -47,35 +47,35 @@ typedef struct dgl_tensor_api {
 
 /* Registry key of the light userdata with the program's interrupt flag (volatile sig_atomic_t *). */
 #define DGL_INTERRUPT "dgam.interrupt"
-/* The same with the number of times that the process was stopped and went on. */
+/* Registry key of the same for the number of times that the process was stopped and continued. */
 #define DGL_RESUMES "dgam.resumes"
 
-/* Registry key of a list that prelude.lua makes: how the sources of the library's chunks begin
+/* Registry key of a list that prelude.lua makes: the beginnings of the library's chunk names
  * ("@/usr/share/dgamlua/lua/dgam/"). */
 #define DGL_LIBRARY "dgam.library"
 
-/* Pushes "FILE:LINE: ", where the script called the library: the innermost frame that is not the library's own. Pushes "" if no
- * script runs. */
+/* Pushes "FILE:LINE: " of the place where the script called the library: the innermost frame outside the library. Pushes "" if
+ * no script runs. */
 void dgl_where(lua_State *L);
 
 /* Raises a formatted message (as lua_pushfstring's) with that position. */
 int dgl_error(lua_State *L, const char *format, ...);
 
-/* Raises before .. text, with the position in the script. An interrupt under way is answered by this error: the hook that would
- * raise it once more, in the first function that cleans up after it, is taken off. */
+/* Raises before .. text, with the position in the script. This error also answers an interrupt under way: it takes off the hook,
+ * which would raise another error in the first function that cleans up. */
 int dgl_raise(lua_State *L, const char *before, const char *text);
 
 /* Raises the core's message as a Lua error unless s is DGAM_OK. */
 void dgl_check(lua_State *L, dgam_status s);
 
-/* The same without the position in the script: for failures that are a file's, wherever it is used. */
+/* The same without the position in the script: for faults of a file, which do not depend on where it is used. */
 void dgl_check_file(lua_State *L, dgam_status s);
 
 /* Argument idx as a tensor of `dtype` (or DGL_ANY) with `ndim` dimensions (or -1), called `what` in errors. */
 void dgl_checktensor(lua_State *L, int idx, dgl_dtype dtype, int ndim, const char *what, dgl_view *out);
 
-/* Argument idx as text that C can take whole: a path, a name. An error, which calls it `what`, if it is no text or has a zero
- * byte in it. */
+/* Argument idx as text without a zero byte, such as a path or a name. Anything else is an error, which calls the argument
+ * `what`. */
 const char *dgl_checkname(lua_State *L, int idx, const char *what);
 
 /* 1 and *out filled if argument idx is a tensor, 0 otherwise. */
@@ -92,7 +92,7 @@ lua_Integer dgl_optfield_integer(lua_State *L, int idx, const char *field, lua_I
 lua_Number dgl_optfield_number(lua_State *L, int idx, const char *field, lua_Number def);
 int dgl_optfield_boolean(lua_State *L, int idx, const char *field, int def);
 const char *dgl_optfield_string(lua_State *L, int idx, const char *field, const char *def);
-/* Two numbers, which errors call `expected`, such as "{least, most}"; absent: left as they are. */
+/* Two numbers; if absent, pair stays as it is. `expected` describes them in errors, as "{least, most}". */
 void dgl_optfield_pair(lua_State *L, int idx, const char *name, const char *expected, double pair[2]);
 
 /* Every key of the table at idx must be one of `known` (ended by NULL); else an error with a did-you-mean. */

@@ -1,4 +1,4 @@
-/* versions.h - the libraries that this process runs on, as they say themselves (not as they were at build time). */
+/* versions.h - versions of the libraries that this process runs on, as the libraries report them (not those of the build). */
 #ifndef DGL_VERSIONS_H
 #define DGL_VERSIONS_H
 
@@ -9,7 +9,7 @@ typedef struct dgl_versions {
   char hdf5[32];       /* "1.10.8" */
 } dgl_versions;
 
-/* Fills all of *out. Cannot fail; what cannot be told is "unknown". */
+/* Fills all of *out. Cannot fail; a version that cannot be found is "unknown". */
 void dgl_versions_get(dgl_versions *out);
 
 #endif

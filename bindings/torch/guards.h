@@ -1,5 +1,5 @@
-// guards.h - what an operator of libtorch should refuse and does not: positions, sizes and lists with which its kernel reads or
-// writes memory that is not its own. tests/fuzz/operators.lua looks for more of them.
+// guards.h - arguments that an operator of libtorch should refuse and does not: positions, sizes and lists with which its kernel
+// reads or writes memory that is not its own. tests/fuzz/operators.lua looks for more of them.
 #ifndef DGT_GUARDS_H
 #define DGT_GUARDS_H
 
@@ -13,7 +13,7 @@ namespace dgt {
 
 struct Overload;
 
-// The arguments of a call by name. They count from 0; the words of errors count from 1.
+// The arguments of a call by name. Positions in them count from 0; errors count from 1.
 class Arguments {
  public:
   Arguments(const Overload &o, const torch::jit::Stack &stack) : overload_(o), stack_(stack) {}
@@ -32,7 +32,7 @@ class Arguments {
 // Throws unless the operator may be called with these arguments.
 using Guard = void (*)(const Arguments &a);
 
-// That of the operator, named without namespace; nullptr: libtorch looks by itself.
+// The guard of an operator, named without namespace; nullptr: libtorch checks by itself.
 Guard guard_of(const std::string &op);
 
 // Whether every element of a dense tensor lies within its storage; true of tensors without one.

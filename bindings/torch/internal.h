@@ -18,14 +18,14 @@ struct dgt_generator {
 
 namespace dgt {
 
-// Autograd's zeros have no memory (sgn's gradient, for one); a script gets none of those.
+// Autograd's zeros have no memory (sgn's gradient, for one). A script gets a copy that has.
 inline at::Tensor with_memory(const at::Tensor &t) { return t._is_zerotensor() ? t.clone() : t; }
 
 inline dgt_tensor *wrap(const at::Tensor &t) { return new dgt_tensor{with_memory(t)}; }
 
 void set_error(std::string message);
 
-// What libtorch says, without its C++ backtrace, with dimensions and positions counted from 1, at most 2,000 characters.
+// libtorch's message without its C++ backtrace, with dimensions and positions counted from 1, at most 2,000 characters.
 std::string message_of(const std::exception &e);
 
 // Runs f; an exception becomes a message and `failed`.

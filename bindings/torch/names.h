@@ -15,13 +15,13 @@ const char *layout_name(int64_t layout);
 // The value of "contiguous_format", "preserve_format", "channels_last" or "channels_last_3d"; -1: none of them.
 int64_t memory_format_by_name(const char *name);
 
-// Whether the word is one of those, which are apart by spaces.
+// Whether `word` is one of `words`, which are separated by spaces.
 bool has_word(const char *words, const std::string &word);
 
-// Whether the operator is one of those, or the in-place form of one.
+// Whether the operator is one of `words`, or the in-place form of one.
 bool names_operator(const char *words, const std::string &op);
 
-// Whether it is a word of Lua's, such as "end" or "repeat": an argument or operator of this name has a second one, with a _ after it.
+// Whether it is a keyword of Lua, such as "end" or "repeat". An argument or operator of this name has a second name with a _ at its end.
 bool is_lua_word(const std::string &name);
 
 }  // namespace dgt

@@ -28,7 +28,7 @@ Tensor linear_composite(const Tensor &x, const Tensor &weight, const OptionalTen
 Tensor swin_block_composite(const Tensor &x, const ParamList &params, int64_t num_heads, at::IntArrayRef window,
                             at::IntArrayRef shift, const OptionalTensor &drop_path_scale, bool bf16);
 
-// What the parameters are called, and the list as tensors, undefined where one is missing; an error for a wrong list.
+// The parameters' names; the list as tensors, undefined where one is missing. A wrong list is an error.
 extern const char *const swin_param_names[DGAM_SWIN_PARAMS];
 std::vector<Tensor> swin_params(const ParamList &list);
 

@@ -1,9 +1,8 @@
 // ops.h - what the files that register core kernels as operators share.
 //
 // An operator NAME of the library `dgam` has a twin NAME_composite with the same schema, written in ATen operators
-// only. NAME runs the C kernel where there is one (CPU tensors, and the types the kernel takes) and its twin
-// everywhere else; with `composite_forced()` it runs the twin always, so that a test can hold one against the other
-// through the same model code.
+// only. NAME runs the C kernel for CPU tensors of the types that the kernel takes, and its twin for everything else.
+// With `composite_forced()` it always runs the twin, so that a test can compare the two through the same model code.
 #ifndef DGAM_TORCH_OPS_H
 #define DGAM_TORCH_OPS_H
 
@@ -22,10 +21,10 @@ namespace dgam {
 // True after torch.ops.dgam.use_composite(true). Process-wide.
 bool composite_forced();
 
-// "float32", "uint8" ...: what Lua calls a type.
+// Lua's name of a type: "float32", "uint8" ...
 inline const char *type_name(c10::ScalarType type) { return dgt_dtype_name((int)type); }
 
-// A status of the core as a C++ exception that carries the core's message, led by the operator's name (once).
+// Throws a status of the core as a C++ exception. Its message is the core's, after the operator's name (once).
 inline void check(const char *op, dgam_status s) {
   if (s == DGAM_OK) return;
   std::string text = dgam_error(), name = op;
@@ -40,13 +39,13 @@ inline void check(const char *op, dgam_status s) {
 
 namespace dgam {
 
-// The tensor with its values in memory: a copy if they are a conjugate or negation that is not computed yet, or autograd's zeros.
+// The tensor with its values in memory. It is a copy if they are a conjugate or negation not yet computed, or autograd's zeros.
 at::Tensor computed(const at::Tensor &t);
 
 // The same, contiguous.
 at::Tensor readable(const at::Tensor &t);
 
-// To be called in a backward written in C, which autograd would otherwise take for a constant.
+// Call it in a backward written in C; autograd would otherwise take the result for a constant.
 inline void refuse_second_derivatives(const char *op) {
   DGAM_CHECK(op, !at::GradMode::is_enabled(),
              "has no second derivatives in C; take them after torch.ops.dgam.use_composite(true)");

@@ -14,11 +14,11 @@ namespace dgt {
 
 enum class From1 {
   unknown,      // in no table; passed on as it is
-  no,           // in a table as something else than a position; passed on as it is
+  no,           // in a table, and not a position; passed on as it is
   dim,          // a dimension; -1 is the last
-  index,        // a position or a tensor of them; -1 is the last. libtorch may not look for what is out of range
-  last,         // the last position that belongs, where libtorch has the first that does not
-  index_tensor, // a tensor of positions of which libtorch takes no negative ones
+  index,        // a position or a tensor of them; -1 is the last. libtorch may not check the range
+  last,         // the last position inside a range, where libtorch counts the first outside
+  index_tensor, // a tensor of positions; libtorch takes no negative ones
   optional,     // a position, or a number below 1 that is none (ignore_index = -100)
   written       // a tensor that the operator fills with positions
 };

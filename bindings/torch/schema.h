@@ -26,8 +26,8 @@ struct Arg {
   bool has_default = false;
   bool kwarg_only = false;
   bool written = false; // the operator writes into this tensor, or into those of this list
-  int fixed = 0; // N of int[N]: one integer stands for N equal ones
-  bool may_be_empty = false; // of such a list: {} means something, and its kernels look for it
+  int fixed = 0; // N of int[N]: a single integer means N equal ones
+  bool may_be_empty = false; // for such a list: {} has a meaning, which the kernels know
   From1 from1 = From1::unknown;
   c10::IValue def;
 };
@@ -35,14 +35,14 @@ struct Arg {
 struct Overload {
   c10::OperatorHandle handle;
   std::vector<Arg> args;
-  std::vector<Arg> results; // of these only name, want, written and from1
-  bool out = false; // has arguments that are written and that only a name can give: out=
-  int self = 0; // the argument that a method's tensor is: the one called self, else the first
+  std::vector<Arg> results; // only name, want, written and from1 are set
+  bool out = false; // has written arguments that must be given by name: out=
+  int self = 0; // the argument that a method passes its tensor for: the one called self, else the first
 
   const std::string &name() const { return handle.schema().overload_name(); }
 };
 
-// The words for it in an error, such as "a whole number".
+// What an error calls it, such as "a whole number".
 std::string want_name(const Arg &a);
 
 }  // namespace dgt

@@ -3,9 +3,8 @@
  * No C++ exception leaves these functions: a failure returns a negative number (or NULL) and leaves a message in
  * dgt_error(). Handles are owned by the caller and given back with dgt_release. Nothing here knows Lua.
  *
- * Counting from one. Lua counts from 1, libtorch from 0; the conversion happens in dispatch.cpp, in one table that
- * names the arguments, indices, index tensors. Everything else in this header
- * (dgt_size, shapes) uses the C convention and says so.
+ * Counting from one. Lua counts from 1, libtorch from 0. dispatch.cpp converts the arguments and results of operators,
+ * after the tables in positions.cpp. Everything else in this header (dgt_size, shapes) counts from 0 and says so.
  */
 #ifndef DGT_SHIM_H
 #define DGT_SHIM_H
@@ -23,8 +22,8 @@ typedef struct dgt_generator dgt_generator; /* a source of random numbers with a
 
 typedef enum dgt_tag { DGT_NONE, DGT_BOOL, DGT_INT, DGT_DOUBLE, DGT_STRING, DGT_TENSOR, DGT_GENERATOR, DGT_LIST } dgt_tag;
 
-/* A value on its way into or out of an operator. Inputs are borrowed; results own their tensor, string and list, and are never
- * generators. A complex number is a result only: a list of its two parts. */
+/* A value on its way into or out of an operator. Inputs are borrowed. Results own their tensor, string or list and are never
+ * generators. A complex number can only be a result: a list of its two parts. */
 typedef struct dgt_value {
   dgt_tag tag;
   size_t n; /* items of a list, bytes of a string */
@@ -49,11 +48,11 @@ enum { DGT_MAXRESULTS = 16, DGT_MAXARGS = 64 };
 const char *dgt_error(void); /* this thread's last failure */
 
 /* --- operators --- */
-/* "aten::add", "dgam::gic"; NULL if there is none (no message). A name that is a word of Lua's has a _ after it too: "aten::repeat_". */
+/* "aten::add", "dgam::gic"; NULL if there is none (no message). A keyword of Lua is found with a _ at its end too: "aten::repeat_". */
 dgt_op *dgt_find(const char *qualified_name);
-/* Picks the overload that fits, converts, calls. Number of results, or -1. With `method` the first value is the argument called
- * self, wherever the schema has it. Two more ways to name an argument: `out` for what is written (a tensor or a list of them), and
- * a trailing _ for a name that is a word of Lua (end_). */
+/* Picks the overload that fits, converts, calls. Returns the number of results, or -1. With `method` the first value is the
+ * argument called self, wherever the schema has it. Two more names of arguments are known: `out` for what is written (a tensor or a
+ * list of them), and a keyword of Lua with a _ at its end (end_). */
 int dgt_call(dgt_op *op, int method, const dgt_value *args, int nargs, const dgt_named *named, int nnamed,
              dgt_value results[DGT_MAXRESULTS]);
 void dgt_value_free(dgt_value *v);
@@ -61,8 +60,8 @@ void dgt_value_free(dgt_value *v);
 const char *dgt_schemas(dgt_op *op);
 /* Calls visit(ctx, "aten::add") for every name once, sorted. */
 void dgt_each_op(void (*visit)(void *ctx, const char *name), void *ctx);
-/* Visits every argument and result (name "" if it has none) of every overload: what it is, in words, and "position", "no" or NULL
- * if positions.cpp has no rule for it. */
+/* Visits every argument and result of every overload, with its name ("" if it has none) and what it is, in words. `place` is
+ * "position", "no", or NULL if positions.cpp has no rule for it. */
 typedef void (*dgt_place_visitor)(void *ctx, const char *overload, int is_result, const char *name, const char *what, const char *place);
 int dgt_each_place(dgt_op *op, dgt_place_visitor visit, void *ctx);
 
@@ -81,11 +80,11 @@ int dgt_is_device(const char *name); /* whether tensors can be made on it, such 
 const char *dgt_device(const dgt_tensor *t); /* text until the thread's next call */
 int dgt_is_contiguous(const dgt_tensor *t);
 const void *dgt_id(const dgt_tensor *t); /* the same for all references to one tensor, while it lives */
-/* NULL if the tensor's values lie in contiguous memory of the CPU; else why not, as "is sparse_coo, expected a dense one" (text
- * until the thread's next call). */
+/* NULL if the tensor's values lie in contiguous memory of the CPU; else the reason, as "is sparse_coo, expected a dense one".
+ * Text until the thread's next call. */
 const char *dgt_obstacle(const dgt_tensor *t);
 void *dgt_data(const dgt_tensor *t); /* NULL if there is an obstacle */
-/* The same values without an obstacle and without gradient: the tensor itself or a copy. */
+/* The same values with no obstacle and no gradient: the tensor itself or a copy. */
 dgt_tensor *dgt_plain(const dgt_tensor *t);
 dgt_tensor *dgt_empty(int dtype, int ndim, const int64_t *sizes);
 /* The one element: 1 value, 2 (real and imaginary part) if it is complex; -1 unless numel is 1. */
