@@ -153,7 +153,8 @@ function DGAM:init(options)
 
   -- What makes the same model again (models.file). A backbone or gate of the user's cannot be written down: "own".
   local own = type(options.backbone) == "table" and options.backbone._children
-  self.made_with = { backbone = own and "own" or options.backbone or "swin-b", precision = options.precision, gammas = gammas, heads = heads,
+  self.made_with = { backbone = own and "own" or options.backbone or "swin-b", precision = options.precision, gammas = gammas,
+    heads = heads,
     gate = (options.gate or "paper") == "paper" and "paper" or "own", classes = classes, frames = self.frames,
     domain = self.domain, temperature = self.temperature, dropout = check.default(options.dropout, 0.5) }
 
