@@ -82,7 +82,7 @@ function families.light(add)
     add("mixture, " .. domain .. ", patches", gic.mixture(clip, weights, gammas, { domain = domain, layout = "patches" }), FLOAT)
   end
   local frames = pixels({ 2, 3, 40, 56 }, 120)
-  for _, name in ipairs { "gamma", "equalise", "clahe", "retinex", "lime" } do add(name, enhance.by_name(name)(frames), PIXEL) end
+  for _, method in ipairs(enhance.methods) do add(method.name, enhance.by_name(method.name)(frames), PIXEL) end
   add("curves", enhance.curves(wave({ 1, 3, 6, 6 }, 0.3):abs(), wave({ 1, 6, 6, 6 }, 0.7)), FLOAT)
 end
 
