@@ -124,9 +124,12 @@ function families.nn(add)
     wave({ 32 }, 0.5), wave({ 32 }, 0.9), { 4, 10, 12 } })
   both(add, "patch_merge", ops.patch_merge, { wave({ 1, 2, 5, 6, 32 }, 0.3), wave({ 128 }, 0.5), wave({ 128 }, 0.9),
     wave({ 64, 128 }, 0.7) })
+  local function block(x, ...) -- its 13 parameters by themselves, so that each shows its gradient
+    return ops.swin_block(x, { table.unpack({ ... }, 1, 13) }, select(14, ...))
+  end
   for name, shift in pairs { swin_block = { 0, 0, 0 }, ["swin_block, shifted"] = { 1, 2, 2 } } do
     local c = 32
-    both(add, name, ops.swin_block, { wave({ 1, 4, 6, 7, c }, 0.37), wave({ c }, 0.5), wave({ c }, 0.9), wave({ 3 * c, c }, 0.71, 0.3),
+    both(add, name, block, { wave({ 1, 4, 6, 7, c }, 0.37), wave({ c }, 0.5), wave({ c }, 0.9), wave({ 3 * c, c }, 0.71, 0.3),
       wave({ 3 * c }, 0.2), wave({ c, c }, 0.73, 0.3), wave({ c }, 0.21), wave({ 3 * 7 * 7, 2 }, 0.6), wave({ c }, 0.55), wave({ c }, 0.95),
       wave({ 4 * c, c }, 0.77, 0.3), wave({ 4 * c }, 0.23), wave({ c, 4 * c }, 0.79, 0.3), wave({ c }, 0.24), 2, { 2, 4, 4 }, shift })
   end
