@@ -30,12 +30,12 @@ dgam_enhance dgam_enhance_defaults(const char *name) {
 
 static dgam_status check_value(const dgam_option *o, double value) {
   const char *words = o->words && o->kind != DGAM_PAIR ? o->words : o->name;
-  double most = o->most > 0 ? o->most : (double)FLT_MAX, v = (double)(float)value; /* most enhancers compute in float */
+  double most = o->most != 0 ? o->most : (double)FLT_MAX, v = (double)(float)value; /* most enhancers compute in float */
   if ((o->kind == DGAM_WHOLE || o->kind == DGAM_PAIR) && value != floor(value))
     return dgam_fail(DGAM_EINVAL, "enhance: %s holds %g, expected whole numbers", words, value);
   if (v <= most && (o->above ? v > o->least : v >= o->least)) return DGAM_OK;
   char limit[48] = "";
-  if (o->most > 0) snprintf(limit, sizeof limit, " and at most %g", o->most);
+  if (o->most != 0) snprintf(limit, sizeof limit, " and at most %g", o->most);
   return dgam_fail(DGAM_EINVAL, "enhance: %s %s %g, expected %s %g%s", words, o->kind == DGAM_PAIR ? "are" : "is", value,
                    o->above ? "above" : "at least", o->least, limit);
 }
@@ -47,7 +47,8 @@ dgam_status dgam_enhance_set(dgam_enhance *e, const char *option, const double *
   const dgam_option *o = &e->method->options[i];
   size_t fewest = o->kind == DGAM_PAIR ? 2 : 1, most = o->kind == DGAM_LIST ? DGAM_ENHANCE_VALUES : fewest;
   if (n < fewest || n > most)
-    return dgam_fail(DGAM_EINVAL, "enhance: there are %zu %s, expected %zu to %zu", n, option, fewest, most);
+    return dgam_fail(DGAM_EINVAL, fewest < most ? "enhance: there are %zu %s, expected %zu to %zu" : "enhance: %zu values for %s, expected %zu",
+                     n, option, fewest, most);
   for (size_t k = 0; k < n; k++) DGAM_TRY(check_value(o, values[k]));
   e->option[i] = (dgam_values){.n = n};
   memcpy(e->option[i].v, values, n * sizeof *values);
