@@ -1,7 +1,5 @@
 /* augment.c - dgamnative.augment: changes of the pixels of a clip. dgam.augment documents it. */
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lua/augment_options.h"
 #include "lua/dgl.h"
@@ -11,45 +9,6 @@
 static size_t optfield_size(lua_State *L, int idx, const char *field, size_t def) {
   lua_Integer v = dgl_optfield_integer(L, idx, field, (lua_Integer)def);
   return v < 0 ? 0 : (size_t)v;
-}
-
-static void enhance_options(lua_State *L, int idx, dgam_sampling *s) {
-  static const char *const names[] = {"name", "per_channel", "clip_limit", "tiles", "scales", "dynamic", "restore", "alpha",
-                                      "gamma", "sigma", "truncate", NULL};
-  static const char *const methods[] = {"equalise", "clahe", "retinex", "lime", "gamma", NULL};
-  dgl_checkfields(L, idx, names);
-  const char *name = dgl_optfield_string(L, idx, "name", "");
-  int m = 0;
-  while (methods[m] && strcmp(methods[m], name) != 0) m++;
-  if (!methods[m]) dgl_error(L, "enhance: there is no method '%s'", name);
-  dgam_enhance e = dgam_enhance_defaults((dgam_enhancer)m);
-  e.per_channel = dgl_optfield_boolean(L, idx, "per_channel", 0);
-  e.clip_limit = (float)dgl_optfield_number(L, idx, "clip_limit", e.clip_limit);
-  double tiles[2] = {(double)e.tiles_y, (double)e.tiles_x};
-  dgl_optfield_pair(L, idx, "tiles", "{down, across}", tiles);
-  for (int i = 0; i < 2; i++)
-    if (tiles[i] != floor(tiles[i])) dgl_error(L, "enhance: tiles holds %f, expected whole numbers", tiles[i]);
-  e.tiles_y = tiles[0] >= 1 && tiles[0] <= 1e6 ? (size_t)tiles[0] : 0;
-  e.tiles_x = tiles[1] >= 1 && tiles[1] <= 1e6 ? (size_t)tiles[1] : 0;
-  if (lua_getfield(L, idx, "scales") != LUA_TNIL) {
-    if (!lua_istable(L, -1)) dgl_error(L, "enhance: scales is %s, expected a list of numbers", luaL_tolstring(L, -1, NULL));
-    e.scales = (size_t)luaL_len(L, -1);
-    for (size_t i = 0; i < e.scales && i < DGAM_RETINEX_SCALES; i++) {
-      lua_rawgeti(L, -1, (lua_Integer)i + 1);
-      e.scale[i] = (float)lua_tonumber(L, -1);
-      lua_pop(L, 1);
-    }
-  }
-  lua_pop(L, 1);
-  e.dynamic = (float)dgl_optfield_number(L, idx, "dynamic", e.dynamic);
-  e.restore = dgl_optfield_boolean(L, idx, "restore", e.restore);
-  e.alpha = (float)dgl_optfield_number(L, idx, "alpha", e.alpha);
-  e.sigma = (float)dgl_optfield_number(L, idx, "sigma", e.sigma);
-  if (e.method == DGAM_BRIGHTEN) e.brighten = dgl_optfield_number(L, idx, "gamma", e.brighten);
-  else e.gamma = (float)dgl_optfield_number(L, idx, "gamma", e.gamma);
-  e.truncate = dgl_optfield_boolean(L, idx, "truncate", 0);
-  s->enhanced = 1;
-  s->enhance = e;
 }
 
 void dgl_augment_options(lua_State *L, int idx, dgam_sampling *s) {
@@ -71,8 +30,8 @@ void dgl_augment_options(lua_State *L, int idx, dgam_sampling *s) {
   lua_Integer fill = dgl_optfield_integer(L, idx, "erase_fill", 0);
   a->erase_fill = fill < -1 || fill > 255 ? 256 : (int)fill;
   if (lua_getfield(L, idx, "enhance") != LUA_TNIL) {
-    luaL_checktype(L, -1, LUA_TTABLE);
-    enhance_options(L, lua_gettop(L), s);
+    s->enhance = dgl_enhance_options(L, lua_gettop(L));
+    s->enhanced = 1;
   }
   lua_pop(L, 1);
 }

@@ -214,6 +214,7 @@ void dgl_optfield_pair(lua_State *L, int idx, const char *name, const char *expe
   int type = field(L, idx, name);
   if (type != LUA_TNIL) {
     if (type != LUA_TTABLE) wrong_field(L, name, expected);
+    if (lua_rawlen(L, -1) > 2) dgl_error(L, "option '%s' has %d values, expected two: %s", name, (int)lua_rawlen(L, -1), expected);
     for (int i = 0; i < 2; i++) {
       if (lua_rawgeti(L, -1, i + 1) != LUA_TNUMBER)
         dgl_error(L, "option '%s[%d]' is %s, expected a number: %s", name, i + 1, luaL_tolstring(L, -1, NULL), expected);

@@ -7,6 +7,7 @@
  * since the last time, a minor step; when the bytes alive pass twice what was alive after the last full collection
  * (floor 256 MB), a full one; when memory runs out, a full one and one more try.
  */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -739,6 +740,9 @@ static int tensor_plain(lua_State *L) {
 static int lua_totable(lua_State *L) {
   dgl_view v;
   view_of(L, 1, &v);
+  for (int i = 0; i < v.ndim; i++)
+    if (v.sizes[i] > INT_MAX) /* of a tensor without elements too */
+      return dgl_error(L, "dimension %d has %I items, more than a table takes", i + 1, (LUAI_UACINT)v.sizes[i]);
   push_nested(L, &v, 0, 0);
   return 1;
 }

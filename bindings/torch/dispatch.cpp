@@ -5,10 +5,10 @@
 // first in PyTorch's order), then the stack is filled and the operator called boxed. So nothing is bound by hand and nothing
 // drifts from libtorch. Which arguments and results count from 1 is in positions.h; what libtorch should refuse and does not, in
 // guards.h.
-#include <ATen/core/Dimname.h>
 #include <c10/core/Scalar.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 
 #include "torch/guards.h"
@@ -142,8 +142,9 @@ std::string string_of(const dgt_value &v) { return std::string(v.as.s, v.n); }
 
 std::string dimname_of(const dgt_value &v) {
   std::string name = v.tag == DGT_NONE ? "*" : string_of(v);
-  TORCH_CHECK(name == "*" || at::Dimname::isValidName(name), "'", name,
-              "' is no name of a dimension: letters, digits and _, no digit first");
+  bool valid = !name.empty() && !std::isdigit((unsigned char)name[0]) &&
+               std::all_of(name.begin(), name.end(), [](unsigned char c) { return c == '_' || std::isalnum(c); });
+  TORCH_CHECK(name == "*" || valid, "'", name, "' is no name of a dimension: letters, digits and _, no digit first");
   return "dimname::" + name;
 }
 

@@ -95,6 +95,20 @@ void set_error(std::string message) { error_text = std::move(message); }
 using dgt::guard;
 using dgt::wrap;
 
+// Names of dimensions, of which newer versions of libtorch know nothing any more: there the second of each pair is taken.
+template <class T> static auto named(const T &t, int) -> decltype(t.has_names()) { return t.has_names(); }
+template <class T> static bool named(const T &, long) { return false; }
+template <class T> static auto nameless(const T &t, int) -> decltype(t.rename({})) {
+  return t.has_names() ? t.rename({}) : t;
+}
+template <class T> static T nameless(const T &t, long) { return t; }
+template <class T> static auto dim_name(const T &t, size_t dim, std::string &text, int) -> decltype(t.names().empty()) {
+  auto name = t.names().at(dim);
+  if (!name.isWildcard()) text = name.symbol().toUnqualString();
+  return !name.isWildcard();
+}
+template <class T> static bool dim_name(const T &, size_t, std::string &, long) { return false; }
+
 extern "C" {
 
 const char *dgt_error(void) { return error_text.c_str(); }
@@ -107,16 +121,11 @@ int64_t dgt_size(const dgt_tensor *t, int dim) {
   return guard<int64_t>(-1, [&] { return t->t.size(dim); });
 }
 int dgt_has_names(const dgt_tensor *t) {
-  return guard(0, [&]() -> int { return t->t.has_names(); });
+  return guard(0, [&]() -> int { return named(t->t, 0); });
 }
 const char *dgt_dim_name(const dgt_tensor *t, int dim) {
   static thread_local std::string text;
-  return guard<const char *>(nullptr, [&]() -> const char * {
-    at::Dimname name = t->t.names().at((size_t)dim);
-    if (name.isWildcard()) return nullptr;
-    text = name.symbol().toUnqualString();
-    return text.c_str();
-  });
+  return guard<const char *>(nullptr, [&]() -> const char * { return dim_name(t->t, (size_t)dim, text, 0) ? text.c_str() : nullptr; });
 }
 int64_t dgt_numel(const dgt_tensor *t) {
   return guard<int64_t>(-1, [&] { return t->t.numel(); });
@@ -177,7 +186,7 @@ void *dgt_data(const dgt_tensor *t) {
 // The values as they are, in ordinary memory: see dgt_plain.
 static at::Tensor plain(const at::Tensor &t) {
   at::Tensor x = dgt::with_memory(t.detach().cpu()).resolve_conj().resolve_neg();
-  return (x.has_names() ? x.rename(c10::nullopt) : x).contiguous();
+  return nameless(x, 0).contiguous();
 }
 
 dgt_tensor *dgt_plain(const dgt_tensor *t) {

@@ -1,63 +1,67 @@
-/* enhance.c - see enhance.h: parameters, threads, blur. The enhancers are in enhance_*.c. */
+/* enhance.c - see enhance.h: the list of enhancers, their options, threads, blur. The enhancers are in enhance_*.c. */
 #include "light/enhance.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/parallel.h"
 #include "light/enhance_frame.h"
 
-dgam_enhance dgam_enhance_defaults(dgam_enhancer method) {
-  dgam_enhance e = {.method = method, .clip_limit = 2, .tiles_x = 8, .tiles_y = 8, .scales = 3, .scale = {15, 80, 250},
-                    .dynamic = 1.2f, .restore = 1, .alpha = 0.15f, .gamma = 0.8f, .sigma = 2, .brighten = 2.2};
+/* The enhancers: NAME stands for dgam_enhancer_NAME in enhance_NAME.c. */
+#define ENHANCERS(X) X(gamma) X(equalise) X(clahe) X(retinex) X(lime)
+
+#define DECLARE(name) extern const dgam_enhancer dgam_enhancer_##name;
+ENHANCERS(DECLARE)
+
+const dgam_enhancer *dgam_enhancer_at(size_t i) {
+#define ADDRESS(name) &dgam_enhancer_##name,
+  static const dgam_enhancer *const all[] = {ENHANCERS(ADDRESS)};
+  return i < sizeof all / sizeof *all ? all[i] : NULL;
+}
+
+dgam_enhance dgam_enhance_defaults(const char *name) {
+  dgam_enhance e = {0};
+  for (size_t i = 0; (e.method = dgam_enhancer_at(i)) && strcmp(e.method->name, name) != 0;) i++;
+  for (int i = 0; e.method && e.method->options[i].name; i++) e.option[i] = e.method->options[i].standard;
   return e;
 }
 
-static dgam_status positive(const char *method, const char *what, float value) {
-  if (isfinite(value) && value > 0) return DGAM_OK;
-  return dgam_fail(DGAM_EINVAL, "%s: %s is %g, expected a finite number above 0", method, what, (double)value);
+static dgam_status check_value(const dgam_option *o, double value) {
+  const char *words = o->words && o->kind != DGAM_PAIR ? o->words : o->name;
+  double most = o->most != 0 ? o->most : (double)FLT_MAX, v = (double)(float)value; /* most enhancers compute in float */
+  if ((o->kind == DGAM_WHOLE || o->kind == DGAM_PAIR) && value != floor(value))
+    return dgam_fail(DGAM_EINVAL, "enhance: %s holds %g, expected whole numbers", words, value);
+  if (v <= most && (o->above ? v > o->least : v >= o->least)) return DGAM_OK;
+  char limit[48] = "";
+  if (o->most != 0) snprintf(limit, sizeof limit, " and at most %g", o->most);
+  return dgam_fail(DGAM_EINVAL, "enhance: %s %s %g, expected %s %g%s", words, o->kind == DGAM_PAIR ? "are" : "is", value,
+                   o->above ? "above" : "at least", o->least, limit);
 }
 
-/* The time a blur takes grows with its deviation. */
-static dgam_status deviation(const char *method, const char *what, float value) {
-  if (value > 0 && value <= DGAM_BLUR_MOST) return DGAM_OK;
-  return dgam_fail(DGAM_EINVAL, "%s: %s is %g, expected above 0 and at most %d pixels", method, what, (double)value,
-                   DGAM_BLUR_MOST);
+dgam_status dgam_enhance_set(dgam_enhance *e, const char *option, const double *values, size_t n) {
+  int i = 0;
+  while (e->method && e->method->options[i].name && strcmp(e->method->options[i].name, option) != 0) i++;
+  if (!e->method || !e->method->options[i].name) return dgam_fail(DGAM_EINVAL, "enhance: there is no option '%s'", option);
+  const dgam_option *o = &e->method->options[i];
+  size_t fewest = o->kind == DGAM_PAIR ? 2 : 1, most = o->kind == DGAM_LIST ? DGAM_ENHANCE_VALUES : fewest;
+  if (n < fewest || n > most)
+    return dgam_fail(DGAM_EINVAL, fewest < most ? "enhance: there are %zu %s, expected %zu to %zu" : "enhance: %zu values for %s, expected %zu",
+                     n, option, fewest, most);
+  for (size_t k = 0; k < n; k++) DGAM_TRY(check_value(o, values[k]));
+  e->option[i] = (dgam_values){.n = n};
+  memcpy(e->option[i].v, values, n * sizeof *values);
+  return DGAM_OK;
 }
 
 dgam_status dgam_enhance_check(const dgam_enhance *e, size_t h, size_t w) {
-  switch (e->method) {
-    case DGAM_EQUALISE: return DGAM_OK;
-    case DGAM_CLAHE:
-      if (!isfinite(e->clip_limit) || e->clip_limit < 0)
-        return dgam_fail(DGAM_EINVAL, "clahe: clip limit is %g, expected 0 or more", (double)e->clip_limit);
-      if (e->tiles_x < 1 || e->tiles_y < 1 || e->tiles_x > w || e->tiles_y > h)
-        return dgam_fail(DGAM_EINVAL, "clahe: %zu x %zu tiles on a frame of %zu x %zu, expected 1 or more of each and no "
-                         "more than rows and columns", e->tiles_y, e->tiles_x, h, w);
-      return DGAM_OK;
-    case DGAM_RETINEX:
-      if (e->scales < 1 || e->scales > DGAM_RETINEX_SCALES)
-        return dgam_fail(DGAM_EINVAL, "retinex: there are %zu scales, expected 1 to %d", e->scales, DGAM_RETINEX_SCALES);
-      for (size_t s = 0; s < e->scales; s++) DGAM_TRY(deviation("retinex", "a scale", e->scale[s]));
-      return positive("retinex", "dynamic", e->dynamic);
-    case DGAM_LIME:
-      if (!isfinite(e->gamma) || e->gamma < 0)
-        return dgam_fail(DGAM_EINVAL, "lime: gamma is %g, expected 0 or more", (double)e->gamma);
-      DGAM_TRY(positive("lime", "alpha", e->alpha));
-      return deviation("lime", "sigma", e->sigma);
-    case DGAM_BRIGHTEN: return positive("gamma", "gamma", (float)e->brighten);
-  }
-  return dgam_fail(DGAM_EINVAL, "enhance: there is no method %d", (int)e->method);
+  if (!e->method) return dgam_fail(DGAM_EINVAL, "enhance: there is no such method");
+  return e->method->check ? e->method->check(e, h, w) : DGAM_OK;
 }
 
 static size_t frame_scratch(const dgam_enhance *e, size_t h, size_t w) {
-  switch (e->method) {
-    case DGAM_CLAHE: return dgam_clahe_scratch(e, h, w);
-    case DGAM_RETINEX: return dgam_retinex_scratch(h, w);
-    case DGAM_LIME: return dgam_lime_scratch(h, w);
-    case DGAM_EQUALISE: case DGAM_BRIGHTEN: break;
-  }
-  return 0;
+  return e->method && e->method->scratch ? e->method->scratch(e, h, w) : 0;
 }
 
 static size_t shares(const dgam_clip *clip) {
@@ -67,24 +71,6 @@ static size_t shares(const dgam_clip *clip) {
 
 size_t dgam_enhance_scratch(const dgam_enhance *e, const dgam_clip *clip) {
   return dgam_arena_need(shares(clip), dgam_arena_need(1, frame_scratch(e, clip->h, clip->w)));
-}
-
-static void brighten(const dgam_enhance *e, const dgam_frame *f) {
-  uint8_t map[256];
-  for (int v = 0; v < 256; v++) map[v] = (uint8_t)(255 * pow(v / 255.0, 1 / e->brighten) + (e->truncate ? 0 : 0.5));
-  for (size_t c = 0; c < 3; c++)
-    for (size_t y = 0; y < f->h; y++)
-      for (size_t x = 0; x < f->w; x++) f->out[c][y * f->w + x] = map[f->in[c][(ptrdiff_t)y * f->stride + (ptrdiff_t)x]];
-}
-
-static void enhance_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) {
-  switch (e->method) {
-    case DGAM_EQUALISE: dgam_equalise_frame(e, f, scratch); break;
-    case DGAM_CLAHE: dgam_clahe_frame(e, f, scratch); break;
-    case DGAM_RETINEX: dgam_retinex_frame(e, f, scratch); break;
-    case DGAM_LIME: dgam_lime_frame(e, f, scratch); break;
-    case DGAM_BRIGHTEN: brighten(e, f); break;
-  }
 }
 
 typedef struct task {
@@ -108,7 +94,7 @@ static dgam_status enhance_frames(void *ctx, size_t begin, size_t end, int ith, 
       f.in[c] = dgam_clip_plane(clip, n, c, t);
       f.out[c] = job->out + ((n * 3 + c) * clip->t + t) * clip->h * clip->w;
     }
-    enhance_frame(job->e, &f, scratch);
+    job->e->method->frame(job->e, &f, scratch);
   }
   return DGAM_OK;
 }
@@ -142,7 +128,7 @@ dgam_status dgam_enhance_alone(const dgam_enhance *e, uint8_t *data, size_t fram
       f.out[c] = data + t * frame + c * plane;
       f.in[c] = memcpy(copy + c * h * w, f.out[c], h * w);
     }
-    enhance_frame(e, &f, own);
+    e->method->frame(e, &f, own);
   }
   return DGAM_OK;
 }

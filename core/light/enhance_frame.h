@@ -20,13 +20,7 @@ size_t dgam_blur_scratch(size_t h, size_t w);
 /* Gaussian of deviation sigma: out (H,W) from in (H,W); scratch of dgam_blur_scratch bytes, aligned. */
 void dgam_blur(const float *in, size_t h, size_t w, float sigma, float *out, void *scratch);
 
-/* Each enhancer of a frame: scratch bytes, and the work. */
-size_t dgam_clahe_scratch(const dgam_enhance *e, size_t h, size_t w);
-void dgam_clahe_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch);
-void dgam_equalise_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch);
-size_t dgam_retinex_scratch(size_t h, size_t w);
-void dgam_retinex_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch);
-size_t dgam_lime_scratch(size_t h, size_t w);
-void dgam_lime_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch);
+/* The first value of option i of the method's table. */
+static inline double dgam_option_of(const dgam_enhance *e, int i) { return e->option[i].v[0]; }
 
 #endif

@@ -35,12 +35,12 @@ static void from_luma(const dgam_frame *f) {
   }
 }
 
-/* Runs a plane-to-plane function on luma or on every channel. `in` may be `out`. */
+/* Runs a plane-to-plane function on luma or on every channel, as option `per_channel` says. `in` may be `out`. */
 typedef void (*plane_fn)(const dgam_enhance *e, const uint8_t *in, ptrdiff_t stride, size_t h, size_t w, uint8_t *out,
                          void *scratch);
 
-static void run(const dgam_enhance *e, const dgam_frame *f, plane_fn fn, void *scratch) {
-  if (e->per_channel) {
+static void run(const dgam_enhance *e, const dgam_frame *f, int per_channel, plane_fn fn, void *scratch) {
+  if (dgam_option_of(e, per_channel) != 0) {
     for (int c = 0; c < 3; c++) fn(e, f->in[c], f->stride, f->h, f->w, f->out[c], scratch);
     return;
   }
@@ -71,21 +71,35 @@ static void equalise_plane(const dgam_enhance *e, const uint8_t *in, ptrdiff_t s
     for (size_t x = 0; x < w; x++) out[y * w + x] = table[in[(ptrdiff_t)y * stride + (ptrdiff_t)x]];
 }
 
-void dgam_equalise_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) {
-  run(e, f, equalise_plane, scratch);
-}
+static void equalise(const dgam_enhance *e, const dgam_frame *f, void *scratch) { run(e, f, 0, equalise_plane, scratch); }
+
+const dgam_enhancer dgam_enhancer_equalise = {
+    .name = "equalise",
+    .options = {{"per_channel", DGAM_FLAG, {1, {0}}, .most = 1}}, /* 1: each channel by itself, 0: luma only */
+    .frame = equalise};
 
 /* --- CLAHE: a clipped equalisation per tile, tables blended bilinearly between tile centres --- */
+
+enum { CLIP_LIMIT, TILES, PER_CHANNEL };
+
+static size_t tiles_down(const dgam_enhance *e) { return (size_t)e->option[TILES].v[0]; }
+static size_t tiles_across(const dgam_enhance *e) { return (size_t)e->option[TILES].v[1]; }
+
+static dgam_status clahe_check(const dgam_enhance *e, size_t h, size_t w) {
+  if (tiles_across(e) <= w && tiles_down(e) <= h) return DGAM_OK;
+  return dgam_fail(DGAM_EINVAL, "clahe: %zu x %zu tiles on a frame of %zu x %zu, expected no more than rows and columns",
+                   tiles_down(e), tiles_across(e), h, w);
+}
 
 /* Size of a tile along one axis. Where either axis does not divide, both are filled up by reflection. */
 static size_t tile_size(size_t n, size_t tiles, int divides) {
   return divides ? n / tiles : (n + tiles - n % tiles) / tiles;
 }
 
-size_t dgam_clahe_scratch(const dgam_enhance *e, size_t h, size_t w) {
+static size_t clahe_scratch(const dgam_enhance *e, size_t h, size_t w) {
   (void)h;
   size_t tiles;
-  if (dgam_mul_overflow(e->tiles_x, e->tiles_y, &tiles)) return SIZE_MAX;
+  if (dgam_mul_overflow(tiles_across(e), tiles_down(e), &tiles)) return SIZE_MAX;
   size_t tables = dgam_arena_need(tiles, 256), columns = dgam_arena_need(3 * w, sizeof(float));
   return tables == SIZE_MAX || columns > SIZE_MAX - tables ? SIZE_MAX : tables + columns;
 }
@@ -109,13 +123,14 @@ static void clip_counts(uint32_t *hist, uint32_t limit) {
 
 static void clahe_plane(const dgam_enhance *e, const uint8_t *in, ptrdiff_t stride, size_t h, size_t w, uint8_t *out,
                         void *scratch) {
-  size_t nx = e->tiles_x, ny = e->tiles_y;
+  size_t nx = tiles_across(e), ny = tiles_down(e);
+  float clip_limit = (float)dgam_option_of(e, CLIP_LIMIT);
   int divides = w % nx == 0 && h % ny == 0;
   size_t tw = tile_size(w, nx, divides), th = tile_size(h, ny, divides), area = tw * th;
   uint8_t *tables = scratch; /* (NY,NX,256) */
   uint32_t limit = 0, hist[256];
-  if (e->clip_limit > 0) {
-    double wanted = (double)e->clip_limit * (double)area / 256;
+  if (clip_limit > 0) {
+    double wanted = (double)clip_limit * (double)area / 256;
     limit = wanted < 1 ? 1 : wanted < (double)area ? (uint32_t)wanted : (uint32_t)area;
   }
   for (size_t ty = 0; ty < ny; ty++)
@@ -159,4 +174,11 @@ static void clahe_plane(const dgam_enhance *e, const uint8_t *in, ptrdiff_t stri
   }
 }
 
-void dgam_clahe_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) { run(e, f, clahe_plane, scratch); }
+static void clahe(const dgam_enhance *e, const dgam_frame *f, void *scratch) { run(e, f, PER_CHANNEL, clahe_plane, scratch); }
+
+const dgam_enhancer dgam_enhancer_clahe = {
+    .name = "clahe",
+    .options = {[CLIP_LIMIT] = {"clip_limit", DGAM_NUMBER, {1, {2}}, .words = "clip limit"}, /* times a bin's mean count; 0: none */
+                [TILES] = {"tiles", DGAM_PAIR, {2, {8, 8}}, 1, 1e6, .words = "{down, across}"},
+                [PER_CHANNEL] = {"per_channel", DGAM_FLAG, {1, {0}}, .most = 1}},
+    .check = clahe_check, .scratch = clahe_scratch, .frame = clahe};

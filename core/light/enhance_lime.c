@@ -12,6 +12,7 @@
 
 static const double small = 1e-3;
 enum { LEVELS = 33, STEPS = 100 };
+enum { ALPHA, GAMMA, SIGMA };
 
 typedef struct grid {
   size_t h, w;
@@ -33,7 +34,8 @@ static size_t coarse_doubles(size_t h, size_t w) {
 }
 
 /* 10 planes on the finest grid: 4 of the system, b, t, r, z, p, q. */
-size_t dgam_lime_scratch(size_t h, size_t w) {
+static size_t lime_scratch(const dgam_enhance *e, size_t h, size_t w) {
+  (void)e;
   size_t plane, sum;
   if (dgam_mul_overflow(h, w, &plane) || dgam_mul_overflow(plane, 64, &sum)) return SIZE_MAX;
   size_t doubles = dgam_arena_need(10 * plane + coarse_doubles(h, w), sizeof(double));
@@ -51,13 +53,14 @@ static void weights(const float *map, size_t h, size_t w, int along_y, const dga
       size_t i = y * w + x;
       difference[i] = (along_y ? y + 1 < h : x + 1 < w) ? map[i + step] - map[i] : 0;
     }
-  dgam_blur(difference, h, w, e->sigma, blurred, scratch);
+  double alpha = (double)(float)dgam_option_of(e, ALPHA);
+  dgam_blur(difference, h, w, (float)dgam_option_of(e, SIGMA), blurred, scratch);
   for (size_t y = 0; y < h; y++)
     for (size_t x = 0; x < w; x++) {
       size_t i = y * w + x;
       int edge = along_y ? y + 1 == h : x + 1 == w;
       double wide = (double)fabsf(blurred[i]) + small, here = (double)fabsf(difference[i]) + small;
-      out[i] = edge ? 0 : (double)e->alpha / (wide * here);
+      out[i] = edge ? 0 : alpha / (wide * here);
     }
 }
 
@@ -162,7 +165,7 @@ static void solve(const grid *g, int levels, const double *b, double *t, double 
   }
 }
 
-void dgam_lime_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) {
+static void lime(const dgam_enhance *e, const dgam_frame *f, void *scratch) {
   size_t h = f->h, w = f->w, n = h * w;
   double *d = scratch, *coarse = d + 10 * n;
   double *b = d + 4 * n, *t = b + n, *r = b + 2 * n, *z = b + 3 * n, *p = b + 4 * n, *q = b + 5 * n;
@@ -171,6 +174,7 @@ void dgam_lime_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) 
   void *more = (unsigned char *)map + dgam_arena_need(3 * n, sizeof(float));
   grid g[LEVELS] = {{.h = h, .w = w, .right = d, .down = d + n, .diagonal = d + 2 * n, .inverse = d + 3 * n}};
   int levels = 1;
+  float gamma = (float)dgam_option_of(e, GAMMA);
 
   for (size_t y = 0; y < h; y++)
     for (size_t x = 0; x < w; x++) {
@@ -191,8 +195,15 @@ void dgam_lime_frame(const dgam_enhance *e, const dgam_frame *f, void *scratch) 
   solve(g, levels, b, t, r, z, p, q);
   for (size_t y = 0; y < h; y++)
     for (size_t x = 0; x < w; x++) {
-      float light = powf((float)fmax(t[y * w + x], small), e->gamma);
+      float light = powf((float)fmax(t[y * w + x], small), gamma);
       for (int c = 0; c < 3; c++)
         f->out[c][y * w + x] = dgam_to_byte((float)f->in[c][(ptrdiff_t)y * f->stride + (ptrdiff_t)x] / light);
     }
 }
+
+const dgam_enhancer dgam_enhancer_lime = {
+    .name = "lime",
+    .options = {[ALPHA] = {"alpha", DGAM_NUMBER, {1, {0.15}}, .above = 1}, /* smoothness */
+                [GAMMA] = {"gamma", DGAM_NUMBER, {1, {0.8}}},              /* exponent of the map */
+                [SIGMA] = {"sigma", DGAM_NUMBER, {1, {2}}, 0, DGAM_BLUR_MOST, .above = 1}}, /* deviation of the blur in W_d */
+    .scratch = lime_scratch, .frame = lime};

@@ -76,15 +76,10 @@ static char *key_of(const char *path, const dgam_sampling *s) {
   uint64_t state;
   int64_t changed;
   if (!state_of(path, &state, &changed) || (int64_t)time(NULL) - changed / 1000000000 < SETTLED) return NULL;
-  const dgam_enhance *e = &s->enhance;
-  char enhance[512] = "", *key;
-  if (s->enhanced) {
-    int n = snprintf(enhance, sizeof enhance, "%d %d %a %zu %zu %a %d %a %a %a %a %d", (int)e->method, e->per_channel,
-                     (double)e->clip_limit, e->tiles_x, e->tiles_y, (double)e->dynamic, e->restore, (double)e->alpha, (double)e->gamma,
-                     (double)e->sigma, e->brighten, e->truncate);
-    for (size_t i = 0; i < e->scales && n < (int)sizeof enhance; i++)
-      n += snprintf(enhance + n, sizeof enhance - (size_t)n, " %a", (double)e->scale[i]);
-  }
+  char enhance[64] = "", *key;
+  if (s->enhanced)
+    snprintf(enhance, sizeof enhance, "%s %016llx", s->enhance.method->name,
+             (unsigned long long)dgam_facts_hash(4, s->enhance.option, sizeof s->enhance.option));
   int draws = dgam_sampling_draws(s);
   int n = asprintf(&key, "%s\n%016llx %x %x\n%d %d %d %d %d %d %d %d %d %d %d\n%a %a %a %a %a\n%s\n%llu %llu", path, (unsigned long long)state,
                    avcodec_version(), swscale_version(), (int)s->clips_rule, s->clip_len, s->interval, s->clips, s->window, s->positions, (int)s->crop, s->short_side,

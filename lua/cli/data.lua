@@ -74,7 +74,8 @@ function COMMANDS.check(args)
     end
     if kind ~= "short" and kind ~= "long" then wrong = wrong + #report[kind] end
   end
-  local summary = "%d clips: %d unreadable, %d damaged, %d short, %d longer than listed, %d duplicates, %d leaks between splits, %d mislabelled; %d clean"
+  local summary = "%d clips: %d unreadable, %d damaged, %d short, %d longer than listed, %d duplicates, %d leaks between splits, "
+    .. "%d mislabelled; %d clean"
   print(summary:format(report.clips, #report.unreadable, #report.damaged, #report.short, #report.long, #report.duplicate, #report.leak,
     #report.mislabelled, #report.clean.items))
   if args.out and #report.clean.items == 0 then

@@ -181,7 +181,7 @@ function M.run(args)
   end
   local views = results[1] and results[1].views or 0
   io.stderr:write(("%d video%s, %.1f clips a second%s\n"):format(#results, #results == 1 and "" or "s",
-    predict.rate(#results * views, start), unread > 0 and (", %d could not be read"):format(unread) or ""))
+    #results * views / math.max(1e-9, progress.now() - start), unread > 0 and (", %d could not be read"):format(unread) or ""))
   if #results > 0 then
     if options.strip then io.stderr:write(strip(options.strip, model, about.input, results), "\n") end
     if options.overlay then io.stderr:write(overlay(options.overlay, model, results[1]), "\n") end

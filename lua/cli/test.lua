@@ -19,8 +19,8 @@ environment:
 local LEVELS = { plain = "SSE41", avx2 = "AVX2", avx512 = "AVX512_CORE" }
 
 --- What the names of files begin with whose tests touch kernels that differ between levels, or oneDNN.
-M.KERNELS = { "test_base", "test_light_", "test_nn_", "test_video_augment", "test_video_resize", "augment_spec", "doctor_spec",
-  "enhance_spec", "kernels_spec", "light_spec", "models_spec", "nn_spec" }
+M.KERNELS = { "test_base", "test_headers", "test_light_", "test_nn_", "test_video_augment", "test_video_resize", "augment_spec",
+  "doctor_spec", "enhance_spec", "kernels_spec", "light_spec", "models_spec", "nn_spec", "semantics_spec", "torch_memory_spec", "torch_values_spec" }
 
 --- Text as one word of a shell command.
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end

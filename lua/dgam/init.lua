@@ -10,7 +10,7 @@ local ROOMS = {
   ["data.builtin"] = { "synthetic", "probes", "levels" },
   train = { "checkpoint", "metrics" },
   trial = { "experiment", "config", "results" },
-  show = { "table", "plot", "picture", "progress", "intervals" },
+  show = { "table", "plot", "picture", "progress", "intervals", "paired" },
 }
 
 local modules = { nn = "dgam.nn", data = "dgam.data", train = "dgam.train" } -- a public name -> its module

@@ -152,8 +152,9 @@ function DGAM:init(options)
   local heads = option("heads", "per-expert", check.one_of("per-expert", "shared"))
 
   -- What makes the same model again (models.file). A backbone or gate of the user's cannot be written down: "own".
-  local named = options.backbone or "swin-b"
-  self.made_with = { backbone = type(named) == "table" and named._children and "own" or named, gammas = gammas, heads = heads,
+  local own = type(options.backbone) == "table" and options.backbone._children
+  self.made_with = { backbone = own and "own" or options.backbone or "swin-b", precision = options.precision, gammas = gammas,
+    heads = heads,
     gate = (options.gate or "paper") == "paper" and "paper" or "own", classes = classes, frames = self.frames,
     domain = self.domain, temperature = self.temperature, dropout = check.default(options.dropout, 0.5) }
 

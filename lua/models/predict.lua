@@ -2,12 +2,11 @@
 --
 --     local model, about = dgam.load "walk.h5"
 --     for r in predict.each(model, about, { "a.avi", "b.avi" }) do print(r.path, r.top[1].class, r.top[1].probability, r.gamma) end
+local lfs = require "lfs"
 local torch = require "torch"
 local data = require "dgam.data"
 local gic = require "dgam.kernels.gic"
 local lists = require "dgam.data.lists"
-local lfs = require "lfs"
-local progress = require "dgam.show.progress"
 
 local predict = {}
 
@@ -119,8 +118,5 @@ function predict.seen(model, clip, expert)
   local x = gic.expert(clip:contiguous(), model.gammas[expert], { domain = model.domain, mean = model.mean, std = model.std })
   return (x * std + mean):round():clamp(0, 255):to "uint8"
 end
-
---- Clips a second of `count` clips since `start`.
-function predict.rate(count, start) return count / math.max(1e-9, progress.now() - start) end
 
 return predict

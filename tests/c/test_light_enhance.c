@@ -13,6 +13,10 @@ static void run(const dgam_enhance *e, const dgam_clip *clip, uint8_t *out) {
   dgam_arena_free(&arena);
 }
 
+/* The enhancer with an option at the values that follow. */
+#define SET(e, option, ...) \
+  dgam_enhance_set(e, option, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
+
 /* (T,3,H,W) of the file is a clip of T frames whose result comes as (3,T,H,W): at most `share` of the values may be off
  * by one level, none by more. */
 static void compare(const char *group, const char *name, size_t h, size_t w, const dgam_enhance *e, double share) {
@@ -44,9 +48,9 @@ static const struct {
 static void equalise_is_opencvs(void **state) {
   (void)state;
   for (size_t i = 0; i < 2; i++) {
-    dgam_enhance e = dgam_enhance_defaults(DGAM_EQUALISE);
+    dgam_enhance e = dgam_enhance_defaults("equalise");
     compare(cases[i].name, "equalise_luma", cases[i].h, cases[i].w, &e, 0);
-    e.per_channel = 1;
+    assert_ok(SET(&e, "per_channel", 1));
     compare(cases[i].name, "equalise_rgb", cases[i].h, cases[i].w, &e, 0);
   }
 }
@@ -55,10 +59,11 @@ static void clahe_is_opencvs(void **state) {
   (void)state;
   for (size_t i = 0; i < 2; i++)
     for (int rgb = 0; rgb < 2; rgb++) {
-      dgam_enhance e = dgam_enhance_defaults(DGAM_CLAHE);
-      e.per_channel = rgb;
+      dgam_enhance e = dgam_enhance_defaults("clahe");
+      assert_ok(SET(&e, "per_channel", rgb));
       compare(cases[i].name, rgb ? "clahe_rgb" : "clahe_luma", cases[i].h, cases[i].w, &e, 0.001);
-      e.clip_limit = 7.5f, e.tiles_x = 5, e.tiles_y = 3;
+      assert_ok(SET(&e, "clip_limit", 7.5));
+      assert_ok(SET(&e, "tiles", 3, 5));
       compare(cases[i].name, rgb ? "clahe_5x3_rgb" : "clahe_5x3_luma", cases[i].h, cases[i].w, &e, 0.001);
     }
 }
@@ -66,11 +71,13 @@ static void clahe_is_opencvs(void **state) {
 static void retinex_and_lime_are_what_double_precision_gives(void **state) {
   (void)state;
   for (size_t i = 0; i < 2; i++) {
-    dgam_enhance e = dgam_enhance_defaults(DGAM_RETINEX);
+    dgam_enhance e = dgam_enhance_defaults("retinex");
     compare(cases[i].name, "retinex", cases[i].h, cases[i].w, &e, 0.001);
-    e.scales = 2, e.scale[0] = 3, e.scale[1] = 12, e.dynamic = 2, e.restore = 0;
+    assert_ok(SET(&e, "scales", 3, 12));
+    assert_ok(SET(&e, "dynamic", 2));
+    assert_ok(SET(&e, "restore", 0));
     compare(cases[i].name, "retinex_plain", cases[i].h, cases[i].w, &e, 0.001);
-    e = dgam_enhance_defaults(DGAM_LIME);
+    e = dgam_enhance_defaults("lime");
     compare(cases[i].name, "lime", cases[i].h, cases[i].w, &e, 0.001);
   }
 }
@@ -85,8 +92,8 @@ static void frames_are_independent(void **state) {
   crop.h = H, crop.w = W, crop.data += W0 + 5;
   for (size_t i = 0; i < N * 3 * T * H; i++)
     memcpy(tight + i * W, p + (i / H * H0 + i % H + 1) * W0 + 5, W);
-  for (int method = DGAM_EQUALISE; method <= DGAM_LIME; method++) {
-    dgam_enhance e = dgam_enhance_defaults((dgam_enhancer)method);
+  for (size_t method = 0; dgam_enhancer_at(method); method++) {
+    dgam_enhance e = dgam_enhance_defaults(dgam_enhancer_at(method)->name);
     dgam_set_threads(1);
     run(&e, &dense, a);
     dgam_set_threads(4);
@@ -106,18 +113,19 @@ static void frames_without_content(void **state) {
   const size_t sizes[][2] = {{1, 1}, {1, 9}, {9, 1}, {8, 8}};
   for (size_t s = 0; s < 4; s++)
     for (int value = 0; value < 256; value += 51)
-      for (int method = DGAM_EQUALISE; method <= DGAM_LIME; method++) {
+      for (size_t method = 0; dgam_enhancer_at(method); method++) {
+        const char *name = dgam_enhancer_at(method)->name;
         uint8_t p[192], out[192];
         size_t h = sizes[s][0], w = sizes[s][1];
         memset(p, value, sizeof p);
         dgam_clip clip = dgam_clip_ncthw(p, 1, 1, h, w);
-        dgam_enhance e = dgam_enhance_defaults((dgam_enhancer)method);
-        if (h < 8 || w < 8) e.tiles_x = e.tiles_y = 1;
+        dgam_enhance e = dgam_enhance_defaults(name);
+        if (strcmp(name, "clahe") == 0 && (h < 8 || w < 8)) assert_ok(SET(&e, "tiles", 1, 1));
         run(&e, &clip, out);
         for (size_t i = 1; i < 3 * h * w; i++) assert_int_equal(out[i], out[0]);
-        if (method == DGAM_EQUALISE || method == DGAM_RETINEX) assert_int_equal(out[0], value);
-        if (method == DGAM_LIME && value == 0) assert_int_equal(out[0], 0);
-        if (method == DGAM_LIME && value == 255) assert_int_equal(out[0], 255);
+        if (strcmp(name, "equalise") == 0 || strcmp(name, "retinex") == 0) assert_int_equal(out[0], value);
+        if (strcmp(name, "lime") == 0 && value == 0) assert_int_equal(out[0], 0);
+        if (strcmp(name, "lime") == 0 && value == 255) assert_int_equal(out[0], 255);
       }
 }
 
@@ -131,8 +139,9 @@ static void clahe_stays_in_the_frame(void **state) {
   assert_int_equal(mprotect(p, page, PROT_NONE), 0);
   for (size_t k = 0; k < 4; k++) {
     dgam_clip clip = dgam_clip_ncthw(p + page, 1, 1, frames[k][0], frames[k][1]);
-    dgam_enhance e = dgam_enhance_defaults(DGAM_CLAHE);
-    e.per_channel = 1, e.tiles_y = frames[k][2], e.tiles_x = frames[k][3];
+    dgam_enhance e = dgam_enhance_defaults("clahe");
+    assert_ok(SET(&e, "per_channel", 1));
+    assert_ok(SET(&e, "tiles", (double)frames[k][2], (double)frames[k][3]));
     run(&e, &clip, out);
   }
   munmap(p, 2 * page);
@@ -144,29 +153,29 @@ static void bad_input_is_named(void **state) {
   dgam_clip clip = dgam_clip_ncthw(p, 1, 1, 4, 4);
   dgam_arena none;
   dgam_arena_wrap(&none, NULL, 0);
-  dgam_enhance e = dgam_enhance_defaults(DGAM_CLAHE);
+  dgam_enhance e = dgam_enhance_defaults("clahe");
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "8 x 8 tiles on a frame of 4 x 4");
-  e.tiles_x = e.tiles_y = 2;
+  assert_ok(SET(&e, "tiles", 2, 2));
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_ENOMEM, "0 bytes left");
-  e.clip_limit = -1;
-  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "clip limit is -1");
-  e = dgam_enhance_defaults(DGAM_RETINEX);
-  e.scale[1] = 0;
-  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "a scale is 0");
-  e.scales = 9;
-  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "9 scales");
-  e = dgam_enhance_defaults(DGAM_RETINEX);
-  e.scale[2] = 1e9f;
-  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "a scale is 1e+09, expected above 0 and at most 1024");
-  e.scale[2] = 1024;
+  assert_fails(SET(&e, "clip_limit", -1), DGAM_EINVAL, "clip limit is -1, expected at least 0");
+  assert_fails(SET(&e, "tiles", 2.5, 2), DGAM_EINVAL, "tiles holds 2.5, expected whole numbers");
+  assert_fails(SET(&e, "tiles", 0, 2), DGAM_EINVAL, "tiles are 0, expected at least 1");
+  assert_fails(SET(&e, "tiles", 2), DGAM_EINVAL, "1 values for tiles, expected 2");
+  assert_fails(SET(&e, "scales", 2), DGAM_EINVAL, "no option 'scales'");
+  e = dgam_enhance_defaults("retinex");
+  assert_fails(SET(&e, "scales", 15, 0), DGAM_EINVAL, "a scale is 0");
+  assert_fails(SET(&e, "scales", 1, 2, 3, 4, 5, 6, 7, 8, 9), DGAM_EINVAL, "9 scales");
+  assert_fails(SET(&e, "scales", 1e9), DGAM_EINVAL, "a scale is 1e+09, expected above 0 and at most 1024");
+  assert_ok(SET(&e, "scales", 15, 80, 1024));
   assert_ok(dgam_enhance_check(&e, 4, 4));
-  e = dgam_enhance_defaults(DGAM_LIME);
-  e.alpha = NAN;
-  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "alpha is");
-  e = dgam_enhance_defaults(DGAM_LIME);
-  e.sigma = 2000;
-  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "sigma is 2000, expected above 0 and at most 1024");
-  e = dgam_enhance_defaults(DGAM_EQUALISE);
+  e = dgam_enhance_defaults("lime");
+  assert_fails(SET(&e, "alpha", NAN), DGAM_EINVAL, "alpha is");
+  assert_fails(SET(&e, "alpha", 1e300), DGAM_EINVAL, "alpha is 1e+300");
+  assert_fails(SET(&e, "sigma", 2000), DGAM_EINVAL, "sigma is 2000, expected above 0 and at most 1024");
+  e = dgam_enhance_defaults("clae");
+  assert_fails(SET(&e, "tiles", 2, 2), DGAM_EINVAL, "no option 'tiles'");
+  assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "no such method");
+  e = dgam_enhance_defaults("equalise");
   clip.h = 0;
   assert_fails(dgam_enhance_clip(&e, &clip, out, &none), DGAM_EINVAL, "0 x 4");
 }

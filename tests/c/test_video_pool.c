@@ -300,7 +300,7 @@ static void views_from_a_cache_are_the_same(void **state) {
   const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
   for (int i = 0; i < FILES; i++) assert_int_equal(utimensat(AT_FDCWD, paths[i], old, 0), 0);
   dgam_sampling s = small();
-  s.enhanced = 1, s.enhance = dgam_enhance_defaults(DGAM_EQUALISE);
+  s.enhanced = 1, s.enhance = dgam_enhance_defaults("equalise");
   s.augment.brightness[0] = 0.5;
   size_t bytes = dgam_sampling_bytes(&s);
   uint8_t *first = malloc(FILES * bytes), *second = malloc(FILES * bytes);

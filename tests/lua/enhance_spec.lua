@@ -48,6 +48,17 @@ describe("enhancers", function()
     assert.is_true(torch.equal(enhance.gamma(v, 1), v))
   end)
 
+  it("are listed with their options, and take the first one by itself", function()
+    local clip = dark { 1, 3, 2, 9, 9 }
+    for _, method in ipairs(enhance.methods) do
+      assert.is_true(torch.equal(enhance[method.name](clip), enhance.by_name(method.name)(clip)), method.name)
+    end
+    assert.same({ name = "lime", options = { "alpha", "gamma", "sigma" } }, enhance.methods[5])
+    assert.is_true(torch.equal(enhance.lime(clip, { alpha = 2, sigma = 3 }), enhance.lime(clip, 2, { sigma = 3 })))
+    assert.is_true(torch.equal(enhance.equalise(clip, { per_channel = true }), enhance.equalise(clip, true)))
+    assert.same({ 0, 3, 2, 9, 9 }, enhance.lime(dark { 0, 3, 2, 9, 9 }).shape)
+  end)
+
   it("name what is wrong", function()
     local clip = dark { 1, 3, 2, 9, 9 }
     for _, name in ipairs { "gamma", "equalise", "clahe", "retinex", "lime" } do
@@ -69,6 +80,12 @@ describe("enhancers", function()
     assert.matches("gamma is %-1", message(enhance.gamma, clip, -1))
     assert.matches("did you mean 'clip_limit'", message(enhance.clahe, clip, { cliplimit = 2 }))
     assert.matches("did you mean 'retinex'", message(enhance.by_name, "retinx"))
+    assert.matches("did you mean 'sigma'", message(enhance.by_name, "lime", { sigam = 1 }))
+    assert.matches("unknown option 'sigma'", message(enhance.by_name, "none", { sigma = 1 }))
+    assert.matches("scales%[2%] is x, expected a number", message(enhance.retinex, clip, { scales = { 3, "x" } }))
+    assert.matches("9 scales, expected 1 to 8", message(enhance.retinex, clip, { scales = { 1, 2, 3, 4, 5, 6, 7, 8, 9 } }))
+    assert.matches("option 'per_channel' is 1, expected true or false", message(enhance.equalise, clip, { per_channel = 1 }))
+    assert.matches("alpha is 1e%+300", message(enhance.lime, clip, 1e300))
   end)
 end)
 

@@ -15,7 +15,7 @@ local KNOWS = {
   ["dgam/data"] = { "util", "torch", "dgam/kernels", "dgam/nn", "dgam/show" },
   ["dgam/train"] = { "util", "torch", "dgam/kernels", "dgam/nn", "dgam/show", "dgam/data" },
   ["dgam/trial"] = { "util", "torch", "dgam/kernels", "dgam/nn", "dgam/show", "dgam/data", "dgam/train" },
-  ["dgam"] = { "util" },
+  ["dgam"] = { "util", "models" }, -- the door for scripts: dgam.load
   ["models"] = { "util", "torch", "dgam/kernels", "dgam/nn", "dgam/data", "dgam/train" },
   ["experiments"] = { "util", "torch", "dgam", "dgam/kernels", "dgam/nn", "dgam/show", "dgam/data", "dgam/train", "dgam/trial", "models" },
 }

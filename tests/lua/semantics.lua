@@ -82,7 +82,7 @@ function families.light(add)
     add("mixture, " .. domain .. ", patches", gic.mixture(clip, weights, gammas, { domain = domain, layout = "patches" }), FLOAT)
   end
   local frames = pixels({ 2, 3, 40, 56 }, 120)
-  for _, name in ipairs { "gamma", "equalise", "clahe", "retinex", "lime" } do add(name, enhance.by_name(name)(frames), PIXEL) end
+  for _, method in ipairs(enhance.methods) do add(method.name, enhance.by_name(method.name)(frames), PIXEL) end
   add("curves", enhance.curves(wave({ 1, 3, 6, 6 }, 0.3):abs(), wave({ 1, 6, 6, 6 }, 0.7)), FLOAT)
 end
 
@@ -97,13 +97,17 @@ end
 
 -- out, the gradients that its arguments get.
 local function both(add, name, f, arguments)
+  local all = {} -- lists of tensors count one by one
   for _, v in ipairs(arguments) do
+    if type(v) == "table" and torch.is_tensor(v[1]) then table.move(v, 1, #v, #all + 1, all) else all[#all + 1] = v end
+  end
+  for _, v in ipairs(all) do
     if torch.is_tensor(v) and v.dtype == "float32" then v.requires_grad = true end
   end
   local out = f(table.unpack(arguments))
   out:backward(wave(out.shape, 0.37))
   add(name, out, FLOAT)
-  for i, v in ipairs(arguments) do
+  for i, v in ipairs(all) do
     if torch.is_tensor(v) and v.grad and v.grad:numel() > 0 then add(("%s, gradient of %d"):format(name, i), v.grad, GRADIENT) end
   end
 end
@@ -126,9 +130,10 @@ function families.nn(add)
     wave({ 64, 128 }, 0.7) })
   for name, shift in pairs { swin_block = { 0, 0, 0 }, ["swin_block, shifted"] = { 1, 2, 2 } } do
     local c = 32
-    both(add, name, ops.swin_block, { wave({ 1, 4, 6, 7, c }, 0.37), wave({ c }, 0.5), wave({ c }, 0.9), wave({ 3 * c, c }, 0.71, 0.3),
-      wave({ 3 * c }, 0.2), wave({ c, c }, 0.73, 0.3), wave({ c }, 0.21), wave({ 3 * 7 * 7, 2 }, 0.6), wave({ c }, 0.55), wave({ c }, 0.95),
-      wave({ 4 * c, c }, 0.77, 0.3), wave({ 4 * c }, 0.23), wave({ c, 4 * c }, 0.79, 0.3), wave({ c }, 0.24), 2, { 2, 4, 4 }, shift })
+    local parameters = { wave({ c }, 0.5), wave({ c }, 0.9), wave({ 3 * c, c }, 0.71, 0.3), wave({ 3 * c }, 0.2),
+      wave({ c, c }, 0.73, 0.3), wave({ c }, 0.21), wave({ 3 * 7 * 7, 2 }, 0.6), wave({ c }, 0.55), wave({ c }, 0.95),
+      wave({ 4 * c, c }, 0.77, 0.3), wave({ 4 * c }, 0.23), wave({ c, 4 * c }, 0.79, 0.3), wave({ c }, 0.24) }
+    both(add, name, ops.swin_block, { wave({ 1, 4, 6, 7, c }, 0.37), parameters, 2, { 2, 4, 4 }, shift })
   end
   local w, m, v = wave({ 50 }, 0.3), wave({ 50 }, 0.4, 0.1), wave({ 50 }, 0.5):abs()
   for step = 1, 3 do ops.adamw_(w, wave({ 50 }, 0.6 + step), m, v, 0.01, 0.9, 0.999, 1e-8, 0.05, step) end

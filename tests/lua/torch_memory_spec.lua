@@ -125,6 +125,11 @@ describe("values that are not in a tensor's memory", function()
     assert.matches("0%.5000", tostring(torch.quantize_per_tensor(torch.tensor { 0.5, 0.75 }, 0.25, 0, "quint8")))
   end)
 
+  it("are not made of nothing, table by table", function()
+    assert.matches("dimension 1 has 4611686018427387904 items, more than a table takes",
+      message(function() return torch.zeros({ 1 << 62, 0 }):totable() end))
+  end)
+
   it("are not looked for beyond a tensor's memory", function()
     local x = torch.ones(2)
     assert.matches("would reach beyond its memory", message(torch._reshape_alias, x, { 1 << 40 }, { 1 }))

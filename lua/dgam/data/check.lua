@@ -137,7 +137,8 @@ local SPLIT_RANK = { test = 1, val = 2, train = 3 }
 --- Checks a dataset.
 -- @param options threads = 2, state = file to go on from, min_frames = 1 (fewer is "short"), out = folder for clean
 --   lists (none are written if nothing is clean), limits (of dgam.video.open), bar
--- @return report: { clips, unreadable, damaged, short, long (more frames than the list says), duplicate, leak, mislabelled (lists of { item, message }), clean (dataset) }.
+-- @return report: { clips, unreadable, damaged, short, long (more frames than the list says), duplicate, leak, mislabelled (lists of
+--   { item, message }), clean (dataset) }.
 --   A duplicate is a clip whose coded pictures are those of another in the same split, a leak of one in another split that
 --   may not overlap with it: the test list keeps it, else the val list. Clean leaves out unreadable and damaged clips, duplicates,
 --   leaks, and clips that splits which may overlap give two labels, all of them.

@@ -11,9 +11,7 @@
 local paths = require "util.paths"
 local native = require "dgamnative.video" -- loads libtorch when the first tensor is made, not before
 local augment = require "dgam.kernels.augment"
-local check = require "util.check"
-local suggest = require "util.suggest"
-local sorted_keys = require "util.keys"
+local enhance = require "dgam.kernels.enhance"
 
 local video = { max_threads = native.max_threads } -- decoding threads that a pool takes
 
@@ -66,27 +64,18 @@ function video.info(path, options)
   return v:info()
 end
 
-local ENHANCERS = { -- and their options, as in dgam.enhance
-  none = {}, gamma = { "gamma", "truncate" }, equalise = { "per_channel" }, clahe = { "clip_limit", "tiles", "per_channel" },
-  retinex = { "scales", "dynamic", "restore" }, lime = { "alpha", "gamma", "sigma" },
-}
-
 --- "clahe" or { "clahe", clip_limit = 3 } -> { name = "clahe", clip_limit = 3 }; nil for "none".
 local function enhancement(value)
   if type(value) == "string" then value = { value } end
   if type(value) ~= "table" then
     error(("enhance is a %s, expected a name or { name, options }"):format(type(value)), 0)
   end
-  local name = value[1]
-  local known = ENHANCERS[name]
-  if not known then error(suggest.unknown("enhancer", tostring(name), sorted_keys(ENHANCERS)), 0) end
-  local fields = {}
+  local options = {}
   for k, v in pairs(value) do
-    if k ~= 1 then fields[k] = v end
+    if k ~= 1 then options[k] = v end
   end
-  check.names("enhance: " .. name, fields, known)
-  fields.name = name
-  return name ~= "none" and fields or nil
+  local how = enhance.described("enhance", value[1], options)
+  return how.name ~= "none" and how or nil
 end
 
 --- How to turn a video into views for a network. Options, with defaults:

@@ -64,7 +64,8 @@ function paired.difference(base, other)
   df = math.max(1, math.floor(df + 1e-9))
   local error_of_mean, t = math.sqrt(variance), intervals.t975(df)
   local half = t * error_of_mean
-  return { mean = mean, low = mean - half, high = mean + half, apart = variance > 0 and math.abs(mean) > half or false,
+  return { mean = mean, low = math.max(-100, mean - half), high = math.min(100, mean + half),
+    apart = variance > 0 and math.abs(mean) > half or false,
     visible = (t + t80(df)) * error_of_mean, seeds = seeds, clips = clips, df = df, seeds_known = seeds > 1 }
 end
 

@@ -79,11 +79,11 @@ end
 function Table:__tostring()
   local grid, rules, differences = { { "" } }, {}, compared(self)
   for _, c in ipairs(self.columns) do table.insert(grid[1], Table.title(c)) end
-  if differences then table.insert(grid[1], 2, "difference") end
+  if differences then table.insert(grid[1], "difference") end
   for r, row in ipairs(self.rows) do
     grid[r + 1] = { row.label }
-    if differences then table.insert(grid[r + 1], difference_text(row.difference)) end
     for _, c in ipairs(self.columns) do table.insert(grid[r + 1], cell_text(self:cell(r, c))) end
+    if differences then table.insert(grid[r + 1], difference_text(row.difference)) end
     if row.rule and r > 1 then rules[#rules + 1] = r - 1 end
   end
   return Table.text(grid, rules) .. (self.note and "\n" .. self.note or "")

@@ -2,6 +2,8 @@
 local results = require "dgam.trial.results"
 local paired = require "dgam.show.paired"
 
+local FEWEST = 20 -- clips: with fewer there is nothing to be said of their difference
+
 -- Right and wrong over clips of every record of a row, or nil: not every trial stores it.
 local function answers(row)
   local lists, order = {}, nil
@@ -21,7 +23,7 @@ end
 -- @return what the table says below it; nil where there is nothing to compare
 return function(rows, sources)
   local first, order = answers(sources[1])
-  if not first then return nil end
+  if not first or #first[1] < FEWEST then return nil end
   local visible = 0
   for i = 2, #rows do
     local other, same = answers(sources[i])

@@ -186,7 +186,6 @@ end
 local function run_trial(self, job)
   local cfg = job.cfg
   results.clean(self.folder)
-  results.clean(self.folder .. "/partial")
   cfg.checkpoint = ("%s/partial/%s.h5"):format(self.folder, job.key)
   local config, started = results.plain(cfg), os.time()
   config.checkpoint = nil

@@ -4,7 +4,7 @@
 -- determines the result (dgam.trial.key), so asking again finds it. Files are written under a temporary name, synced and renamed: a file
 -- that is there is whole. Inside: attributes experiment, label, seed, key, config (JSON), created; the group metrics with
 -- one number a dataset; curves with one list a dataset; texts with lists of text; arrays with tensors. Any HDF5 tool reads it.
-local lfs = require "lfs"
+local fs = require "dgamnative.fs"
 local check = require "util.check"
 local json = require "util.json"
 local h5 = require "dgam.kernels.h5"
