@@ -2,7 +2,7 @@
  *
  *     lambda = softmax(W3 a2 + b3),  a_i = LeakyReLU(BatchNorm_i(W_i a_(i-1) + b_i)),  a_0 = stats
  *
- * BatchNorm with its running statistics; dropout does nothing. stats (n, widths[0]), lambda (n, widths[3]), dense fp32;
+ * BatchNorm with its running statistics; dropout does nothing. stats (N, widths[0]), lambda (N, widths[3]), dense fp32;
  * weights (out, in). The network is tiny: one thread, sums in double, about 50 us a clip.
  */
 #ifndef DGAM_NN_GATE_H
