@@ -1,5 +1,7 @@
---- dgamlua bench [name ...]: how near each kernel comes to the machine's limit. Every benchmark runs in a process of its
--- own, so that none finds the memory, the threads or the caches that another left behind, and its peak memory is its own.
+--- dgamlua bench [NAME ...]: how near each kernel comes to the machine's limit.
+--
+-- Every benchmark runs in a process of its own, so that none finds the memory, the threads or the caches that another left
+-- behind, and its peak memory is its own.
 local argparse = require "argparse"
 local json = require "dkjson"
 local bench = require "bench.list"

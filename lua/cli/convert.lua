@@ -1,4 +1,4 @@
---- dgamlua convert IN OUT: a checkpoint in another format.
+--- dgamlua convert IN OUT: a checkpoint in another format: .pth, .safetensors, .h5.
 local argparse = require "argparse"
 local checkpoint = require "dgam.train.checkpoint"
 local thousands = require "util.text".thousands

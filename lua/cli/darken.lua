@@ -1,4 +1,4 @@
---- dgamlua darken IN OUT: makes a bright video, or a tree of them, dark with the camera model.
+--- dgamlua darken IN OUT: makes bright videos dark with the camera model.
 local M = {}
 
 local USAGE = [[

@@ -1,4 +1,4 @@
---- dgamlua data: look at a dataset, check its files, deal its clips to splits.
+--- dgamlua data show|check|deal DATASET: looks at a dataset, checks its files, deals its clips to splits.
 local argparse = require "argparse"
 local check = require "util.check"
 local suggest = require "util.suggest"

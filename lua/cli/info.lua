@@ -1,5 +1,4 @@
---- dgamlua info FILE: what is in a video or folder of pictures, a checkpoint, a results file, or any HDF5 file. libtorch is
--- not loaded.
+--- dgamlua info FILE: what is in a video, checkpoint, model or results file. Libtorch is not loaded.
 local argparse = require "argparse"
 local lfs = require "lfs"
 local sorted_keys = require "util.keys"

@@ -1,5 +1,5 @@
---- The command line of dgamlua: which words start what. Each subcommand is a module cli.NAME with
--- run(args) -> exit status, loaded only when it is asked for.
+--- The command line of dgamlua: which words start what. Each command is a file beside this one, with run(args) -> exit status, loaded
+-- only when it is asked for.
 local USAGE = [[
 usage: dgamlua SCRIPT [key=value ...]   run a script (looked up as given, then under lua/); - reads it from standard input
        dgamlua -e CODE                  run a line of Lua
@@ -12,19 +12,24 @@ dgamlua COMMAND --help tells more. --version prints the version.
 environment (docs/environment.md tells more):
 %s]]
 
--- In the order in which they are shown.
-local COMMANDS = {
-  { "test", "run the test suite" },
-  { "bench", "run the benchmarks" },
-  { "verify", "compare a model with stored reference activations" },
-  { "predict", "what a kept model says of videos" },
-  { "info", "say what is in a video, model or results file" },
-  { "convert", "convert a checkpoint: .pth, .safetensors, .h5" },
-  { "results", "table of cached trials" },
-  { "data", "look at a dataset, check its files, deal its clips to splits" },
-  { "darken", "make a bright video dark with the camera model" },
-  { "doctor", "versions, CPU features, self-check of numerics" },
-}
+-- A command is a file of this folder whose first line is `--- dgamlua NAME ...: what it does.`; nothing else lists it.
+
+--- What a command's file says of it, "NAME ..." and what it does; nil if there is no such command.
+local function command(name)
+  local f <close> = io.open(("%s/lua/cli/%s.lua"):format(dgamlua.root, name), "rb")
+  local called, does = (f and f:read "l" or ""):match "^%-%-%- dgamlua (.-): (.-)%.?$"
+  if called and called:match "^%S+" == name then return called, does end
+end
+
+local function commands()
+  local names = {}
+  for entry in require("lfs").dir(dgamlua.root .. "/lua/cli") do
+    local name = entry:match "^(.*)%.lua$"
+    if name and command(name) then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
 
 local function is_file(path)
   local f = io.open(path, "rb")
@@ -45,8 +50,7 @@ end
 --- The names of scripts and commands that someone may have meant: those beside it, the experiments and examples.
 local function scripts_near(name)
   local lfs = require "lfs"
-  local names, folder = {}, name:match "^(.*/)" or ""
-  for _, c in ipairs(COMMANDS) do names[#names + 1] = c[1] end
+  local names, folder = commands(), name:match "^(.*/)" or ""
   local function add(path, prefix)
     if lfs.attributes(path, "mode") ~= "directory" then return end
     for entry in lfs.dir(path) do
@@ -77,12 +81,11 @@ local function meant(name)
   return near and ("; did you mean '%s'?"):format(near) or ""
 end
 
-local function has_module(name) return package.searchpath(name, package.path) ~= nil end
-
 local function usage()
   local lines = {}
-  for _, c in ipairs(COMMANDS) do
-    if has_module("cli." .. c[1]) then lines[#lines + 1] = ("  %-10s %s\n"):format(c[1], c[2]) end
+  for _, name in ipairs(commands()) do
+    local called, does = command(name)
+    lines[#lines + 1] = ("  %-32s %s\n"):format(called, does)
   end
   return USAGE:format(table.concat(lines), require("cli.environment").list())
 end
@@ -184,11 +187,7 @@ return function(argv)
     elseif first:match("^%-") then
       return complain(("unknown option '%s'; dgamlua --help lists what there is"):format(first))
     end
-    for _, c in ipairs(COMMANDS) do
-      if first == c[1] and has_module("cli." .. first) then
-        return guarded(require("cli." .. first).run, rest)
-      end
-    end
+    if first:find "^%l+$" and command(first) then return guarded(require("cli." .. first).run, rest) end
     local script = find_script(first)
     if script then return run_script(script, rest) end
     return complain(("'%s' is neither a command nor a script (looked for %s and %s/lua/%s)%s; dgamlua --help lists the commands")

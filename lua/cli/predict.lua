@@ -1,4 +1,4 @@
---- dgamlua predict MODEL VIDEO...: classes, the gamma that was chosen, and what the network saw.
+--- dgamlua predict MODEL VIDEO ...: what a kept model says of videos, and what it saw.
 local argparse = require "argparse"
 local check = require "util.check"
 

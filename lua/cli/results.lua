@@ -1,4 +1,4 @@
---- dgamlua results [FILTER]: the stored trials as a table: mean and 95% interval over seeds.
+--- dgamlua results [FILTER]: stored trials as a table, page or charts.
 local argparse = require "argparse"
 local csv = require "util.csv"
 local json = require "util.json"

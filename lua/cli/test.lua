@@ -1,4 +1,6 @@
---- dgamlua test [pattern]: the whole test suite. Its last line is exactly `N passed, N failed`, with --level `LEVEL: N passed, ...`.
+--- dgamlua test [PATTERN]: runs the test suite.
+--
+-- Its last line is exactly `N passed, N failed`, with --level `LEVEL: N passed, ...`.
 --
 -- C tests are the cmocka programs in build/tests; Lua tests are the busted specs tests/lua/*_spec.lua, each run inside a
 -- dgamlua of its own, so that one that crashes or hangs fails alone; luacheck over all Lua sources is one more test.
@@ -20,7 +22,8 @@ local LEVELS = { plain = "SSE41", avx2 = "AVX2", avx512 = "AVX512_CORE" }
 
 --- What the names of files begin with whose tests touch kernels that differ between levels, or oneDNN.
 M.KERNELS = { "test_base", "test_headers", "test_light_", "test_nn_", "test_video_augment", "test_video_resize", "augment_spec",
-  "doctor_spec", "enhance_spec", "kernels_spec", "light_spec", "models_spec", "nn_spec", "semantics_spec", "torch_memory_spec", "torch_values_spec" }
+  "doctor_spec", "enhance_spec", "kernels_spec", "light_spec", "models_spec", "nn_spec", "semantics_spec",
+  "torch_memory_spec", "torch_values_spec" }
 
 --- Text as one word of a shell command.
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end

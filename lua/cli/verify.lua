@@ -1,6 +1,7 @@
---- dgamlua verify FILE.h5: a model against stored reference activations, stage by stage, on the C path and on the
--- composite path. FILE holds weights and activations (tests/golden/dgam_tiny.h5), or only outputs of a model whose
--- weights follow the formula of dgam.reference (tests/golden/video_swin_b.h5).
+--- dgamlua verify FILE.h5: a model against stored reference activations.
+--
+-- Stage by stage, on the C path and on the composite path. FILE holds weights and activations (tests/golden/dgam_tiny.h5),
+-- or only outputs of a model whose weights follow the formula of dgam.reference (tests/golden/video_swin_b.h5).
 local argparse = require "argparse"
 local json = require "dkjson"
 
