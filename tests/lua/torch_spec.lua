@@ -161,7 +161,7 @@ describe("operators", function()
       ["at dimension 2 expected index [2, 4] to be smaller than self [2, 3] apart from dimension 1"] = function()
         return x:gather(1, torch.ones(2, 4):long())
       end,
-      ["to be smaller than self [2, 3] apart from dimension 1 and"] = function()
+      ["self [2, 3] apart from dimension 1 and"] = function()
         return x:scatter_add(1, torch.ones(2, 4):long(), torch.zeros(2, 4))
       end,
       ["padding (1, 4) at dimension 2 of input"] = function() return torch.reflection_pad1d(x, { 1, 4 }) end,
