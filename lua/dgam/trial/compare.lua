@@ -29,10 +29,10 @@ return function(rows, sources)
     local other, same = answers(sources[i])
     if other and same == order and #other == #first then
       rows[i].difference = paired.difference(first, other)
-      visible = math.max(visible, rows[i].difference.visible)
+      if sources[i].prefix == "" then visible = math.max(visible, rows[i].difference.visible) end
     end
   end
   if visible == 0 then return nil end
   return ("difference: top-1 to the first row, with the same clips and seeds; 95%% interval over both; * can be told apart\n"
-    .. "a difference of %.1f points would have been found four times in five"):format(visible)
+    .. "between two variants a difference of %.1f points would have been found four times in five"):format(visible)
 end
