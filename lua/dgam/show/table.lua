@@ -20,7 +20,7 @@ end
 
 --- @param columns list of metric names
 -- @param rows list of { label =, values = { column = list over seeds }, difference = to the first row, what paired.difference gives }
--- @param note text under the table
+-- @param note text under the table, its charts and pages; the field `below` may have text of the table alone
 function Table.new(columns, rows, note) return setmetatable({ columns = columns, rows = rows, note = note }, Table) end
 
 --- Mean and half width of the 95% interval of one cell; nil where there is no value.
@@ -86,7 +86,7 @@ function Table:__tostring()
     if differences then table.insert(grid[r + 1], difference_text(row.difference)) end
     if row.rule and r > 1 then rules[#rules + 1] = r - 1 end
   end
-  return Table.text(grid, rules) .. (self.note and "\n" .. self.note or "")
+  return table.concat({ Table.text(grid, rules), self.note or self.below, self.note and self.below }, "\n")
 end
 
 function Table:print()

@@ -371,9 +371,10 @@ function Experiment:table(columns, others)
     if there[name] then shown[#shown + 1] = name end
   end
   local n = #self.seeds
-  local foot = { n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed" }
-  foot[2] = #rows > 1 and compare(rows, self.rows) or nil
-  return Table.new(shown, rows, table.concat(table.move(self.notes, 1, #self.notes, #foot + 1, foot), "\n"))
+  local foot = n > 1 and ("%d seeds, mean ± 95%% interval over seeds"):format(n) or "1 seed"
+  local t = Table.new(shown, rows, table.concat({ foot, table.unpack(self.notes) }, "\n"))
+  t.below = #rows > 1 and compare(rows, self.rows) or nil
+  return t
 end
 
 --- The lines that end a run: where its results and models are, and what to do next.
