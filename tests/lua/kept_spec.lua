@@ -68,6 +68,25 @@ describe("an experiment", function()
     end)
   end)
 
+  it("loses no result for a model that cannot be kept, and describes clips by the settings' defaults", function()
+    local exp, about = new { seeds = 1, config = {} }, nil
+    exp:trial("refused", {}, function()
+      return { metrics = { top1 = 1 }, model = { save = function() error("the disk is full", 0) end } }
+    end)
+    exp:trial("defaults", {}, function()
+      return { metrics = { top1 = 2 }, model = { save = function(_, path, given)
+        about = given
+        film.text(path, "x")
+      end } }
+    end)
+    local records = results.scan(folder)
+    assert.equal(2, #records)
+    assert.same({ 32, 2, 224 }, { about.input.clip_len, about.input.interval, about.input.size })
+    local kept = {}
+    for _, r in ipairs(records) do kept[r.label] = results.load(r.path).model ~= nil end
+    assert.same({ refused = false, defaults = true }, kept)
+  end)
+
   it("stores where a result was computed", function()
     run(new(), { 1, 2 })
     local record = results.load(results.scan(folder)[1].path)

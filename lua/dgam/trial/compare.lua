@@ -8,8 +8,8 @@ local FEWEST = 20 -- clips: with fewer there is nothing to be said of their diff
 local function answers(row)
   local lists, order = {}, nil
   for i, record in ipairs(row.list) do
-    local ok, right, index = pcall(results.numbers, record.path, row.prefix .. "right", "index")
-    if not ok or not right then return nil end
+    local right, index = results.numbers(record.path, row.prefix .. "right", "index")
+    if not right then return nil end
     local key = table.concat(index or {}, " ")
     order = order or key
     if key ~= order then return nil end -- clips that could not be read differ

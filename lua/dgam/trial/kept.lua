@@ -15,18 +15,19 @@ end
 local function file_name(label) return (label:gsub("[^%w_.-]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")) end
 
 --- Keeps a trial's model beside the results. Of a variant's seeds only that stays which was best on the validation list, if no more
--- are to be kept.
+-- are to be kept. A model that cannot be kept is told and costs no result.
 function kept.add(self, job, record, model)
   if self.keep == "none" then return end
-  local folder, cfg, input = paths.make_folder(self.folder .. "/models"), job.cfg, {}
+  local options = require "dgam.train.options" -- here, since it loads libtorch
+  local folder, cfg, input = paths.make_folder(self.folder .. "/models"), options.complete(job.cfg), {}
   for _, name in ipairs { "clip_len", "interval", "size", "test_clips", "test_crops", "enhance" } do input[name] = cfg[name] end
   if input.enhance == "none" then input.enhance = nil end
   local path = ("%s/%s-%s-%s.h5"):format(folder, self.name, file_name(job.label), job.key)
-  local config = results.plain(cfg)
+  local config = results.plain(job.cfg)
   config.checkpoint = nil
-  model:save(path, { classes = self.data and self.data.classes, input = input, training = config,
+  local saved, why = pcall(model.save, model, path, { classes = self.data and self.data.classes, input = input, training = config,
     metrics = record.metrics, dataset = self.data and self.data.name })
-  record.model = path
+  if saved then record.model = path else io.stderr:write(("%s: the model is not kept: %s\n"):format(job.where, why)) end
 end
 
 --- Takes away the models of a variant that another seed was better than.
