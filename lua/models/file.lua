@@ -14,24 +14,12 @@
 -- A backbone or gate of one's own is code, which a file does not keep: load is given it again.
 local checkpoint = require "dgam.train.checkpoint"
 local check = require "util.check"
+local json = require "util.json"
 
 local file = {}
 
 local VERSION = 1
 local ARCHITECTURES = { DGAM = "dgam" }
-local TEXT_OR_NUMBER = { string = true, number = true, boolean = true }
-
--- What of a table JSON can hold: numbers, text, booleans and tables of them.
-local function plain(t, open)
-  open = open or {}
-  if type(t) ~= "table" then return TEXT_OR_NUMBER[type(t)] and t or nil end
-  if open[t] then return nil end
-  open[t] = true
-  local copy = {}
-  for k, v in pairs(t) do copy[k] = plain(v, open) end
-  open[t] = nil
-  return copy
-end
 
 local ABOUT = { "classes", "input", "training", "metrics", "dataset" }
 local INPUT = { "clip_len", "interval", "size", "test_clips", "test_crops", "enhance" }
@@ -56,8 +44,9 @@ function file.save(path, model, about)
   if not architecture then error(("models.save: the model is a %s, expected a models.dgam"):format(tostring(model.class_name)), 2) end
   check_about(model, about)
   checkpoint.save(path, model:state_dict(), { model = { version = VERSION, architecture = architecture,
-    options = plain(model.made_with), classes = { table.unpack(about.classes) }, input = plain(about.input),
-    normalisation = { mean = model.mean, std = model.std }, training = plain(about.training), metrics = plain(about.metrics),
+    options = json.plain(model.made_with), classes = { table.unpack(about.classes) }, input = json.plain(about.input),
+    normalisation = { mean = model.mean, std = model.std }, training = json.plain(about.training or {}),
+    metrics = json.plain(about.metrics or {}),
     dataset = about.dataset, program = "dgamlua " .. dgamlua.version, created = os.date "!%Y-%m-%dT%H:%M:%SZ" } })
 end
 

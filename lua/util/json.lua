@@ -54,4 +54,18 @@ function json.decode(text, null)
   return value
 end
 
+--- What of a table is plain: numbers, text, booleans and tables of them. What json.encode takes; the rest is left out.
+function json.plain(t, open)
+  open = open or {}
+  open[t] = true
+  local copy = {}
+  for k, v in pairs(t) do
+    local kind = type(v)
+    if kind == "table" and not open[v] then copy[k] = json.plain(v, open)
+    elseif kind == "number" or kind == "string" or kind == "boolean" then copy[k] = v end
+  end
+  open[t] = nil
+  return copy
+end
+
 return json

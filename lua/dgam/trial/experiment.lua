@@ -13,6 +13,7 @@
 -- one of them (dgam.trial.lease). A process goes on with the next trial while another runs this one, and waits for it when its
 -- result is asked for: by the table, or by the script.
 local lfs = require "lfs"
+local json = require "util.json"
 local fs = require "dgamnative.fs"
 local paths = require "util.paths"
 local keys = require "dgam.trial.key"
@@ -187,7 +188,7 @@ local function run_trial(self, job)
   local cfg = job.cfg
   results.clean(self.folder)
   cfg.checkpoint = ("%s/partial/%s.h5"):format(self.folder, job.key)
-  local config, started = results.plain(cfg), os.time()
+  local config, started = json.plain(cfg), os.time()
   config.checkpoint = nil
   local _ <close> = keys.watch { job.f, cfg }
   local given, skipped = counting_skipped(run, job.where, seeded, job.seed, job.f, cfg)
@@ -343,7 +344,7 @@ function Experiment:artifact(name, depends, f)
       local partial = ("%s/partial/%s-%s.h5"):format(self.folder, name, key)
       local _ <close> = keys.watch { f }
       local state, skipped = counting_skipped(seeded, depends.seed or 0, f, partial)
-      checkpoint.save(path, state, { name = name, depends = results.plain(depends), skipped = skipped })
+      checkpoint.save(path, state, { name = name, depends = json.plain(depends), skipped = skipped })
       os.remove(partial)
     end
   end

@@ -1,7 +1,7 @@
 --- dgam.trial.kept: the trained models of an experiment, RESULTS/models/EXPERIMENT-VARIANT-KEY.h5.
 local lfs = require "lfs"
+local json = require "util.json"
 local paths = require "util.paths"
-local results = require "dgam.trial.results"
 
 local kept = {}
 
@@ -23,7 +23,7 @@ function kept.add(self, job, record, model)
   for _, name in ipairs { "clip_len", "interval", "size", "test_clips", "test_crops", "enhance" } do input[name] = cfg[name] end
   if input.enhance == "none" then input.enhance = nil end
   local path = ("%s/%s-%s-%s.h5"):format(folder, self.name, file_name(job.label), job.key)
-  local config = results.plain(job.cfg)
+  local config = json.plain(job.cfg)
   config.checkpoint = nil
   local saved, why = pcall(model.save, model, path, { classes = self.data and self.data.classes, input = input, training = config,
     metrics = record.metrics, dataset = self.data and self.data.name })

@@ -20,20 +20,6 @@ function results.folder()
   return "results"
 end
 
---- What of a table is plain: numbers, text, booleans and tables of them. For storing a configuration.
-function results.plain(t, open)
-  open = open or {}
-  open[t] = true
-  local copy = {}
-  for k, v in pairs(t) do
-    local kind = type(v)
-    if kind == "table" and not open[v] then copy[k] = results.plain(v, open)
-    elseif kind == "number" or kind == "string" or kind == "boolean" then copy[k] = v end
-  end
-  open[t] = nil
-  return copy
-end
-
 --- The file of a trial.
 function results.path(folder, experiment, key) return ("%s/%s-%s.h5"):format(folder, experiment, key) end
 
